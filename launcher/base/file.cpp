@@ -1,0 +1,88 @@
+#include "launcher/base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sha2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "launcher/base/path.h"
+
+namespace dirbox {
+
+Result<std::string> read_fd(int fd, std::size_t max_bytes, std::string_view operand) {
+  std::string out;
+  struct stat st {};
+  if (::fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+    out.reserve(static_cast<std::size_t>(st.st_size) + 1);
+  for (;;) {
+    std::size_t have = out.size();
+    std::size_t room = out.capacity() > have ? out.capacity() - have : 4096;
+    out.resize(have + room);
+    ssize_t n = ::read(fd, out.data() + have, room);
+    if (n < 0 && errno == EINTR)
+      n = 0, out.resize(have);
+    else if (n < 0)
+      return fail_errno("read", operand);
+    else {
+      out.resize(have + static_cast<std::size_t>(n));
+      if (n == 0) return out;
+    }
+    if (out.size() > max_bytes) {
+      return fail("read", operand, fmt::format("larger than {} bytes", max_bytes));
+    }
+  }
+}
+
+Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd.valid()) return fail_errno("open", path);
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return fail_errno("stat", path);
+  if (!S_ISREG(st.st_mode)) return fail("read", path, "not a regular file");
+  return read_fd(fd.get(), max_bytes, path);
+}
+
+Result<void> write_all(int fd, std::string_view bytes, std::string_view operand) {
+  while (!bytes.empty()) {
+    ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("write", operand);
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
+Result<void> replace_file(const std::string& path, std::string_view bytes, unsigned mode) {
+  std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  UniqueFd fd(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!fd.valid() && errno == EEXIST && ::unlink(temporary.c_str()) == 0) {
+    fd.reset(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  }
+  if (!fd.valid()) return fail_errno("create", temporary);
+  auto written = write_all(fd.get(), bytes, temporary);
+  if (written && ::rename(temporary.c_str(), path.c_str()) == 0) return {};
+  auto error = written ? fail_errno("rename", temporary) : Failure(written.error());
+  ::unlink(temporary.c_str());
+  return error;
+}
+
+Result<void> make_directories(const std::string& path, unsigned mode) {
+  if (::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return {};
+  if (errno != ENOENT) return fail_errno("create directory", path);
+  TRY_VOID(make_directories(path_parent(path), mode));
+  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
+    return fail_errno("create directory", path);
+  return {};
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  char hex[SHA256_DIGEST_STRING_LENGTH];
+  SHA256Data(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(), hex);
+  return hex;
+}
+
+}  // namespace dirbox

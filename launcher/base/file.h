@@ -1,0 +1,26 @@
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "launcher/base/result.h"
+#include "launcher/base/unique_fd.h"
+
+/// Whole-file reads and writes, hashes.
+namespace dirbox {
+
+/// The whole of an open file, up to `max_bytes` (one more byte is an error).
+Result<std::string> read_fd(int fd, std::size_t max_bytes, std::string_view operand);
+/// The whole of the regular file at `path`; a FIFO or device is refused, never waited for.
+Result<std::string> read_file(const std::string& path, std::size_t max_bytes = 1 << 20);
+/// Writes every byte, through EINTR and short writes.
+Result<void> write_all(int fd, std::string_view bytes, std::string_view operand);
+/// Replaces `path` with `bytes` by a temporary file in the same directory and rename(2).
+Result<void> replace_file(const std::string& path, std::string_view bytes, unsigned mode = 0600);
+/// mkdir -p with `mode` for what is made; an existing directory is left as it is.
+Result<void> make_directories(const std::string& path, unsigned mode = 0700);
+
+/// SHA-256 as 64 lower-case hexadecimal digits.
+std::string sha256_hex(std::string_view bytes);
+
+}  // namespace dirbox

@@ -1,0 +1,49 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// Text for people: escaping, tables, colour, near-miss suggestions, sizes.
+namespace dirbox {
+
+/// `text` safe to print on a terminal and on one line: control characters, DEL, C1, bidi and other
+/// format characters, line separators and malformed UTF-8 become \xNN or \u{N}; '\' doubles.
+/// (CWE-150; Trojan Source, CVE-2021-42574.)
+std::string escape_for_terminal(std::string_view text);
+
+/// The candidate nearest to `word` by edit distance, when close enough to be a typo.
+std::optional<std::string_view> nearest(std::string_view word,
+                                        const std::vector<std::string_view>& candidates);
+/// " (did you mean "x"?)" or "".
+std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates);
+
+/// "64M" -> 67108864. Suffixes K, M, G, T (powers of 1024), no sign, no fraction. nullopt when
+/// malformed.
+std::optional<std::uint64_t> parse_size(std::string_view text);
+/// The shortest exact form: "64M", "1536K", "17".
+std::string format_size(std::uint64_t bytes);
+
+/// Single-quoted for a POSIX shell when it needs to be, so that a hint can be pasted.
+std::string shell_quote(std::string_view word);
+
+/// Colour for one stream: on for a tty unless NO_COLOR is set and not empty, or TERM=dumb.
+bool use_color(int fd);
+
+enum class Color { plain, bold, dim, red, green, yellow, cyan };
+/// `text` in `color` when `on`, else unchanged.
+std::string paint(std::string_view text, Color color, bool on);
+
+/// Columns aligned by display width, two spaces between, no trailing spaces.
+class Table {
+ public:
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  /// One string, a line per row. `indent` spaces before each.
+  std::string render(int indent = 0) const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace dirbox

@@ -1,0 +1,40 @@
+#pragma once
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "launcher/base/result.h"
+#include "launcher/base/unique_fd.h"
+
+/// Messages with descriptors over AF_UNIX SOCK_SEQPACKET.
+namespace dirbox {
+
+struct SocketPair {
+  UniqueFd ours, theirs;
+};
+/// Connected SEQPACKET pair, both ends close-on-exec.
+Result<SocketPair> make_socket_pair();
+
+struct Message {
+  std::vector<std::byte> bytes;
+  std::vector<UniqueFd> fds;
+  bool end = false;  ///< the peer closed
+};
+
+/// Sends one datagram with up to 8 descriptors; MSG_NOSIGNAL. Fails with EAGAIN on a full
+/// non-blocking socket.
+Result<void> send_message(int socket, std::span<const std::byte> bytes,
+                          std::span<const int> fds = {});
+
+/// Receives one datagram of at most `max_bytes` and `max_fds` (≤ 8). A truncated message, or one
+/// with more descriptors, is an error: the surplus descriptors are closed.
+Result<Message> receive_message(int socket, std::size_t max_bytes, std::size_t max_fds);
+
+/// Trivially copyable struct as bytes.
+template <class T>
+std::span<const std::byte> as_bytes_of(const T& value) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  return std::as_bytes(std::span(&value, 1));
+}
+
+}  // namespace dirbox

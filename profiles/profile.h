@@ -1,0 +1,96 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/base/origin.h"
+
+/// A Profile is what the TOML files say after `extends` and the command line are merged, before
+/// anything is resolved against a host. Every value carries its Origin.
+namespace dirbox::profiles {
+
+/// A scalar. An Origin without a file means: the built-in default.
+template <class T>
+struct Setting {
+  T value{};
+  Origin origin;
+};
+
+/// One element of a list of names: a path, host, variable, syscall…, as it was written, without the
+/// marks ("?" in front, or the table form) that became flags.
+struct Entry {
+  std::string text;
+  bool optional = false;  ///< "?x" or {path="x", optional=true}: absent on this host is no error
+  bool create = false;  ///< {path=…, create=true}: a missing directory is made on the host, 0700
+  bool dangerous =
+      false;  ///< {path=…, dangerous=true}: the author accepts what the socket gives away
+  Origin origin;
+  bool operator==(const Entry&) const = default;
+};
+
+/// key = value in a table of free keys (environment.set).
+struct Assignment {
+  std::string name;
+  std::string value;
+  Origin origin;
+};
+
+enum class HomeMode { private_home, masked, host };
+enum class NetworkMode { none, proxy, host };
+
+/// [[seccomp.rules]]
+struct SyscallRule {
+  std::string syscall;            ///< a name or an @group
+  std::vector<std::string> when;  ///< argument tests, all of which must hold: "arg1 == 0x5412"
+  std::string action;             ///< allow | errno:ENAME | kill | log | notify
+  Origin origin;
+};
+
+/// [[verify]]
+struct VerifyCheck {
+  std::string run;       ///< for `sh -c` inside
+  bool blocked = false;  ///< expect = "blocked" (non-zero exit) or "ok" (exit 0)
+  std::string why;
+  Origin origin;
+};
+
+struct Profile {
+  std::string name;
+  std::vector<std::string> chain;  ///< files that were merged, base first, as an Origin names them
+
+  Setting<std::string> description;
+
+  // [filesystem]
+  Setting<HomeMode> home;
+  std::vector<Entry> read, write, hide, protect;
+  std::vector<Entry> sockets;  ///< host unix sockets to bind in
+  std::vector<Entry> devices;  ///< device nodes beyond the minimal /dev
+  Setting<std::uint64_t> tmp_size, shm_size, run_size, home_size;  ///< bytes
+
+  // [environment]
+  std::vector<Entry> env_pass;  ///< names or patterns with one trailing '*'
+  std::vector<Assignment> env_set;
+
+  // [network]
+  Setting<NetworkMode> network_mode;
+  std::vector<Entry> net_allow, net_deny;
+
+  // [seccomp]
+  std::vector<Entry> syscalls_allow, syscalls_deny;  ///< names and @groups
+  std::vector<SyscallRule> syscall_rules;
+
+  // [process]
+  Setting<bool> nested_userns;
+  Setting<std::string> hostname;
+
+  // [limits], setrlimit(2); absent: inherited
+  Setting<std::optional<std::uint64_t>> limit_nofile, limit_nproc, limit_fsize, limit_as;
+
+  // [require]
+  Setting<bool> landlock_optional;  ///< landlock = "optional"
+
+  std::vector<VerifyCheck> verify;
+};
+
+}  // namespace dirbox::profiles
