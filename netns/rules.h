@@ -68,6 +68,7 @@ struct Rule {
 struct RuleText {
   std::string text;
   Origin origin;
+  bool operator==(const RuleText&) const = default;
 };
 
 /// One rule; a bundle gives several. `deny` selects the meaning of an absent port. Errors name
