@@ -13,3 +13,10 @@ foreach(folder base seccomp netns sandbox broker log profiles plan session super
     add_test(NAME unit.${folder} COMMAND test_${folder})
   endif()
 endforeach()
+
+# Every other kind of test registers itself.
+file(GLOB kinds CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*/*.cmake)
+list(FILTER kinds EXCLUDE REGEX "/fuzz/")
+foreach(kind ${kinds})
+  include(${kind})
+endforeach()
