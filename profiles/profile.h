@@ -17,8 +17,9 @@ struct Setting {
   Origin origin;
 };
 
-/// One element of a list of names: a path, host, variable, syscall…, as it was written, without the
-/// marks ("?" in front, or the table form) that became flags.
+/// One element of a list of names: a path, host, variable, syscall…, without the marks ("?" in
+/// front, or the table form) that became flags. A path is canonical (text_rules.h): "/…", "~…" or
+/// "${X}…".
 struct Entry {
   std::string text;
   bool optional = false;  ///< "?x" or {path="x", optional=true}: absent on this host is no error
@@ -34,6 +35,7 @@ struct Assignment {
   std::string name;
   std::string value;
   Origin origin;
+  bool literal = false;  ///< from the command line: ${…} in the value stands for itself
 };
 
 enum class HomeMode { private_home, masked, host };

@@ -1,0 +1,234 @@
+#include "profiles/decode.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "launcher/base/text.h"
+#include "profiles/values.h"
+
+namespace dirbox::profiles {
+namespace {
+
+Failure fail_unknown_key(const Place& place, std::string_view section, std::string_view key) {
+  for (const Row& row : schema()) {
+    if (row.key == key && row.section != section &&
+        (row.section.empty() || is_section(row.section))) {
+      return place.fail(fmt::format("unknown key {}", quoted(key)),
+                        row.section.empty() ? std::string("it belongs at the top of the file")
+                                            : fmt::format("it belongs in [{}]", row.section));
+    }
+  }
+  auto keys = keys_of(section);
+  std::string where = section.empty() ? "the top of a file" : fmt::format("[{}]", section);
+  return place.fail(fmt::format("unknown key {}{}", quoted(key), did_you_mean(key, keys)),
+                    fmt::format("{} has {}", where, fmt::join(keys, ", ")));
+}
+
+/// Decodes one file into a Layer.
+class Decoder {
+ public:
+  explicit Decoder(const std::string& file) : file_(file) {}
+
+  Result<Layer> run(const NodeTable& root) {
+    for (const NodeMember& member : root) {
+      const Place key{file_, member.line, member.column};
+      if (const Row* row = find_row("", member.key)) {
+        TRY_VOID(decode_row(key, *row, member.value));
+      } else if (is_section(member.key)) {
+        TRY_VOID(decode_section(key, member));
+      } else {
+        return fail_unknown_key(key, "", member.key);
+      }
+    }
+    TRY_VOID(check_exclusive());
+    return std::move(layer_);
+  }
+
+ private:
+  template <class T>
+  Result<void> decode_into(const Place& key, const Row& row, const Node& node, Setting<T>& out) {
+    out.value = TRY(decode_scalar<T>(key, row, node));
+    out.origin = key.at(node).origin();
+    return {};
+  }
+
+  Result<void> decode_into(const Place& key, const Row& row, const Node& node,
+                           std::vector<Entry>& out) {
+    for (const Node& item : *TRY(decode_list(key, row, node))) {
+      bool removal = false;
+      Entry entry = TRY(decode_entry(key, row, item, removal));
+      if (removal) {
+        layer_.removals.emplace_back(&row, std::move(entry));
+      } else {
+        put_entry(out, std::move(entry));
+      }
+    }
+    return {};
+  }
+
+  Result<void> decode_into(const Place& key, const Row& row, const Node& node,
+                           std::vector<Assignment>& out) {
+    const auto* table = std::get_if<NodeTable>(&node.value);
+    if (table == nullptr) return fail_type(key, row, "a table", node);
+    for (const auto& [name, line, column, value] : *table) {
+      const Place here{file_, line, column};
+      if (auto wrong = check_env_name(name)) {
+        return here.fail(fmt::format("{}: {}", row.full_name(), wrong->detail), wrong->hint);
+      }
+      out.push_back({name, TRY(decode_text(here, row, value)), here.origin()});
+    }
+    return {};
+  }
+
+  template <class T>
+  Result<void> decode_column(const Place& key, const Row& row, const Node& node, T& out) {
+    out = TRY(decode_scalar<T>(key, row, node));
+    return {};
+  }
+  Result<void> decode_column(const Place& key, const Row& row, const Node& node,
+                             std::vector<std::string>& out) {
+    for (const Node& item : *TRY(decode_list(key, row, node))) {
+      out.push_back(TRY(decode_text(key, row, item)));
+    }
+    return {};
+  }
+
+  template <class Record>
+  Result<Record> decode_record(const Place& place, const std::string& section,
+                               const NodeTable& table) {
+    Record record;
+    record.origin = place.origin();
+    for (const NodeMember& member : table) {
+      const Place key{file_, member.line, member.column};
+      const Row* row = find_row(section, member.key);
+      if (row == nullptr) return fail_unknown_key(key, section, member.key);
+      TRY_VOID(std::visit(
+          [&](auto target) -> Result<void> {
+            if constexpr (std::is_invocable_v<decltype(target), Record&>) {
+              return decode_column(key, *row, member.value, record.*target);
+            } else {
+              return key.fail("a key of another kind of record");
+            }
+          },
+          row->target));
+    }
+    for (const Row& row : schema()) {
+      if (row.section != section || !row.required) continue;
+      bool present = std::any_of(table.begin(), table.end(),
+                                 [&](const NodeMember& m) { return m.key == row.key; });
+      if (!present) {
+        return place.fail(fmt::format("[[{}]] without {}", section, row.key),
+                          fmt::format("for example {} = {}", row.key, row.example));
+      }
+    }
+    return record;
+  }
+
+  template <class Record>
+  Result<void> decode_into(const Place& key, const Row& row, const Node& node,
+                           std::vector<Record>& out) {
+    for (const Node& item : *TRY(decode_list(key, row, node))) {
+      const auto* table = std::get_if<NodeTable>(&item.value);
+      if (table == nullptr) return fail_type(key, row, "tables", item);
+      out.push_back(TRY(decode_record<Record>(key.at(item), row.full_name(), *table)));
+    }
+    return {};
+  }
+
+  Result<void> decode_extends(const Place& key, const Row& row, const Node& node) {
+    auto add = [&](const Node& item) -> Result<void> {
+      Entry entry;
+      entry.text = TRY(decode_text(key, row, item));
+      entry.origin = key.at(item).origin();
+      layer_.extends.push_back(std::move(entry));
+      return {};
+    };
+    if (std::holds_alternative<std::string>(node.value)) return add(node);
+    for (const Node& item : *TRY(decode_list(key, row, node))) TRY_VOID(add(item));
+    return {};
+  }
+
+  Result<void> decode_section(const Place& place, const NodeMember& section) {
+    const auto* table = std::get_if<NodeTable>(&section.value.value);
+    if (table == nullptr) {
+      return place.fail(fmt::format("{} is a table, not {}", section.key, type_name(section.value)),
+                        fmt::format("write [{}] on a line of its own", section.key));
+    }
+    for (const NodeMember& member : *table) {
+      const Place key{file_, member.line, member.column};
+      const Row* row = find_row(section.key, member.key);
+      if (row == nullptr) return fail_unknown_key(key, section.key, member.key);
+      TRY_VOID(decode_row(key, *row, member.value));
+    }
+    return {};
+  }
+
+  Result<void> decode_row(const Place& key, const Row& row, const Node& node) {
+    return std::visit(
+        [&](auto target) -> Result<void> {
+          if constexpr (std::is_same_v<decltype(target), std::monostate>) {
+            return decode_extends(key, row, node);
+          } else if constexpr (std::is_invocable_v<decltype(target), Profile&>) {
+            return decode_into(key, row, node, layer_.values.*target);
+          } else {
+            return key.fail("a column of a record outside of one");
+          }
+        },
+        row.target);
+  }
+
+  const std::vector<Entry>& entries(std::string_view section, std::string_view key) const {
+    return layer_.values.*std::get<std::vector<Entry> Profile::*>(find_row(section, key)->target);
+  }
+
+  Result<void> check_exclusive() const {
+    for (const Exclusive& pair : exclusive_lists()) {
+      for (const Entry& a : entries(pair.section, pair.first)) {
+        for (const Entry& b : entries(pair.section, pair.second)) {
+          if (a.text != b.text) continue;
+          const bool swap =
+              std::pair(a.origin.line, a.origin.column) > std::pair(b.origin.line, b.origin.column);
+          const Entry& later = swap ? a : b;
+          return dirbox::fail("read profile", later.origin.text(),
+                              fmt::format("{} is in both {}.{} and {}.{}", quoted(a.text),
+                                          pair.section, pair.first, pair.section, pair.second),
+                              fmt::format("the other one is at line {}; keep one of them",
+                                          (swap ? b : a).origin.line));
+        }
+      }
+    }
+    for (const auto& [row, removal] : layer_.removals) {
+      for (const Entry& added : entries(row->section, row->key)) {
+        if (added.text != removal.text) continue;
+        return dirbox::fail(
+            "read profile", removal.origin.text(),
+            fmt::format("{} adds and removes {}", row->full_name(), quoted(added.text)),
+            "keep one of the two");
+      }
+    }
+    return {};
+  }
+
+  const std::string& file_;
+  Layer layer_;
+};
+
+}  // namespace
+
+void put_entry(std::vector<Entry>& list, Entry entry) {
+  auto same =
+      std::find_if(list.begin(), list.end(), [&](const Entry& e) { return e.text == entry.text; });
+  if (same != list.end()) {
+    *same = std::move(entry);
+  } else {
+    list.push_back(std::move(entry));
+  }
+}
+
+Result<Layer> decode_layer(const NodeTable& root, const std::string& file) {
+  return Decoder(file).run(root);
+}
+
+}  // namespace dirbox::profiles

@@ -1,0 +1,43 @@
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "launcher/base/result.h"
+#include "profiles/profile.h"
+#include "profiles/schema.h"
+#include "profiles/toml_reader.h"
+
+/// One file's tree, checked against the schema, as a Layer; layers merge into a Profile. Pure.
+namespace dirbox::profiles {
+
+/// What one file says. A setting that it does not name has an empty Origin.
+struct Layer {
+  Profile values;
+  std::vector<std::pair<const Row*, Entry>> removals;  ///< "-x"
+  std::vector<Entry> extends;
+};
+
+/// Errors: unknown key or section, wrong type, out of range, malformed text, an empty list, two
+/// lists that contradict each other. Their operand is "file:line:col".
+Result<Layer> decode_layer(const NodeTable& root, const std::string& file);
+
+/// Merges by each row's rule. Errors: a removal of what no earlier layer has.
+Result<void> merge_layer(Profile& into, Layer&& layer);
+
+/// Adds `entry` behind `list`, or in the place of the entry with the same text: the later file's
+/// marks and Origin stand.
+void put_entry(std::vector<Entry>& list, Entry entry);
+
+/// Settings of the command line, which come after every file.
+struct Overrides {
+  std::string cwd;  ///< absolute; relative paths below are relative to it
+  std::vector<std::string> read, write, hide;
+  std::vector<std::string> allow, deny;  ///< network rules
+  std::vector<std::string> env;          ///< "NAME" passes, "NAME=value" sets
+};
+/// Each value gets the Origin {"--read"}, {"--write"}…. Texts are taken literally: no "?" or "-"
+/// marks, no variables but a "~" at the beginning of a path. Errors: empty or malformed texts.
+Result<void> apply_overrides(Profile& profile, const Overrides& overrides);
+
+}  // namespace dirbox::profiles

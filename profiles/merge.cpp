@@ -1,0 +1,131 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "launcher/base/path.h"
+#include "launcher/base/text.h"
+#include "profiles/decode.h"
+
+namespace dirbox::profiles {
+namespace {
+
+template <class T>
+void merge_value(Setting<T>& into, Setting<T>&& from) {
+  if (!from.origin.file.empty()) into = std::move(from);
+}
+void merge_value(std::vector<Entry>& into, std::vector<Entry>&& from) {
+  if (into.empty()) {
+    into = std::move(from);  // put_entry has already made its texts unique
+    return;
+  }
+  for (Entry& entry : from) put_entry(into, std::move(entry));
+}
+void merge_value(std::vector<Assignment>& into, std::vector<Assignment>&& from) {
+  for (Assignment& assignment : from) {
+    auto same = std::find_if(into.begin(), into.end(),
+                             [&](const Assignment& a) { return a.name == assignment.name; });
+    if (same != into.end()) {
+      *same = std::move(assignment);
+    } else {
+      into.push_back(std::move(assignment));
+    }
+  }
+}
+template <class Record>
+void merge_value(std::vector<Record>& into, std::vector<Record>&& from) {
+  std::move(from.begin(), from.end(), std::back_inserter(into));
+}
+
+Result<void> remove_entry(Profile& profile, const Row& row, const Entry& removal) {
+  auto& list = profile.*std::get<std::vector<Entry> Profile::*>(row.target);
+  auto same = std::find_if(list.begin(), list.end(),
+                           [&](const Entry& e) { return e.text == removal.text; });
+  if (same != list.end()) {
+    list.erase(same);
+    return {};
+  }
+  std::vector<std::string_view> texts;
+  for (const Entry& entry : list) texts.push_back(entry.text);
+  return fail("read profile", removal.origin.text(),
+              fmt::format("{} has no inherited \"{}\" to remove{}", row.full_name(),
+                          escape_for_terminal(removal.text), did_you_mean(removal.text, texts)),
+              "an entry is removed by its text in the profile that is extended");
+}
+
+Result<void> override_paths(std::vector<Entry>& list, const std::vector<std::string>& texts,
+                            const std::string& cwd, const char* flag) {
+  for (const std::string& text : texts) {
+    if (text.empty() || text.find('\0') != text.npos) {
+      return fail(flag, escape_for_terminal(text), "empty path");
+    }
+    const bool home = text == "~" || text.substr(0, 2) == "~/";
+    Entry entry;
+    entry.text = home ? canonical_path(text) : canonical_path(path_join(cwd, text));
+    entry.origin.file = flag;
+    put_entry(list, std::move(entry));
+  }
+  return {};
+}
+
+Result<void> override_rules(std::vector<Entry>& list, const std::vector<std::string>& texts,
+                            const char* flag) {
+  for (const std::string& text : texts) {
+    if (auto wrong = check_network_rule(text)) {
+      return fail(flag, escape_for_terminal(text), wrong->detail, wrong->hint);
+    }
+    Entry entry;
+    entry.text = text;
+    entry.origin.file = flag;
+    put_entry(list, std::move(entry));
+  }
+  return {};
+}
+
+Result<void> override_env(Profile& profile, const std::vector<std::string>& texts) {
+  constexpr const char* kFlag = "--env";
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    auto wrong = equals == text.npos ? check_env_pattern(text)
+                                     : check_env_name(std::string_view(text).substr(0, equals));
+    if (wrong) return fail(kFlag, escape_for_terminal(text), wrong->detail, wrong->hint);
+    if (equals == text.npos) {
+      Entry entry;
+      entry.text = text;
+      entry.optional = true;
+      entry.origin.file = kFlag;
+      put_entry(profile.env_pass, std::move(entry));
+      continue;
+    }
+    std::vector<Assignment> one{
+        {text.substr(0, equals), text.substr(equals + 1), {kFlag, 0, 0}, true}};
+    merge_value(profile.env_set, std::move(one));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> merge_layer(Profile& into, Layer&& layer) {
+  for (const auto& [row, removal] : layer.removals) TRY_VOID(remove_entry(into, *row, removal));
+  for (const Row& row : schema()) {
+    std::visit(
+        [&](auto target) {
+          if constexpr (std::is_invocable_v<decltype(target), Profile&>) {
+            merge_value(into.*target, std::move(layer.values.*target));
+          }
+        },
+        row.target);
+  }
+  return {};
+}
+
+Result<void> apply_overrides(Profile& profile, const Overrides& overrides) {
+  TRY_VOID(override_paths(profile.read, overrides.read, overrides.cwd, "--read"));
+  TRY_VOID(override_paths(profile.write, overrides.write, overrides.cwd, "--write"));
+  TRY_VOID(override_paths(profile.hide, overrides.hide, overrides.cwd, "--hide"));
+  TRY_VOID(override_rules(profile.net_allow, overrides.allow, "--allow"));
+  TRY_VOID(override_rules(profile.net_deny, overrides.deny, "--deny"));
+  return override_env(profile, overrides.env);
+}
+
+}  // namespace dirbox::profiles

@@ -1,0 +1,204 @@
+#include "profiles/schema.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "launcher/base/text.h"
+
+namespace dirbox::profiles {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;  // the least that a tmpfs can be limited to; 0 is "no limit"
+constexpr std::uint64_t kTiB = 1ULL << 40;     // far above any RAM, far below overflow
+constexpr std::uint64_t kMostFiles = 1 << 20;  // the kernel's default ceiling, proc(5) fs.nr_open
+
+// clang-format off
+const Row kRows[] = {
+  {"", "description", Kind::text, &Profile::description, Merge::replace, "",
+   "One line that profile list shows; not inherited.", "\"my work profile\"",
+   {}, 0, check_plain},
+  {"", "extends", Kind::names, std::monostate{}, Merge::replace, "",
+   "The profiles, by name or path, that this one adds to, merged in this order before it.",
+   "[\"director\", \"./team.toml\"]", {}, 0, check_plain},
+
+  {"filesystem", "home", Kind::choice, &Profile::home, Merge::replace, "\"private\"",
+   "The home directory inside: an empty one in which only granted paths appear, the real one read-only "
+   "without what hide names, or the real one writable without what hide names.",
+   "\"masked\"", "private|masked|host"},
+  {"filesystem", "read", Kind::paths, &Profile::read, Merge::append, "",
+   "Paths that can be read and executed.", "[\"?~/.gitconfig\", \"/srv/data\"]", {}, kOptional, check_path},
+  {"filesystem", "write", Kind::paths, &Profile::write, Merge::append, "",
+   "Paths that can be read, executed and written.",
+   "[\"${CWD}\", {path = \"~/.swarm\", create = true}]", {}, kOptional | kCreate, check_path},
+  {"filesystem", "hide", Kind::paths, &Profile::hide, Merge::append, "",
+   "Paths that are absent inside, under every name that leads to them.", "[\"~/.ssh\"]",
+   {}, kOptional | kAlwaysOptional, check_path},
+  {"filesystem", "protect", Kind::paths, &Profile::protect, Merge::append, "",
+   "Paths within a writable one that stay read-only.", "[\"?${PROJECT}/.git/hooks\"]",
+   {}, kOptional, check_path},
+  {"filesystem", "sockets", Kind::paths, &Profile::sockets, Merge::append, "",
+   "Unix sockets of the host that can be connected to; a known one that gives away the host is refused "
+   "without dangerous = true.", "[\"/run/postgresql/.s.PGSQL.5432\"]",
+   {}, kOptional | kDangerous, check_path},
+  {"filesystem", "devices", Kind::paths, &Profile::devices, Merge::append, "",
+   "Device nodes beyond null, zero, full, random, urandom, tty and the own ptys.", "[\"?/dev/dri\"]",
+   {}, kOptional | kDangerous, check_path},
+  {"filesystem", "tmp_size", Kind::size, &Profile::tmp_size, Merge::replace, "\"1G\"",
+   "What /tmp and /var/tmp can hold, each.", "\"4G\"", {}, 0, nullptr, kPage, kTiB},
+  {"filesystem", "shm_size", Kind::size, &Profile::shm_size, Merge::replace, "\"256M\"",
+   "What /dev/shm can hold.", "\"1G\"", {}, 0, nullptr, kPage, kTiB},
+  {"filesystem", "run_size", Kind::size, &Profile::run_size, Merge::replace, "\"64M\"",
+   "What /run can hold.", "\"16M\"", {}, 0, nullptr, kPage, kTiB},
+  {"filesystem", "home_size", Kind::size, &Profile::home_size, Merge::replace, "\"1G\"",
+   "What a private home can hold beside what is granted in it.", "\"4G\"", {}, 0, nullptr, kPage, kTiB},
+
+  {"environment", "pass", Kind::names, &Profile::env_pass, Merge::append, "",
+   "Variables that are passed on where the caller has them; one * at the end of a name stands for any rest.",
+   "[\"EDITOR\", \"MY_*\"]", {}, kAlwaysOptional, check_env_pattern},
+  {"environment", "set", Kind::assignments, &Profile::env_set, Merge::replace_by_name, "",
+   "Variables with their values, in which ${CWD}, ${HOME} and ${PROJECT} are replaced; wins over pass.",
+   "{PAGER = \"cat\"}", {}, 0, check_value},
+
+  {"network", "mode", Kind::choice, &Profile::network_mode, Merge::replace, "\"none\"",
+   "No network but loopback, the names that allow lists through the proxy, or the network of the host.",
+   "\"none\"", "none|proxy|host"},
+  {"network", "allow", Kind::names, &Profile::net_allow, Merge::append, "",
+   "Rules for what can be reached with mode = \"proxy\".", "[\"github.com\", \"*.npmjs.org:443\"]",
+   {}, 0, check_network_rule},
+  {"network", "deny", Kind::names, &Profile::net_deny, Merge::append, "",
+   "Rules that win over allow.", "[\"gist.github.com\"]", {}, 0, check_network_rule},
+
+  {"seccomp", "allow", Kind::names, &Profile::syscalls_allow, Merge::append, "",
+   "System calls and @groups that are allowed.", "[\"@ptrace\"]", {}, 0, check_syscall},
+  {"seccomp", "deny", Kind::names, &Profile::syscalls_deny, Merge::append, "",
+   "System calls and @groups that are denied though allow names them.", "[\"io_uring_setup\"]",
+   {}, 0, check_syscall},
+  {"seccomp", "rules", Kind::records, &Profile::syscall_rules, Merge::append, "",
+   "Rules for single system calls, with tests of their arguments.",
+   "[{syscall = \"socket\", when = [\"arg0 == 16\"], action = \"errno:EAFNOSUPPORT\"}]"},
+  {"seccomp.rules", "syscall", Kind::text, &SyscallRule::syscall, Merge::replace, "",
+   "The system call or @group.", "\"ioctl\"", {}, 0, check_syscall, 0, 0, true},
+  {"seccomp.rules", "when", Kind::column_list, &SyscallRule::when, Merge::replace, "",
+   "Tests of arguments, all of which hold for the rule to apply; without it the rule always applies.",
+   "[\"arg1 == 0x5412\"]", {}, 0, check_plain},
+  {"seccomp.rules", "action", Kind::text, &SyscallRule::action, Merge::replace, "",
+   "What happens: allow, errno:ENAME, kill, log or notify.", "\"errno:EPERM\"", {}, 0, check_action, 0, 0, true},
+
+  {"process", "nested_userns", Kind::boolean, &Profile::nested_userns, Merge::replace, "false",
+   "Whether the command can make user namespaces of its own, and mount in them.", "true"},
+  {"process", "hostname", Kind::text, &Profile::hostname, Merge::replace, "\"dirbox\"",
+   "The host name inside.", "\"builder\"", {}, 0, check_hostname},
+
+  {"limits", "nofile", Kind::count, &Profile::limit_nofile, Merge::replace, "",
+   "RLIMIT_NOFILE: open files of a process.", "4096", {}, 0, nullptr, 16, kMostFiles},
+  {"limits", "nproc", Kind::count, &Profile::limit_nproc, Merge::replace, "",
+   "RLIMIT_NPROC: processes and threads of the caller's user in the sandbox.", "512",
+   {}, 0, nullptr, 2, 1 << 22},
+  {"limits", "fsize", Kind::size, &Profile::limit_fsize, Merge::replace, "",
+   "RLIMIT_FSIZE: the size that a written file can reach.", "\"10G\""},
+  {"limits", "as", Kind::size, &Profile::limit_as, Merge::replace, "",
+   "RLIMIT_AS: the address space of a process; programs that reserve much and use little, such as node, "
+   "need a lot.", "\"64G\"", {}, 0, nullptr, 1 << 20},
+
+  {"require", "landlock", Kind::choice, &Profile::landlock_optional, Merge::replace, "\"required\"",
+   "Whether dirbox refuses to run where the kernel has no Landlock, or runs without this second layer and "
+   "says so.", "\"optional\"", "required|optional"},
+
+  {"", "verify", Kind::records, &Profile::verify, Merge::append, "",
+   "Commands that dirbox verify runs inside, and what is to come of them.",
+   "[{run = \"cat ~/.ssh/id_rsa\", expect = \"blocked\", why = \"ssh keys are hidden\"}]"},
+  {"verify", "run", Kind::text, &VerifyCheck::run, Merge::replace, "",
+   "The command line, for sh -c.", "\"git --version\"", {}, 0, check_plain, 0, 0, true},
+  {"verify", "expect", Kind::choice, &VerifyCheck::blocked, Merge::replace, "",
+   "ok: it exits with 0; blocked: it does not.", "\"blocked\"", "ok|blocked", 0, nullptr, 0, 0, true},
+  {"verify", "why", Kind::text, &VerifyCheck::why, Merge::replace, "",
+   "The promise that the line checks, for the report.", "\"ssh keys are hidden\"", {}, 0, check_plain},
+};
+// clang-format on
+
+constexpr Exclusive kExclusive[] = {
+    {"filesystem", "hide", "read"},     {"filesystem", "hide", "write"},
+    {"filesystem", "hide", "protect"},  {"filesystem", "hide", "sockets"},
+    {"filesystem", "hide", "devices"},  {"filesystem", "write", "read"},
+    {"filesystem", "write", "protect"}, {"network", "allow", "deny"},
+    {"seccomp", "allow", "deny"},
+};
+
+template <class T>
+T parse_fallback(const Row& row) {
+  std::string_view text = row.fallback;
+  if (text.size() >= 2 && text.front() == '"') text = text.substr(1, text.size() - 2);
+  if constexpr (std::is_same_v<T, std::string>) {
+    return std::string(text);
+  } else if constexpr (std::is_enum_v<T> || std::is_same_v<T, bool>) {
+    if (row.choices.empty()) return static_cast<T>(text == "true");
+    auto words = choices_of(row);
+    return static_cast<T>(std::find(words.begin(), words.end(), text) - words.begin());
+  } else {
+    if (text.empty()) return T{};
+    return T(parse_size(text).value());
+  }
+}
+
+}  // namespace
+
+std::string Row::full_name() const {
+  return section.empty() ? std::string(key) : std::string(section) + "." + std::string(key);
+}
+
+std::span<const Row> schema() { return kRows; }
+std::span<const Exclusive> exclusive_lists() { return kExclusive; }
+
+const Row* find_row(std::string_view section, std::string_view key) {
+  for (const Row& row : kRows) {
+    if (row.key == key && row.section == section) return &row;
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> choices_of(const Row& row) {
+  std::vector<std::string_view> words;
+  std::string_view rest = row.choices;
+  while (!rest.empty()) {
+    std::size_t bar = std::min(rest.find('|'), rest.size());
+    words.push_back(rest.substr(0, bar));
+    rest.remove_prefix(std::min(bar + 1, rest.size()));
+  }
+  return words;
+}
+
+bool is_section(std::string_view name) {
+  return std::any_of(std::begin(kRows), std::end(kRows), [name](const Row& row) {
+    return !name.empty() && row.section == name && find_row("", name) == nullptr &&
+           name.find('.') == name.npos;
+  });
+}
+
+std::vector<std::string_view> keys_of(std::string_view section) {
+  std::vector<std::string_view> keys;
+  for (const Row& row : kRows) {
+    if (row.section == section) keys.push_back(row.key);
+    bool repeated = std::find(keys.begin(), keys.end(), row.section) != keys.end();
+    if (section.empty() && !repeated && is_section(row.section)) keys.push_back(row.section);
+  }
+  return keys;
+}
+
+Profile default_profile() {
+  Profile out;
+  for (const Row& row : kRows) {
+    std::visit(
+        [&](auto target) {
+          if constexpr (std::is_invocable_v<decltype(target), Profile&>) {
+            auto& place = out.*target;
+            if constexpr (requires { place.value; }) {
+              place.value = parse_fallback<std::decay_t<decltype(place.value)>>(row);
+            }
+          }
+        },
+        row.target);
+  }
+  return out;
+}
+
+}  // namespace dirbox::profiles
