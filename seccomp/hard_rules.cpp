@@ -1,0 +1,104 @@
+#include "seccomp/hard_rules.h"
+
+#include <linux/netlink.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+namespace dirbox::seccomp {
+namespace {
+
+using enum HardDenial::When;
+
+constexpr Test is(std::uint8_t arg, std::uint64_t value, std::uint64_t mask = 0xffffffff) {
+  return {arg, false, Op::eq, mask, value};
+}
+constexpr Test is_not(std::uint8_t arg, std::uint64_t value, std::uint64_t mask = 0xffffffff) {
+  return {arg, false, Op::ne, mask, value};
+}
+
+// clone(2) takes the flags from the low 32 bits on both architectures; CLONE_NEWTIME lies in the
+// byte of the exit signal there, and only unshare and clone3 know it.
+constexpr std::uint32_t kNewNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
+                                         CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+// The kernel takes the socket type from these bits (SOCK_TYPE_MASK, include/linux/net.h); the
+// others are SOCK_CLOEXEC and SOCK_NONBLOCK.
+constexpr std::uint32_t kTypeMask = 0xf;
+
+constexpr Test kTiocsti[] = {is(1, TIOCSTI)};
+constexpr Test kTioclinux[] = {is(1, TIOCLINUX)};
+constexpr Test kTiocsetd[] = {is(1, TIOCSETD)};
+constexpr Test kTioccons[] = {is(1, TIOCCONS)};
+constexpr Test kCloneNamespaces[] = {is_not(0, 0, kNewNamespaces)};
+constexpr Test kFamily[] = {is_not(0, AF_UNIX), is_not(0, AF_INET), is_not(0, AF_INET6),
+                            is_not(0, AF_NETLINK)};
+constexpr Test kPairFamily[] = {is_not(0, AF_UNIX)};
+constexpr Test kNetlink[] = {is(0, AF_NETLINK), is_not(2, NETLINK_ROUTE)};
+constexpr Test kRaw4[] = {is(0, AF_INET), is(1, SOCK_RAW, kTypeMask)};
+constexpr Test kRaw6[] = {is(0, AF_INET6), is(1, SOCK_RAW, kTypeMask)};
+constexpr Test kPacket[] = {is(1, SOCK_PACKET, kTypeMask)};
+constexpr Test kProtocol4[] = {is(0, AF_INET), is_not(2, IPPROTO_IP), is_not(2, IPPROTO_TCP),
+                               is_not(2, IPPROTO_UDP)};
+constexpr Test kProtocol6[] = {is(0, AF_INET6), is_not(2, IPPROTO_IP), is_not(2, IPPROTO_TCP),
+                               is_not(2, IPPROTO_UDP)};
+constexpr Test kPersonality[] = {is_not(0, PER_LINUX), is_not(0, PER_LINUX32), is_not(0, UNAME26),
+                                 is_not(0, +PER_LINUX32 | +UNAME26), is_not(0, 0xffffffff)};
+constexpr Test kSetMm[] = {is(0, PR_SET_MM)};
+constexpr Test kMknodChar[] = {is(1, S_IFCHR, S_IFMT)};
+constexpr Test kMknodBlock[] = {is(1, S_IFBLK, S_IFMT)};
+constexpr Test kMknodatChar[] = {is(2, S_IFCHR, S_IFMT)};
+constexpr Test kMknodatBlock[] = {is(2, S_IFBLK, S_IFMT)};
+constexpr Test kListener[] = {is(0, SECCOMP_SET_MODE_FILTER),
+                              is_not(1, 0, SECCOMP_FILTER_FLAG_NEW_LISTENER)};
+
+constexpr HardDenial kHardDenials[] = {
+    {"ioctl", "terminal-input", kTiocsti, EPERM,
+     "TIOCSTI types into the terminal as if the user did (CVE-2017-5226, CVE-2019-10063)."},
+    {"ioctl", "console-paste", kTioclinux, EPERM,
+     "TIOCLINUX pastes into the virtual console (CVE-2023-28100)."},
+    {"ioctl", "line-discipline", kTiocsetd, EPERM,
+     "TIOCSETD loads line disciplines, drivers that few have looked at (CVE-2017-2636)."},
+    {"ioctl", "console-redirect", kTioccons, EPERM, "TIOCCONS takes over the console's output."},
+    {"clone", "new-namespace", kCloneNamespaces, EPERM,
+     "New namespaces open the kernel's privileged code to the unprivileged.", single_userns},
+    {"socket", "socket-family", kFamily, EAFNOSUPPORT,
+     "Families beyond UNIX, INET, INET6 and NETLINK are little used and often broken "
+     "(CVE-2010-3904, CVE-2017-7308, CVE-2022-0435); AF_VSOCK has no namespace."},
+    {"socket", "netlink-protocol", kNetlink, EPROTONOSUPPORT,
+     "Of netlink only NETLINK_ROUTE, which lists interfaces; netfilter and others are wide "
+     "(CVE-2022-34918, CVE-2024-1086)."},
+    {"socket", "raw-socket", kRaw4, EPERM, "Raw IP takes CAP_NET_RAW, which nothing here has."},
+    {"socket", "raw-socket", kRaw6, EPERM, "Raw IP takes CAP_NET_RAW, which nothing here has."},
+    {"socket", "packet-socket", kPacket, EPERM, "The obsolete form of a packet socket."},
+    {"socket", "ip-protocol", kProtocol4, EPROTONOSUPPORT,
+     "Only TCP and UDP: SCTP, DCCP, MPTCP, UDP-Lite and ping sockets are surface without use."},
+    {"socket", "ip-protocol", kProtocol6, EPROTONOSUPPORT,
+     "Only TCP and UDP: SCTP, DCCP, MPTCP, UDP-Lite and ping sockets are surface without use."},
+    {"socketpair", "socketpair-family", kPairFamily, EAFNOSUPPORT,
+     "Pairs are AF_UNIX; the one other family that makes them is TIPC."},
+    {"personality", "personality", kPersonality, EPERM,
+     "Only Linux, 32-bit uname, 2.6 uname and the query; others weaken address randomisation."},
+    {"prctl", "process-image", kSetMm, EPERM,
+     "PR_SET_MM forges the command line and executable that the outside sees."},
+    {"mknod", "device-node", kMknodChar, EPERM, "No device nodes.", single_userns},
+    {"mknod", "device-node", kMknodBlock, EPERM, "No device nodes.", single_userns},
+    {"mknodat", "device-node", kMknodatChar, EPERM, "No device nodes.", single_userns},
+    {"mknodat", "device-node", kMknodatBlock, EPERM, "No device nodes.", single_userns},
+    {"seccomp", "second-listener", kListener, EBUSY,
+     "A second listener would answer what this filter asks the supervisor; the kernel's own "
+     "refusal ends with the first one.",
+     notifying},
+};
+
+}  // namespace
+
+std::span<const HardDenial> hard_denials() { return kHardDenials; }
+
+}  // namespace dirbox::seccomp
