@@ -1,0 +1,15 @@
+# Each suite twice: as an ordinary user, and as root when root runs the tests.
+file(GLOB suites CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/boundary/test_*.py)
+if(TARGET dirbox)
+  set(environment DIRBOX=$<TARGET_FILE:dirbox> PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support PYTHONDONTWRITEBYTECODE=1)
+  if(DIRBOX_SANITIZE)
+    list(APPEND environment DIRBOX_SANITIZED=1)
+  endif()
+  foreach(suite ${suites})
+    string(REGEX REPLACE ".*/test_(.*)\\.py$" "\\1" name ${suite})
+    add_test(NAME boundary.${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_user /usr/bin/python3 ${suite})
+    add_test(NAME boundary.${name}.root COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_root /usr/bin/python3 ${suite})
+    set_tests_properties(boundary.${name} boundary.${name}.root PROPERTIES
+                         ENVIRONMENT "${environment}" SKIP_RETURN_CODE 77 TIMEOUT 900)
+  endforeach()
+endif()

@@ -1,0 +1,207 @@
+"""The launcher fails closed, refuses dangerous requests, and leaves the host as it was."""
+import concurrent.futures
+import os
+import shutil
+import subprocess
+
+import sandbox
+
+MISSING_IS_FATAL = ["open_tree", "move_mount", "fsopen", "mount_setattr", "openat2", "seccomp", "pivot_root", "capset",
+                    "setsid", "pidfd_open", "close_range", "clone3,clone:0x10000000,unshare:0x10000000=EPERM",
+                    "clone3,clone:0x10000000,unshare:0x10000000=ENOSPC"]
+
+
+class FailClosed(sandbox.Boundary):
+    def without(self, spec, *command, **start):
+        return self.dirbox(*command, wrapper=[sandbox.WITHOUT, spec, "--"], **start)
+
+    def judge(self, spec, done, canary):
+        """Refused with 125 and nothing run; or run by another way, with everything in place."""
+        if done.code == 125:
+            self.assertRegex(done.err, r"(?m)^dirbox: .*(ENOSYS|EPERM|ENOSPC|Function not implemented)", spec)
+            self.assertFalse(os.path.exists(canary), "the command ran")
+            return "refused"
+        self.assertEqual(done.code, 0, f"{spec}: {done}")
+        for line in ("caps ok", "nnp ok", "seccomp-mode ok", "read fail ENOENT", "connect-tcp fail", "fds ok"):
+            self.assertIn(line, done.out, f"{spec}: a weaker sandbox: {done}")
+        return "ran"
+
+    def attempt(self, spec):
+        canary = self.project("ran")
+        if os.path.exists(canary):
+            os.unlink(canary)
+        script = (f"touch {canary}; ./probe caps; ./probe nnp; ./probe seccomp-mode; ./probe read {self.home('.ssh/id_rsa')};"
+                  "./probe connect-tcp 192.0.2.1 80; ./probe fds; true")
+        return self.judge(spec, self.without(spec, "sh", "-c", script), canary)
+
+    def test_each_missing_call(self):
+        for spec in MISSING_IS_FATAL:
+            with self.subTest(missing=spec):
+                self.attempt(spec)
+
+    def test_no_user_namespaces_is_refused_with_a_hint(self):
+        spec = "clone3,clone:0x10000000,unshare:0x10000000=EPERM"
+        done = self.without(spec, "touch", self.project("ran-unconfined"))
+        self.assertRefused(done, "EPERM", "hint", canary=self.project("ran-unconfined"))
+
+    def test_no_seccomp_is_refused(self):
+        done = self.without("seccomp", "touch", self.project("ran-unfiltered"))
+        self.assertRefused(done, canary=self.project("ran-unfiltered"))
+
+    def test_landlock_absent_is_an_error_or_a_named_waiver(self):
+        spec = "landlock_create_ruleset,landlock_add_rule,landlock_restrict_self"
+        canary = self.project("ran-without-landlock")
+        done = self.without(spec, "touch", canary)
+        self.assertRefused(done, "andlock", canary=canary)
+        profile = self.profile('extends = ["director"]\n[require]\nlandlock = "optional"\n', "waiver.toml")
+        done = self.without(spec, "touch", canary, options=["-p", profile])
+        self.assertEqual(done.code, 0, done)
+        self.assertRegex(done.err, "(?i)landlock", "the waiver is said aloud")
+        self.assertTrue(os.path.exists(canary))
+
+
+class FaultInjection(sandbox.Boundary):
+    """--test-fail=STEP: whatever step fails, the command has not run."""
+
+    def test_every_step(self):
+        listed = self.dirbox(options=["--test-fail=list"], env={"DIRBOX_TEST": "1"})
+        self.assertEqual(listed.code, 0, listed)
+        steps = listed.out.split()
+        self.assertGreater(len(steps), 10)
+        before = self.host()
+        for step in steps:
+            with self.subTest(step=step):
+                canary = self.project("ran-" + step.replace("/", "-"))
+                done = self.dirbox("touch", canary, options=[f"--test-fail={step}"], env={"DIRBOX_TEST": "1"})
+                self.assertRefused(done, canary=canary)
+                self.assertIn(step, done.err)
+        self.assertEqual(self.host(), before)
+
+    @staticmethod
+    def host():
+        with open("/proc/self/mountinfo", encoding="utf-8") as file:
+            return file.read()
+
+    def test_unknown_step(self):
+        self.assertRefused(self.dirbox("true", options=["--test-fail=no-such-step"], env={"DIRBOX_TEST": "1"}), "no-such-step")
+
+
+class Refusals(sandbox.Boundary):
+    def test_home_as_working_directory(self):
+        self.assertRefused(self.dirbox("touch", self.home("ran"), cwd=self.world.home), "hint", canary=self.home("ran"))
+
+    def test_root_as_working_directory(self):
+        self.assertRefused(self.dirbox("true", cwd="/"), "hint")
+
+    def test_working_directory_above_a_hidden_path(self):
+        self.assertRefused(self.dirbox("touch", "ran", cwd=self.home(".config")), canary=self.home(".config/ran"))
+        self.assertRefused(self.dirbox("true", cwd=self.home(".ssh")))
+        self.assertRefused(self.dirbox("true", cwd=self.world.base))
+
+    def test_symlink_to_home_as_working_directory(self):
+        link = self.project("to-home")
+        os.symlink(self.world.home, link)
+        self.assertRefused(self.dirbox("true", cwd=link))
+        os.unlink(link)
+
+    def test_deleted_working_directory(self):
+        folder = self.project("gone")
+        os.mkdir(folder)
+        done = subprocess.run(["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", sandbox.DIRBOX, "run", "--", "true"], cwd=folder,
+                              env=self.world.environment, capture_output=True, text=True, check=False, timeout=sandbox.PATIENCE)
+        self.assertEqual(done.returncode, 125, done)
+
+    def test_missing_grants(self):
+        for option in ("--read", "--write"):
+            with self.subTest(option=option):
+                canary = self.project("ran-missing")
+                done = self.dirbox("touch", canary, options=[option, self.outside("absent")])
+                self.assertRefused(done, self.outside("absent"), canary=canary)
+
+    def test_bad_profiles_run_nothing(self):
+        cases = {
+            "unknown key": ('extends = ["director"]\n[filesystem]\nreed = ["/usr"]\n', "2:|3:"),
+            "wrong type": ('[filesystem]\nread = "x"\n', "2:"),
+            "syntax": ("[filesystem\n", "1:"),
+            "cycle": ('extends = ["./bad.toml"]\n', "cycl|itself"),
+            "unknown parent": ('extends = ["no-such-parent"]\n', "no-such-parent"),
+            "empty rule": ('extends = ["director"]\n[network]\nallow = [""]\n', "3:"),
+            "all hosts": ('extends = ["director"]\n[network]\nallow = ["*"]\n', "3:"),
+        }
+        for name, (text, pattern) in cases.items():
+            with self.subTest(case=name):
+                canary = self.project("ran-bad")
+                done = self.dirbox("touch", canary, options=["-p", self.profile(text, "bad.toml")])
+                self.assertRefused(done, canary=canary)
+                self.assertRegex(done.err, pattern)
+
+
+class Hygiene(sandbox.Boundary):
+    def test_parallel_runs_in_one_directory(self):
+        runs = 200
+        before = sorted(os.listdir(self.world.project))
+        self.run_ok("true")
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            codes = list(pool.map(lambda _: self.start("true", stdin=subprocess.DEVNULL).wait(10 * sandbox.PATIENCE), range(runs)))
+        self.assertEqual(codes, [0] * runs)
+        self.assertEqual(sorted(os.listdir(self.world.project)), before)
+        state = self.home(".local/state/dirbox")
+        left = [name for _, folders, names in os.walk(state) for name in folders + names if "run" in name or name.endswith(".sock")]
+        self.assertEqual(left, [])
+
+    def test_one_inside_another(self):
+        """dirbox in a sandbox, container or CI job does not believe that it is confined already: it confines or refuses."""
+        shutil.copy2(sandbox.DIRBOX, self.project("inner"))
+        canary = self.project("ran-inner")
+        script = f"./inner run -- sh -c 'touch {canary}; cat ~/.ssh/id_rsa'"
+        done = self.sh(script)
+        self.assertEqual((done.code, os.path.exists(canary)), (125, False), done)
+        os.unlink(self.project("inner"))
+
+    def test_inside_another_pid_namespace(self):
+        wrapper = ["unshare", "--user", "--map-current-user", "--pid", "--fork", "--mount-proc"]
+        control = subprocess.run([*wrapper, "true"], check=False, capture_output=True)
+        if control.returncode != 0:
+            self.skipTest("this machine has no unprivileged user namespaces")
+        outcome = self.probe("read", self.home(".ssh/id_rsa"), wrapper=wrapper)
+        self.assertEqual((outcome.verdict, outcome.errno), ("fail", "ENOENT"))
+
+    def test_planted_programs_are_not_used(self):
+        """A PATH that begins with a directory of the project: the launcher runs nothing from it."""
+        planted = self.project("node_modules/.bin")
+        for name in ("bwrap", "socat", "git", "which", "iptables", "newuidmap", "newgidmap", "ip", "sh", "dirbox", "mount", "true"):
+            self.world.plant(os.path.join(planted, name), f"#!/bin/sh\ntouch {self.outside('executed')} {self.project('executed-$PPID')}\n", 0o755)
+        path = planted + ":" + self.world.environment["PATH"]
+        self.run_ok("/bin/true", env={"PATH": path})
+        self.assertEqual([n for n in os.listdir(self.world.project) if n.startswith("executed")], [])
+        shutil.rmtree(self.project("node_modules"))
+
+    def test_hostile_repository(self):
+        """Names that the launcher inspects, shipped as links, loops, pipes and sockets: the start neither follows nor hangs."""
+        names = [".git-x", ".claude", ".mcp.json", ".vscode", ".envrc", ".dirbox.toml", ".swarm", "node_modules", ".bashrc"]
+        forms = ["absolute", "relative", "loop", "proc", "fifo"]
+        for form in forms:
+            folder = self.project("hostile-" + form)
+            os.makedirs(folder, exist_ok=True)
+            for name in names:
+                path = os.path.join(folder, name)
+                if form == "fifo":
+                    os.mkfifo(path)
+                else:
+                    os.symlink({"absolute": self.outside("made-by-link"), "relative": "../" * 12 + self.outside("made-by-link")[1:],
+                                "loop": name, "proc": "/proc/self/root" + self.outside("made-by-link")}[form], path)
+            with self.subTest(form=form):
+                self.dirbox("true", cwd=folder)
+                self.assertFalse(os.path.exists(self.outside("made-by-link")))
+            shutil.rmtree(folder)
+
+    def test_file_names_with_escapes_are_not_printed_raw(self):
+        folder = self.project("esc\x1b]0;owned\x07\nname")
+        os.makedirs(folder, exist_ok=True)
+        done = self.dirbox("no-such-command", options=["--read", folder + "/absent"])
+        self.assertNotIn("\x1b", done.err)
+        self.assertNotIn("\x1b", self.dirbox("./\x1b[31mred").err)
+
+
+if __name__ == "__main__":
+    sandbox.main()

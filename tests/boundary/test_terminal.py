@@ -1,0 +1,210 @@
+"""A terminal of the sandbox's own, that behaves as the caller's, and no way into the caller's."""
+import os
+import signal
+import subprocess
+
+import sandbox
+
+
+class WithTerminal(sandbox.Boundary):
+    def terminal(self, *command, options=(), **size):
+        return self.raw_terminal(sandbox.DIRBOX, "run", *options, "--", *command, **size)
+
+    def raw_terminal(self, *argv, **size):
+        terminal = sandbox.Terminal(list(argv), self.world.project, self.world.environment, **size)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def shell(self):
+        """An interactive shell outside, for job control."""
+        terminal = self.raw_terminal("bash", "--norc", "--noprofile", "-i")
+        terminal.send("PS1='prompt''> '; set -m\n")
+        terminal.expect("prompt> ")
+        return terminal
+
+
+class Behaviour(WithTerminal):
+    def test_the_command_has_a_terminal(self):
+        terminal = self.terminal("sh", "-c", "test -t 0 && test -t 1 && test -t 2 && tty && echo yes")
+        terminal.expect("/dev/pts/[0-9]+")
+        terminal.expect("yes")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_size_and_resize(self):
+        terminal = self.terminal("bash", "-c", "stty size; trap 'stty size; exit 0' WINCH; echo ready; while :; do read -t 1 x; done",
+                                 rows=33, columns=101)
+        terminal.expect("33 101")
+        terminal.expect("ready")
+        terminal.resize(44, 120)
+        os.killpg(os.tcgetpgrp(terminal.slave), signal.SIGWINCH)
+        terminal.expect("44 120")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_interrupt(self):
+        terminal = self.terminal("sh", "-c", "echo ready; exec sleep 100")
+        terminal.expect("ready")
+        terminal.send("\x03")
+        self.assertEqual(terminal.wait(), 130)
+        self.assertEqual(terminal.modes(), terminal.before)
+
+    def test_quit(self):
+        terminal = self.terminal("sh", "-c", "echo ready; exec sleep 100")
+        terminal.expect("ready")
+        terminal.send("\x1c")
+        self.assertEqual(terminal.wait(), 131)
+        self.assertEqual(terminal.modes(), terminal.before)
+
+    def test_end_of_file(self):
+        terminal = self.terminal("cat")
+        terminal.send("line\n")
+        terminal.expect("line\r\nline")
+        terminal.send("\x04")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_raw_mode_inside_is_undone_outside(self):
+        terminal = self.terminal("sh", "-c", "stty raw -echo; echo ready; exit 5")
+        terminal.expect("ready")
+        self.assertEqual(terminal.wait(), 5)
+        self.assertEqual(terminal.modes(), terminal.before)
+
+    def test_modes_are_restored_when_the_launcher_is_terminated(self):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with self.subTest(signal=number):
+                terminal = self.terminal("sh", "-c", "trap '' INT TERM HUP; stty raw; echo ready; exec sleep 100")
+                terminal.expect("ready")
+                terminal.child.send_signal(number)
+                terminal.child.send_signal(signal.SIGTERM)
+                if number != signal.SIGTERM:
+                    terminal.child.send_signal(signal.SIGTERM)
+                try:
+                    terminal.child.wait(5)
+                except subprocess.TimeoutExpired:
+                    continue  # the command ignores it, and so it is passed on: nothing ended
+                self.assertEqual(terminal.modes(), terminal.before)
+
+    def test_stop_and_continue(self):
+        terminal = self.shell()
+        terminal.send(f"{sandbox.DIRBOX} run -- sh -c 'echo started; exec sleep 100'\n")
+        terminal.expect("\nstarted")
+        terminal.send("\x1a")
+        terminal.expect("Stopped")
+        terminal.expect("prompt> ")
+        terminal.send("stty -a | grep -c ' icanon'; jobs\n")
+        terminal.expect("\n1\r")
+        terminal.expect("prompt> ")
+        terminal.send("fg\n")
+        terminal.expect("run -- ")
+        terminal.send("\x03")
+        terminal.expect("prompt> ")
+        terminal.send("echo status=$?\n")
+        terminal.expect("status=130")
+
+    def test_background(self):
+        terminal = self.shell()
+        terminal.send(f"{sandbox.DIRBOX} run -- sh -c 'echo from-the-background' & wait\n")
+        terminal.expect("\n?from-the-background")
+        terminal.send("echo still=$((40+2))\n")
+        terminal.expect("still=42")
+
+    def test_hangup_ends_the_command(self):
+        terminal = self.terminal("sh", "-c", f"{self.world.project}/probe daemonize held; echo ready; exec sleep 100")
+        terminal.expect("ready")
+        terminal.child.send_signal(signal.SIGHUP)
+        self.assertIn(terminal.wait(), (128 + signal.SIGHUP, -signal.SIGHUP))
+
+    def test_each_stream_is_decided_by_itself(self):
+        """stdout is a pipe, the rest a terminal."""
+        terminal = self.raw_terminal("sh", "-c", f"{sandbox.DIRBOX} run -- sh -c 'test -t 0; echo $?; test -t 1; echo $?; "
+                                     "test -t 2; echo $?' | tr '\\n' ,")
+        terminal.expect("0,1,0,")
+
+    def test_script_and_pipes(self):
+        done = subprocess.run(["script", "-qec", f"{sandbox.DIRBOX} run -- sh -c 'tty; exit 9'", "/dev/null"],
+                              cwd=self.world.project, env=self.world.environment, capture_output=True, check=False,
+                              stdin=subprocess.DEVNULL, timeout=sandbox.PATIENCE)
+        self.assertEqual(done.returncode, 9)
+        self.assertIn(b"/dev/pts/", done.stdout)
+
+    def test_in_a_pane_of_tmux(self):
+        socket = os.path.join(self.world.base, "tmux")
+        tmux = ["tmux", "-S", socket, "-f", "/dev/null"]
+        command = f"{sandbox.DIRBOX} run -- sh -c 'stty size; echo in-the-pane'; tmux -S {socket} wait-for -S done; exec cat"
+        subprocess.run(tmux + ["new-session", "-d", "-x", "91", "-y", "33", command], cwd=self.world.project,
+                       env=self.world.environment, check=True, timeout=sandbox.PATIENCE)
+        try:
+            subprocess.run(tmux + ["wait-for", "done"], check=True, timeout=sandbox.PATIENCE)
+            shown = subprocess.run(tmux + ["capture-pane", "-p"], check=True, capture_output=True, text=True).stdout
+            self.assertIn("in-the-pane", shown)
+            self.assertRegex(shown, r"3[23] 91")
+        finally:
+            subprocess.run(tmux + ["kill-server"], check=True, timeout=sandbox.PATIENCE)
+            sandbox.wait_until(lambda: not os.path.exists(socket), "tmux removes its socket")
+
+    def test_vim(self):
+        terminal = self.terminal("vim.tiny", "-u", "NONE", "-n", "made-by-vim")
+        terminal.expect("made-by-vim")
+        terminal.send("ihello\x1b:wq\r")
+        self.assertEqual(terminal.wait(), 0)
+        with open(self.project("made-by-vim"), encoding="ascii") as file:
+            self.assertEqual(file.read(), "hello\n")
+        self.assertEqual(terminal.modes(), terminal.before)
+
+    def test_much_output(self):
+        terminal = self.terminal("sh", "-c", "seq 1 20000; echo the-end")
+        seen = terminal.expect("20000\r\nthe-end")
+        self.assertTrue(seen)
+        self.assertEqual(terminal.wait(), 0)
+
+
+class Injection(WithTerminal):
+    """The probe's line must not appear in the input of the shell that started dirbox."""
+
+    def attack(self, verb, high):
+        terminal = self.shell()
+        terminal.send(f"{sandbox.DIRBOX} run -- ./probe {verb} {high}\n")
+        seen = terminal.expect(rf"\n{verb} (ok|fail \w+)")
+        terminal.expect("prompt> ")
+        return seen.group(1)
+
+    def test_tiocsti(self):
+        for high in ("low", "high"):
+            with self.subTest(bits=high):
+                self.assertRegex(self.attack("tiocsti", high), r"fail (EPERM|EACCES|EIO|ENOTTY|ENXIO)")
+
+    def test_tioclinux(self):
+        for high in ("low", "high"):
+            with self.subTest(bits=high):
+                self.assertRegex(self.attack("tioclinux", high), r"fail (EPERM|EACCES|ENOTTY|EINVAL)")
+
+    def test_through_stderr_alone(self):
+        """stdin and stdout are elsewhere; stderr is the terminal."""
+        terminal = self.shell()
+        terminal.send(f"{sandbox.DIRBOX} run -- sh -c './probe ioctl 2 0x5412 >&2' < /dev/null | cat\n")
+        self.assertRegex(terminal.expect(r"\nioctl (ok|fail \w+)").group(1), "fail (EPERM|EACCES)")
+
+    def test_other_terminals_of_the_user(self):
+        other_master, other_slave = os.openpty()
+        name = os.ttyname(other_slave)
+        try:
+            self.control("append", name)
+            os.read(other_master, 100)
+            os.set_blocking(other_master, False)
+            outcome = self.probe("append", name)
+            if outcome.verdict == "ok":
+                self.assertRaises(BlockingIOError, os.read, other_master, 100)
+            self.assertEqual(self.run_ok("sh", "-c", "ls /dev/pts | grep -v ptmx | wc -l").out.strip(), "0")
+        finally:
+            os.close(other_master)
+            os.close(other_slave)
+
+    def test_the_callers_terminal_is_not_held_inside(self):
+        """Every terminal that a process inside holds is of the sandbox's own devpts."""
+        terminal = self.terminal("sh", "-c", "for f in /proc/[0-9]*/fd/*; do stat -L -c 'dev=%d %F;' $f; done 2>/dev/null; echo end")
+        host_devpts = os.fstat(terminal.slave).st_dev
+        terminal.expect(r"dev=\d+ character special file;")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertNotRegex(terminal.text, rf"dev={host_devpts} character")
+
+
+if __name__ == "__main__":
+    sandbox.main()

@@ -1,0 +1,170 @@
+"""Nothing outside the grants changes; what a command may write has no powers beyond its content."""
+import os
+import stat
+
+import sandbox
+
+
+class Outside(sandbox.Boundary):
+    def test_start_files(self):
+        """The home inside is private: writing there may succeed, and changes nothing of the real one."""
+        for name in sandbox.START_FILES:
+            self.control("append", self.home(name))
+        self.before = self.world.picture()
+        attempts = [("write", self.home(name)) for name in sandbox.START_FILES]
+        attempts += [("create", self.home(name)) for name in sandbox.START_FILES]
+        attempts += [("mkdir", self.home(name)) for name in (".config", ".ssh", ".local", ".git")]
+        attempts += [("create", self.home(name)) for name in (".ssh/authorized_keys", ".zshenv", ".bash_logout", ".gitconfig")]
+        self.probes(attempts)  # tearDown compares the real home
+
+    def test_every_kind_of_write_outside(self):
+        canary, folder = self.outside("canary"), self.outside()
+        self.control("append", canary)
+        self.before = self.world.picture()
+        self.allowed("append", self.project("file"))
+        self.all_denied([
+            ("write", canary), ("append", canary), ("truncate", canary), ("mmap-write", canary), ("chmod", "777", canary),
+            ("chown", canary), ("utime", canary), ("setxattr", canary), ("unlink", canary), ("rename", canary, canary + "2"),
+            ("link", canary, self.project("hard")), ("rename", self.project("file"), self.outside("moved")),
+            ("link", self.project("file"), self.outside("hard")),
+        ], "ENOENT|EACCES|EROFS|EPERM|EXDEV")
+        self.assertTrue(os.path.exists(self.project("file")))
+        self.probes([("create", self.outside("new")), ("mkdir", folder + "/sub"), ("symlink", "x", self.outside("link"))])
+
+    def test_through_links_that_the_repository_ships(self):
+        os.symlink(self.world.outside, self.project("out-dir"))
+        os.symlink(self.outside("canary"), self.project("out-file"))
+        os.symlink("../../outside/canary", self.project("out-relative"))
+        self.control("append", self.project("out-file"))
+        self.before = self.world.picture()
+        self.all_denied([("append", self.project("out-file")), ("write", self.project("out-relative")),
+                         ("create", self.project("out-dir/new")), ("unlink", self.project("out-dir/canary"))], "ENOENT")
+
+    def test_system_tree(self):
+        self.all_denied([("create", path + "/planted") for path in ("/usr", "/usr/bin", "/usr/local/bin", "/usr/lib")],
+                        "EROFS|EACCES")
+        for path in ("/usr/planted", "/usr/bin/planted", "/usr/local/bin/planted", "/etc/planted"):
+            self.assertFalse(os.path.exists(path))
+        self.all_denied([("write", "/etc/passwd"), ("unlink", "/etc/resolv.conf"), ("create", "/etc/ld.so.preload")],
+                        "EROFS|EACCES|EPERM|EBUSY|ENOENT")
+
+    def test_read_grant_is_read_only(self):
+        options = ["--read", self.world.outside]
+        # The canary holds the marker: the caller looks itself.
+        self.allowed("read", self.outside("canary"), options=options, leaks=True)
+        self.all_denied([("write", self.outside("canary")), ("create", self.outside("new")), ("unlink", self.outside("canary")),
+                         ("chmod", "777", self.outside("canary")), ("utime", self.outside("canary")),
+                         ("link", self.outside("canary"), self.outside("hard"))], "EROFS|EACCES", options=options)
+
+    def test_read_grant_cannot_be_remounted(self):
+        options = ["--read", self.world.outside]
+        remount_writable = 0x20 | 0x1000
+        self.all_denied([("mount", "none", self.world.outside, "none", remount_writable),
+                         ("mount-setattr", self.world.outside), ("umount", self.world.outside)],
+                        "EPERM|ENOSYS", options=options)
+        self.denied("create", self.outside("new"), "EROFS|EACCES", options=options)
+
+    def test_write_grant_writes_the_real_place(self):
+        options = ["--write", self.world.outside]
+        self.allowed("create", self.outside("made-inside"), options=options)
+        self.assertTrue(os.path.exists(self.outside("made-inside")))
+        os.unlink(self.outside("made-inside"))
+
+    def test_write_grant_of_one_file(self):
+        options = ["--write", self.outside("canary")]
+        self.allowed("append", self.outside("canary"), options=options)
+        self.before = self.world.picture()
+        self.probes([("create", self.outside("beside"))], options=options)
+
+    def test_the_granted_root_itself_stays(self):
+        """CWD cannot be renamed or replaced, so the next launch gets the same directory."""
+        os.makedirs(self.home(".swarm"), exist_ok=True)
+        inode = os.stat(self.world.project).st_ino
+        for path in (self.world.project, self.home(".swarm")):
+            self.probes([("rename", path, path + "-moved"), ("rmdir", path), ("exchange", path, self.home(".cache")),
+                         ("symlink", "/", path)])
+        self.assertEqual(os.stat(self.world.project).st_ino, inode)
+        self.assertFalse(os.path.islink(self.home(".swarm")))
+
+    def test_the_launcher_and_its_profiles(self):
+        self.all_denied([("write", sandbox.DIRBOX), ("unlink", sandbox.DIRBOX)], "ENOENT|EACCES|EROFS|EPERM|ETXTBSY")
+        self.probes([("mkdir", self.home(".config")), ("mkdir", self.home(".config/dirbox")),
+                     ("create", self.home(".config/dirbox/profile.toml"))])
+        self.assertFalse(os.path.exists(self.home(".config/dirbox/profile.toml")))
+
+    def test_launcher_binary_through_proc(self):
+        """The CVE-2019-5736 class: the running launcher's file, by the handle of any visible process."""
+        with open(sandbox.DIRBOX, "rb") as file:
+            before = file.read()
+        self.probes([("append", f"/proc/{pid}/exe") for pid in ("1", "self", "2", "3")])
+        self.sh("for p in /proc/[0-9]*; do { : >> $p/exe; } 2>/dev/null; done; true")
+        with open(sandbox.DIRBOX, "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_kernel_settings(self):
+        paths = ["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/vm/drop_caches",
+                 "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/proc/1/oom_score_adj",
+                 "/sys/fs/cgroup/release_agent", "/sys/fs/cgroup/cgroup.procs", "/proc/sys/user/max_user_namespaces",
+                 "/proc/sys/fs/binfmt_misc/register", "/proc/sys/net/ipv4/ip_forward"]
+        self.all_denied([("write", path) for path in paths], "EROFS|EACCES|EPERM|ENOENT")
+
+
+class Powers(sandbox.Boundary):
+    def test_device_nodes(self):
+        attempts = [("mknod", kind, path + "/node") for kind in ("char", "block") for path in (self.world.project, "/tmp", "/dev")]
+        self.all_denied(attempts, "EPERM|EACCES|EROFS")
+        self.allowed("mknod", "fifo", self.project("fifo"))
+        os.unlink(self.project("fifo"))
+
+    def test_mounts_are_nosuid_and_nodev(self):
+        table = self.run_ok("cat", "/proc/self/mounts").out
+        for line in table.splitlines():
+            _, target, kind, options = line.split(" ")[:4]
+            with self.subTest(mount=target):
+                self.assertIn("nosuid", options.split(","))
+                if kind != "devpts" and not target.startswith("/dev/"):
+                    self.assertIn("nodev", options.split(","))
+
+    def test_setuid_bit_gives_nothing_inside(self):
+        """A setuid program of the system tree runs without its owner's rights."""
+        candidates = [path for path in ("/usr/bin/su", "/usr/bin/passwd", "/bin/mount", "/usr/bin/newgrp")
+                      if os.path.exists(path) and os.stat(path).st_mode & stat.S_ISUID]
+        if not candidates:
+            self.skipTest("this machine has no setuid program")
+        self.allowed("nnp")
+        uid = os.geteuid()
+        done = self.sh("cp /usr/bin/id ./own-id; chmod u+s ./own-id; ./own-id -u; id -u")
+        self.assertEqual(set(done.out.split()), {str(uid)})
+
+    def test_temporary_filesystems_are_capped(self):
+        with open("/proc/meminfo", encoding="ascii") as file:
+            memory = int(file.readline().split()[1]) * 1024
+        for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run"):
+            done = self.run_ok("stat", "-f", "-c", "%b %S", folder)
+            blocks, size = map(int, done.out.split())
+            with self.subTest(folder=folder):
+                self.assertGreater(blocks, 0, "no size limit")
+                self.assertLessEqual(blocks * size, memory // 4)
+
+
+class Leftovers(sandbox.Boundary):
+    def test_no_ghost_files_in_the_project(self):
+        """While a sandbox runs and after it, the project has no entry that the command did not make."""
+        before = sorted(os.listdir(self.world.project))
+        during = self.run_ok("ls", "-A").out.split("\n")
+        self.assertEqual(sorted(name for name in during if name), before)
+        self.run_ok("true", options=["--hide", self.project("absent"), "--hide", self.project("file")])
+        self.assertEqual(sorted(os.listdir(self.world.project)), before)
+
+    def test_host_mount_table_and_temporary_directory(self):
+        def host():
+            with open("/proc/self/mountinfo", encoding="utf-8") as file:
+                return file.read(), sorted(n for n in os.listdir("/tmp") if "dirbox" in n.lower()), \
+                    sorted(n for n in os.listdir("/dev/shm") if "dirbox" in n.lower())
+        before = host()
+        self.run_ok("true")
+        self.assertEqual(host()[0], before[0])
+
+
+if __name__ == "__main__":
+    sandbox.main()
