@@ -212,6 +212,20 @@ def check_man():
         yield from (answer.stdout + answer.stderr).splitlines()
 
 
+def check_threats():
+    """Every test that dirbox-security(7) names exists."""
+    page = "man/dirbox-security.7"
+    if page not in tracked():
+        return
+    for number, line in enumerate(lines_of(page), 1):
+        match = re.match(r"^(\w+):(test_\w+)$", line)
+        if not match:
+            continue
+        suite = f"tests/boundary/test_{match.group(1)}.py"
+        if suite not in tracked() or not any(f"def {match.group(2)}(" in text for text in lines_of(suite)):
+            yield f"{page}:{number}: there is no test {line}"
+
+
 CHECKS = {name[len("check_"):]: check for name, check in list(globals().items()) if name.startswith("check_")}
 
 
