@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <unordered_map>
 
 #include "launcher/base/text.h"
 #include "profiles/values.h"
@@ -24,6 +25,28 @@ Failure fail_unknown_key(const Place& place, std::string_view section, std::stri
   std::string where = section.empty() ? "the top of a file" : fmt::format("[{}]", section);
   return place.fail(fmt::format("unknown key {}{}", quoted(key), did_you_mean(key, keys)),
                     fmt::format("{} has {}", where, fmt::join(keys, ", ")));
+}
+
+/// Entries by their texts, which it views. Lists have hundreds of entries: no search through all.
+using TextIndex = std::unordered_map<std::string_view, Entry*>;
+
+TextIndex make_index(std::vector<Entry>& list, std::size_t more) {
+  TextIndex index;
+  index.reserve(list.size() + more);
+  for (Entry& entry : list) index.emplace(entry.text, &entry);
+  return index;
+}
+
+/// An entry of each list with the same text, or two nullptr.
+std::pair<const Entry*, const Entry*> find_common(std::vector<Entry>& a, std::vector<Entry>& b) {
+  const bool swap = b.size() < a.size();
+  std::vector<Entry>& fewer = swap ? b : a;
+  if (fewer.empty()) return {};
+  const TextIndex index = make_index(fewer, 0);
+  for (const Entry& entry : swap ? a : b) {
+    if (auto same = index.find(entry.text); same != index.end()) return {&entry, same->second};
+  }
+  return {};
 }
 
 /// Decodes one file into a Layer.
@@ -56,15 +79,19 @@ class Decoder {
 
   Result<void> decode_into(const Place& key, const Row& row, const Node& node,
                            std::vector<Entry>& out) {
-    for (const Node& item : *TRY(decode_list(key, row, node))) {
+    const NodeList& list = *TRY(decode_list(key, row, node));
+    std::vector<Entry> entries;
+    entries.reserve(list.size());
+    for (const Node& item : list) {
       bool removal = false;
       Entry entry = TRY(decode_entry(key, row, item, removal));
       if (removal) {
         layer_.removals.emplace_back(&row, std::move(entry));
       } else {
-        put_entry(out, std::move(entry));
+        entries.push_back(std::move(entry));
       }
     }
+    put_entries(out, std::move(entries));
     return {};
   }
 
@@ -179,25 +206,22 @@ class Decoder {
         row.target);
   }
 
-  const std::vector<Entry>& entries(std::string_view section, std::string_view key) const {
+  std::vector<Entry>& entries(std::string_view section, std::string_view key) {
     return layer_.values.*std::get<std::vector<Entry> Profile::*>(find_row(section, key)->target);
   }
 
-  Result<void> check_exclusive() const {
+  Result<void> check_exclusive() {
     for (const Exclusive& pair : exclusive_lists()) {
-      for (const Entry& a : entries(pair.section, pair.first)) {
-        for (const Entry& b : entries(pair.section, pair.second)) {
-          if (a.text != b.text) continue;
-          const bool swap =
-              std::pair(a.origin.line, a.origin.column) > std::pair(b.origin.line, b.origin.column);
-          const Entry& later = swap ? a : b;
-          return dirbox::fail("read profile", later.origin.text(),
-                              fmt::format("{} is in both {}.{} and {}.{}", quoted(a.text),
-                                          pair.section, pair.first, pair.section, pair.second),
-                              fmt::format("the other one is at line {}; keep one of them",
-                                          (swap ? b : a).origin.line));
-        }
-      }
+      auto both =
+          find_common(entries(pair.section, pair.first), entries(pair.section, pair.second));
+      if (!both.first) continue;
+      auto position = [](const Entry* e) { return std::pair(e->origin.line, e->origin.column); };
+      if (position(both.first) > position(both.second)) std::swap(both.first, both.second);
+      return dirbox::fail(
+          "read profile", both.second->origin.text(),
+          fmt::format("{} is in both {}.{} and {}.{}", quoted(both.first->text), pair.section,
+                      pair.first, pair.section, pair.second),
+          fmt::format("the other one is at line {}; keep one of them", both.first->origin.line));
     }
     for (const auto& [row, removal] : layer_.removals) {
       for (const Entry& added : entries(row->section, row->key)) {
@@ -217,13 +241,19 @@ class Decoder {
 
 }  // namespace
 
-void put_entry(std::vector<Entry>& list, Entry entry) {
-  auto same =
-      std::find_if(list.begin(), list.end(), [&](const Entry& e) { return e.text == entry.text; });
-  if (same != list.end()) {
-    *same = std::move(entry);
-  } else {
-    list.push_back(std::move(entry));
+void put_entries(std::vector<Entry>& list, std::vector<Entry>&& from) {
+  list.reserve(list.size() + from.size());  // nothing moves: the index points into the elements
+  TextIndex index = make_index(list, from.size());
+  for (Entry& entry : from) {
+    auto same = index.find(entry.text);
+    if (same == index.end()) {
+      list.push_back(std::move(entry));
+      index.emplace(list.back().text, &list.back());
+    } else {
+      Entry& old = *same->second;
+      entry.text = std::move(old.text);  // the index views this very buffer
+      old = std::move(entry);
+    }
   }
 }
 

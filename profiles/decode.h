@@ -25,9 +25,9 @@ Result<Layer> decode_layer(const NodeTable& root, const std::string& file);
 /// Merges by each row's rule. Errors: a removal of what no earlier layer has.
 Result<void> merge_layer(Profile& into, Layer&& layer);
 
-/// Adds `entry` behind `list`, or in the place of the entry with the same text: the later file's
-/// marks and Origin stand.
-void put_entry(std::vector<Entry>& list, Entry entry);
+/// Adds each of `from` behind `list`, or in the place of the entry with the same text: the later
+/// entry's marks and Origin stand.
+void put_entries(std::vector<Entry>& list, std::vector<Entry>&& from);
 
 /// Settings of the command line, which come after every file.
 struct Overrides {

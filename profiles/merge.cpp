@@ -15,10 +15,10 @@ void merge_value(Setting<T>& into, Setting<T>&& from) {
 }
 void merge_value(std::vector<Entry>& into, std::vector<Entry>&& from) {
   if (into.empty()) {
-    into = std::move(from);  // put_entry has already made its texts unique
-    return;
+    into = std::move(from);  // put_entries has already made its texts unique
+  } else if (!from.empty()) {
+    put_entries(into, std::move(from));
   }
-  for (Entry& entry : from) put_entry(into, std::move(entry));
 }
 void merge_value(std::vector<Assignment>& into, std::vector<Assignment>&& from) {
   for (Assignment& assignment : from) {
@@ -54,6 +54,7 @@ Result<void> remove_entry(Profile& profile, const Row& row, const Entry& removal
 
 Result<void> override_paths(std::vector<Entry>& list, const std::vector<std::string>& texts,
                             const std::string& cwd, const char* flag) {
+  std::vector<Entry> entries;
   for (const std::string& text : texts) {
     if (text.empty() || text.find('\0') != text.npos) {
       return fail(flag, escape_for_terminal(text), "empty path");
@@ -62,13 +63,15 @@ Result<void> override_paths(std::vector<Entry>& list, const std::vector<std::str
     Entry entry;
     entry.text = home ? canonical_path(text) : canonical_path(path_join(cwd, text));
     entry.origin.file = flag;
-    put_entry(list, std::move(entry));
+    entries.push_back(std::move(entry));
   }
+  put_entries(list, std::move(entries));
   return {};
 }
 
 Result<void> override_rules(std::vector<Entry>& list, const std::vector<std::string>& texts,
                             const char* flag) {
+  std::vector<Entry> entries;
   for (const std::string& text : texts) {
     if (auto wrong = check_network_rule(text)) {
       return fail(flag, escape_for_terminal(text), wrong->detail, wrong->hint);
@@ -76,13 +79,15 @@ Result<void> override_rules(std::vector<Entry>& list, const std::vector<std::str
     Entry entry;
     entry.text = text;
     entry.origin.file = flag;
-    put_entry(list, std::move(entry));
+    entries.push_back(std::move(entry));
   }
+  put_entries(list, std::move(entries));
   return {};
 }
 
 Result<void> override_env(Profile& profile, const std::vector<std::string>& texts) {
   constexpr const char* kFlag = "--env";
+  std::vector<Entry> pass;
   for (const std::string& text : texts) {
     const std::size_t equals = text.find('=');
     auto wrong = equals == text.npos ? check_env_pattern(text)
@@ -93,13 +98,14 @@ Result<void> override_env(Profile& profile, const std::vector<std::string>& text
       entry.text = text;
       entry.optional = true;
       entry.origin.file = kFlag;
-      put_entry(profile.env_pass, std::move(entry));
+      pass.push_back(std::move(entry));
       continue;
     }
     std::vector<Assignment> one{
         {text.substr(0, equals), text.substr(equals + 1), {kFlag, 0, 0}, true}};
     merge_value(profile.env_set, std::move(one));
   }
+  put_entries(profile.env_pass, std::move(pass));
   return {};
 }
 

@@ -69,9 +69,9 @@ const Row kRows[] = {
    "Rules that win over allow.", "[\"gist.github.com\"]", {}, 0, check_network_rule},
 
   {"seccomp", "allow", Kind::names, &Profile::syscalls_allow, Merge::append, "",
-   "System calls and @groups that are allowed.", "[\"@ptrace\"]", {}, 0, check_syscall},
+   "System calls and @groups that are allowed; a call's own name wins over its group's, in allow and in deny.", "[\"@ptrace\"]", {}, 0, check_syscall},
   {"seccomp", "deny", Kind::names, &Profile::syscalls_deny, Merge::append, "",
-   "System calls and @groups that are denied though allow names them.", "[\"io_uring_setup\"]",
+   "System calls and @groups that are denied.", "[\"io_uring_setup\"]",
    {}, 0, check_syscall},
   {"seccomp", "rules", Kind::records, &Profile::syscall_rules, Merge::append, "",
    "Rules for single system calls, with tests of their arguments.",

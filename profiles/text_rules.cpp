@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "launcher/base/path.h"
 #include "launcher/base/text.h"
 
 namespace dirbox::profiles {
@@ -99,8 +98,10 @@ std::optional<Complaint> check_path(std::string_view text) {
     return Complaint{fmt::format("wildcard in {}", quoted(text)),
                      "paths have no wildcards: name the directory, or each file"};
   }
-  for (std::string_view part : path_components(text)) {
-    if (part == "..") {
+  for (std::size_t at = text.find(".."); at != text.npos; at = text.find("..", at + 1)) {
+    const bool starts = at == 0 || text[at - 1] == '/';
+    const bool ends = at + 2 == text.size() || text[at + 2] == '/';
+    if (starts && ends) {
       return Complaint{fmt::format("\"..\" in {}", quoted(text)), "write the path without it"};
     }
   }
@@ -110,9 +111,12 @@ std::optional<Complaint> check_path(std::string_view text) {
 std::string canonical_path(std::string_view text) {
   std::string_view prefix = variable_prefix(text);
   std::string out(prefix == "${HOME}" ? "~" : prefix);
-  for (std::string_view part : path_components(text.substr(prefix.size()))) {
-    out += '/';
-    out += part;
+  std::string_view rest = text.substr(prefix.size());
+  while (!rest.empty()) {
+    std::size_t end = std::min(rest.find('/', 1), rest.size());
+    std::string_view part = rest.substr(0, end);  // "/name"; "/" between two slashes
+    if (part != "/" && part != "/.") out += part;
+    rest.remove_prefix(end);
   }
   return out.empty() ? "/" : out;
 }

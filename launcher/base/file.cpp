@@ -15,8 +15,13 @@ namespace dirbox {
 Result<std::string> read_fd(int fd, std::size_t max_bytes, std::string_view operand) {
   std::string out;
   struct stat st {};
-  if (::fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-    out.reserve(static_cast<std::size_t>(st.st_size) + 1);
+  if (::fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+    // What the file claims to hold is not reserved before it is bounded: it may be sparse and huge.
+    const auto size = static_cast<std::size_t>(st.st_size);
+    if (size > max_bytes)
+      return fail("read", operand, fmt::format("larger than {} bytes", max_bytes));
+    out.reserve(size + 1);
+  }
   for (;;) {
     std::size_t have = out.size();
     std::size_t room = out.capacity() > have ? out.capacity() - have : 4096;

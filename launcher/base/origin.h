@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 namespace dirbox {
@@ -14,8 +15,9 @@ struct Origin {
   /// "file:line:col"; "file:line" when the column is 0; "file" alone when the line is 0.
   std::string text() const {
     std::string out = file;
-    if (line != 0) out += ":" + std::to_string(line);
-    if (line != 0 && column != 0) out += ":" + std::to_string(column);
+    for (std::uint32_t number : {line, line != 0 ? column : 0}) {
+      if (number != 0) out.append(1, ':').append(std::to_string(number));
+    }
     return out;
   }
   bool operator==(const Origin&) const = default;
