@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -110,6 +111,13 @@ Result<void> link_blocks(std::vector<sock_filter>& program,
 std::string generator_id() {
   return fmt::format("dirbox {} blocks 1 libseccomp {}.{}.{}", DIRBOX_VERSION, SCMP_VER_MAJOR,
                      SCMP_VER_MINOR, SCMP_VER_MICRO);
+}
+
+std::string libseccomp_name(Arch arch, int number) {
+  auto token = arch == Arch::x86_64 ? SCMP_ARCH_X86_64 : SCMP_ARCH_AARCH64;
+  std::unique_ptr<char, decltype(&std::free)> name(
+      ::seccomp_syscall_resolve_num_arch(token, number), &std::free);
+  return name ? name.get() : "";
 }
 
 Result<Filter> compile_filter(const Policy& policy, Arch arch) {

@@ -21,4 +21,8 @@ Result<Filter> compile_filter(const Policy& policy, Arch arch = kNativeArch);
 /// Names the code that turns a Policy into BPF: a filter of another generator is another filter.
 std::string generator_id();
 
+/// The name that libseccomp has for a number; empty when it has none. For the check that its table
+/// and ours agree.
+std::string libseccomp_name(Arch arch, int number);
+
 }  // namespace dirbox::seccomp

@@ -192,7 +192,7 @@ Result<Action> parse_action(std::string_view text, int notify_err) {
   constexpr std::string_view kErrno = "errno:";
   if (text.substr(0, kErrno.size()) == kErrno) {
     std::string_view name = text.substr(kErrno.size());
-    for (int err = 1; err <= kMaxErrno; ++err) {
+    for (int err = 1; name.substr(0, 1) == "E" && err <= kMaxErrno; ++err) {
       if (errno_name(err) == name) return Action{ActionKind::errno_, err};
     }
     return fail("read action", text, "no such errno name");
