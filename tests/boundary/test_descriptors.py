@@ -79,7 +79,7 @@ class Streams(sandbox.Boundary):
         log = self.outside("log")
         self.world.plant(log, "before\n", 0o600)
         with open(log, "ab") as file:
-            child = self.start("sh", "-c", "echo after; : > /proc/self/fd/1; true", stdout=file, stderr=subprocess.DEVNULL)
+            child = self.start("sh", "-c", "echo after; (: > /proc/self/fd/1); true", stdout=file, stderr=subprocess.DEVNULL)
             self.assertEqual(child.wait(sandbox.PATIENCE), 0)
         with open(log, encoding="ascii") as file:
             self.assertEqual(file.read(), "before\nafter\n")
@@ -88,9 +88,9 @@ class Streams(sandbox.Boundary):
     def test_a_directory_as_stdin_is_no_way_out(self):
         folder = os.open(self.world.outside, os.O_RDONLY)
         try:
-            done = self.dirbox(self.project("probe"), "walk-fd", "0", "canary", stdin=os.fdopen(os.dup(folder)))
+            done = self.dirbox(self.project("probe"), "walk-fd", "0", "canary", stdin=folder)
             self.assertIn(done.code, (1, 125), done)
-            done = self.dirbox(self.project("probe"), "walk-fd", "0", "../home/.ssh/id_rsa", stdin=os.fdopen(os.dup(folder)))
+            done = self.dirbox(self.project("probe"), "walk-fd", "0", "../home/.ssh/id_rsa", stdin=folder)
             self.assertIn(done.code, (1, 125), done)
         finally:
             os.close(folder)

@@ -67,6 +67,10 @@ class Outside(sandbox.Boundary):
         self.all_denied([("ptrace", 1), ("vm-readv", 1, 0x400000), ("pidfd-getfd", 1, 0), ("append", "/proc/1/mem"),
                          ("read", "/proc/1/environ"), ("read", "/proc/1/maps")], "EPERM|EACCES|ENOSYS|ESRCH")
 
+    def test_pid_one_cannot_be_taken_over_where_tracing_is_open(self):
+        self.all_denied([("ptrace", 1), ("pidfd-getfd", 1, 0), ("append", "/proc/1/mem"), ("read", "/proc/1/environ")],
+                        "EPERM|EACCES|ENOSYS", options=["-p", "debug"])
+
     def test_killing_or_stopping_pid_one_frees_nothing(self):
         done = self.sh("kill -9 1; kill -STOP 1; kill -TERM 1; cat ~/.ssh/id_rsa; echo still; exit 4")
         self.assertNotIn(self.world.marker, done.out + done.err)
@@ -173,7 +177,7 @@ class Lifetime(sandbox.Boundary):
 
     def test_control_a_daemon_outlives_its_shell_without_dirbox(self):
         path = self.project("held-outside")
-        subprocess.run([sandbox.PROBE, "daemonize", path], check=True)
+        subprocess.run([sandbox.PROBE, "daemonize", path], check=True, stdout=subprocess.DEVNULL)
         sandbox.wait_until(lambda: os.path.exists(path) and os.path.getsize(path) > 0, "the daemon starts")
         self.assertTrue(self.held(path))
         subprocess.run(["fuser", "-s", "-k", path], check=False) if os.path.exists("/usr/bin/fuser") else None

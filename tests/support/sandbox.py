@@ -313,7 +313,7 @@ class Terminal:
                 return match
             ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
             if not ready:
-                raise AssertionError(f"the terminal never showed {pattern!r}, but: {self.text!r}")
+                raise AssertionError(f"the terminal never showed {pattern!r}, but: ...{self.text[-500:]!r}")
             self.text += os.read(self.master, 65536).decode(errors="replace")
 
     def wait(self):
