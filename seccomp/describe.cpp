@@ -70,8 +70,7 @@ std::vector<Description> describe(const Policy& policy, Arch arch) {
     if (call.number(arch) < 0) continue;
     for (const Clause& clause : policy.clauses(call)) {
       const Source& source = policy.source(clause);
-      std::string reason(source.kind == Source::Kind::hard ? std::string_view(source.reason)
-                                                           : reason_of(call));
+      std::string reason(source.kind == Source::Kind::hard ? source.reason : reason_of(call));
       out.push_back({std::string(call.name), std::string(group_of(call).name),
                      tests_text(clause.tests), clause.action.text(), source.text(),
                      std::move(reason)});

@@ -144,6 +144,17 @@ const Entry* plain_entry(const std::vector<Entry>& entries, std::size_t call) {
   return best;
 }
 
+/// The call of each hard denial; nullptr for one that does not apply to this policy.
+std::vector<const Call*> hard_denied_calls(bool nested_userns, bool notifies) {
+  std::vector<const Call*> out;
+  for (const HardDenial& denial : hard_denials()) {
+    bool dropped = (denial.when == HardDenial::When::single_userns && nested_userns) ||
+                   (denial.when == HardDenial::When::notifying && !notifies);
+    out.push_back(dropped ? nullptr : find_call(denial.call));
+  }
+  return out;
+}
+
 /// All entries of the input, each with a Source of its own in `sources`.
 Result<std::vector<Entry>> read_entries(const PolicyInput& input, std::vector<Source>& sources) {
   std::vector<Entry> entries;
@@ -211,13 +222,15 @@ Result<Policy> compile_policy(const PolicyInput& input) {
 
   auto group_base = static_cast<std::uint16_t>(sources.size());
   for (const Group& group : groups())
-    sources.push_back(
-        {Source::Kind::group, {}, std::string(group.name), std::string(group.reason)});
+    sources.push_back({Source::Kind::group, {}, std::string(group.name), group.reason});
   auto hard_base = static_cast<std::uint16_t>(sources.size());
   for (const HardDenial& denial : hard_denials()) {
-    sources.push_back(
-        {Source::Kind::hard, {}, std::string(denial.name), std::string(denial.reason)});
+    sources.push_back({Source::Kind::hard, {}, std::string(denial.name), denial.reason});
   }
+
+  std::vector<const Call*> denied_calls = hard_denied_calls(input.nested_userns, notifies);
+  policy.clauses_.reserve(2 * calls().size());
+  policy.first_.reserve(calls().size() + 1);
 
   auto emit = [&](std::vector<Test> tests, Action action, std::size_t source) {
     policy.clauses_.push_back({std::move(tests), action, static_cast<std::uint16_t>(source)});
@@ -226,11 +239,8 @@ Result<Policy> compile_policy(const PolicyInput& input) {
     const Call& call = calls()[i];
     policy.first_.push_back(static_cast<std::uint32_t>(policy.clauses_.size()));
     std::vector<std::size_t> denials;
-    for (std::size_t h = 0; h < hard_denials().size(); ++h) {
-      const HardDenial& denial = hard_denials()[h];
-      bool dropped = (denial.when == HardDenial::When::single_userns && input.nested_userns) ||
-                     (denial.when == HardDenial::When::notifying && !notifies);
-      if (denial.call == call.name && !dropped) denials.push_back(h);
+    for (std::size_t h = 0; h < denied_calls.size(); ++h) {
+      if (denied_calls[h] == &call) denials.push_back(h);
     }
     for (const Entry* entry : tested_entries(entries, i)) {
       for (std::size_t h : denials) {

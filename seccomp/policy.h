@@ -58,9 +58,9 @@ struct Source {
     unknown,  ///< the number is not in the table, or the ABI is foreign
   };
   Kind kind = Kind::unknown;
-  Origin origin;       ///< for Kind::profile
-  std::string name;    ///< "ptrace", "@ptrace", "terminal-input", as written or as the table has it
-  std::string reason;  ///< why, one sentence; empty for Kind::profile
+  Origin origin;     ///< for Kind::profile
+  std::string name;  ///< "ptrace", "@ptrace", "terminal-input", as written or as the table has it
+  std::string_view reason;  ///< why, one sentence of the tables; empty for Kind::profile
 
   /// "director.toml:12:3 (@ptrace)", "hard denial terminal-input", "group @ptrace".
   std::string text() const;
