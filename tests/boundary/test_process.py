@@ -3,6 +3,7 @@ import fcntl
 import os
 import re
 import signal
+import struct
 import subprocess
 
 import sandbox
@@ -180,8 +181,14 @@ class Lifetime(sandbox.Boundary):
         subprocess.run([sandbox.PROBE, "daemonize", path], check=True, stdout=subprocess.DEVNULL)
         sandbox.wait_until(lambda: os.path.exists(path) and os.path.getsize(path) > 0, "the daemon starts")
         self.assertTrue(self.held(path))
-        subprocess.run(["fuser", "-s", "-k", path], check=False) if os.path.exists("/usr/bin/fuser") else None
-        subprocess.run(["pkill", "-f", f"daemonize {path}"], check=False)
+        os.kill(self.holder(path), signal.SIGKILL)
+
+    @staticmethod
+    def holder(path):
+        """The process that has the lock."""
+        ask = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        with open(path, "rb+") as file:
+            return struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, ask))[4]
 
     def test_a_daemon_ends_with_the_sandbox(self):
         child, path = self.daemon("held-exit", "exit 3")

@@ -103,7 +103,7 @@ class Outside(sandbox.Boundary):
 
     def test_kernel_settings(self):
         paths = ["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/vm/drop_caches",
-                 "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/proc/1/oom_score_adj",
+                 "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper",
                  "/sys/fs/cgroup/release_agent", "/sys/fs/cgroup/cgroup.procs", "/proc/sys/user/max_user_namespaces",
                  "/proc/sys/fs/binfmt_misc/register", "/proc/sys/net/ipv4/ip_forward"]
         self.all_denied([("write", path) for path in paths], "EROFS|EACCES|EPERM|ENOENT")
