@@ -1,0 +1,8 @@
+file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/launcher/cli/*.cpp)
+add_executable(dirbox ${cli_sources})
+target_include_directories(dirbox SYSTEM PRIVATE ${CLI11_INCLUDE})
+target_link_libraries(dirbox PRIVATE dirbox_supervise dirbox_plan dirbox_profiles)
+if(TARGET dirbox_verify)
+  target_link_libraries(dirbox PRIVATE dirbox_verify)
+endif()
+install(TARGETS dirbox RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -1,0 +1,102 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "launcher/base/text.h"
+#include "launcher/cli/command.h"
+#include "launcher/cli/run_options.h"
+#include "launcher/supervise/supervisor.h"
+
+namespace dirbox::cli {
+namespace {
+
+struct RunFlags {
+  RunSettings settings;
+  bool dry_run = false, json = false, verbose = false;
+  std::string test_fail;
+};
+
+Syntax run_syntax(RunFlags& flags, const char* usage, const char* summary) {
+  Syntax syntax{usage, summary, plan_options(flags.settings)};
+  syntax.options.push_back({"--dry-run", "", "print the plan and run nothing", &flags.dry_run});
+  syntax.options.push_back({"--json", "", "with --dry-run: as JSON", &flags.json});
+  syntax.options.push_back(
+      {"-v,--verbose", "", "say what was found and what was left out", &flags.verbose});
+#ifdef DIRBOX_TEST_BUILD
+  syntax.options.push_back(
+      {"--test-fail", "STEP", "make a set-up step fail (\"list\" names them)", &flags.test_fail});
+#endif
+  return syntax;
+}
+
+/// The memory of argv, one block from its first to its last byte.
+void find_title(const Arguments& arguments, sandbox::RunOptions& options) {
+  if (arguments.raw_count == 0) return;
+  char* first = arguments.raw[0];
+  char* last = arguments.raw[arguments.raw_count - 1];
+  options.title = first;
+  options.title_size = static_cast<std::size_t>(last - first) + std::strlen(last);
+}
+
+int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arguments) {
+  sandbox::RunOptions options;
+  options.test_fail = flags.test_fail;
+  find_title(arguments, options);
+  if (auto done = supervise::prepare_filter(plan, cache_directory(), options); !done)
+    return report(done.error());
+  auto outcome = supervise::run_sandbox(plan.spec, std::move(options));
+  if (!outcome) return report(outcome.error());
+  return outcome->status;
+}
+
+int run(RunFlags& flags, const Arguments& arguments, const std::vector<std::string>& command) {
+  if (flags.test_fail == "list") {
+    Table table;
+    for (const auto& [name, reason] : supervise::list_steps()) table.add({name, reason});
+    fmt::print("{}", table.render());
+    return 0;
+  }
+  Compiled compiled = compile_settings(flags.settings, command, !flags.dry_run);
+  if (!compiled.ok) return compiled.status;
+  if (flags.dry_run) {
+    if (flags.json) {
+      fmt::print("{}\n", plan::plan_to_json(compiled.plan).dump(true));
+    } else {
+      fmt::print("{}", plan::render_plan(compiled.plan, use_color(1)));
+    }
+    return 0;
+  }
+  print_notices(compiled.plan, flags.verbose);
+  return run_plan(compiled.plan, flags, arguments);
+}
+
+}  // namespace
+
+int run_command(const Arguments& arguments) {
+  RunFlags flags;
+  constexpr const char* kUsage = "dirbox run [OPTION…] -- COMMAND [ARG…]";
+  int status = parse_options(run_syntax(flags, kUsage, "Runs COMMAND in the sandbox of a profile."),
+                             arguments.own);
+  if (status >= 0) return status;
+  if (arguments.command.empty() && flags.test_fail != "list") {
+    fmt::print(stderr, "dirbox: no command\nusage: {}\n", kUsage);
+    return kFailed;
+  }
+  return run(flags, arguments, arguments.command);
+}
+
+int shell_command(const Arguments& arguments) {
+  RunFlags flags;
+  int status = parse_options(
+      run_syntax(flags, "dirbox shell [OPTION…]", "Starts $SHELL in the sandbox."), arguments.own);
+  if (status >= 0) return status;
+  if (arguments.has_command) {
+    fmt::print(stderr, "dirbox: shell takes no command\nhint: dirbox run -- COMMAND\n");
+    return kFailed;
+  }
+  const char* shell = std::getenv("SHELL");
+  return run(flags, arguments, {shell != nullptr && *shell != '\0' ? shell : "/bin/sh"});
+}
+
+}  // namespace dirbox::cli

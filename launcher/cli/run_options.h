@@ -1,0 +1,40 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "launcher/cli/options.h"
+#include "launcher/plan/plan.h"
+#include "profiles/load.h"
+
+/// The options that every subcommand which compiles a Plan takes.
+namespace dirbox::cli {
+
+struct RunSettings {
+  std::string profile = "director";
+  std::vector<std::string> read, write, hide, environment, allow, deny;
+  bool force_cwd = false;
+};
+std::vector<Option> plan_options(RunSettings& settings);
+
+/// Where the user's profiles are: $XDG_CONFIG_HOME/dirbox or ~/.config/dirbox. Where compiled
+/// filters are kept: $XDG_CACHE_HOME/dirbox or ~/.cache/dirbox. Empty without a home.
+std::string config_directory();
+std::string cache_directory();
+
+/// Loads the profile, applies the options.
+Result<profiles::Profile> load_settings(const RunSettings& settings);
+
+/// Facts, profile, plan; makes directories that the plan asks for when `prepare`. On failure prints
+/// the error and returns its exit status in `status`.
+struct Compiled {
+  bool ok = false;
+  int status = kFailed;
+  plan::Plan plan;
+};
+Compiled compile_settings(const RunSettings& settings, const std::vector<std::string>& command,
+                          bool prepare);
+
+/// Warnings and waivers of a plan, on stderr.
+void print_notices(const plan::Plan& plan, bool verbose);
+
+}  // namespace dirbox::cli

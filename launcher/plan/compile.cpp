@@ -1,0 +1,224 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "launcher/base/path.h"
+#include "launcher/base/text.h"
+#include "launcher/plan/install_tree.h"
+#include "launcher/plan/paths.h"
+#include "launcher/plan/plan.h"
+#include "launcher/plan/tree.h"
+
+namespace dirbox::plan {
+namespace {
+
+using profiles::NetworkMode;
+using profiles::Profile;
+
+/// A name, or a prefix followed by one '*'.
+bool matches(std::string_view pattern, std::string_view name) {
+  if (!pattern.empty() && pattern.back() == '*')
+    return name.starts_with(pattern.substr(0, pattern.size() - 1));
+  return pattern == name;
+}
+
+void compile_environment(const Profile& profile, const HostFacts& facts, Plan& plan) {
+  for (const auto& [name, value] : facts.environment) {
+    auto entry = std::find_if(profile.env_pass.begin(), profile.env_pass.end(),
+                              [&](const profiles::Entry& e) { return matches(e.text, name); });
+    bool set = std::any_of(profile.env_set.begin(), profile.env_set.end(),
+                           [&](const profiles::Assignment& a) { return a.name == name; });
+    if (set || name == "DIRBOX" || name == "IS_SANDBOX") continue;
+    if (entry == profile.env_pass.end()) {
+      plan.dropped_variables.push_back(name);
+    } else {
+      plan.environment.push_back({name, value, entry->origin});
+    }
+  }
+  for (const profiles::Assignment& a : profile.env_set) {
+    plan.environment.push_back({a.name, a.value, a.origin});
+  }
+  const Origin built_in{"built in", 0, 0};
+  plan.environment.push_back({"IS_SANDBOX", "1", built_in});
+  plan.environment.push_back({"DIRBOX", facts.session, built_in});
+  for (const EnvironmentVariable& variable : plan.environment) {
+    plan.spec.environment.push_back(variable.name + "=" + variable.value);
+  }
+}
+
+Result<void> check_cwd(const Plan& plan, const RuleSet& rules, bool force) {
+  constexpr std::string_view kHint = "change into a project directory, or insist with --force-cwd";
+  const std::string shown = escape_for_terminal(plan.cwd);
+  const PathRule* rule = rules.decide(plan.cwd);
+  if (rule == nullptr) {
+    return fail("use the working directory", shown, "the profile grants no access to it",
+                "add --read . or --write .");
+  }
+  if (rule->access == PathAccess::hide) {
+    return fail("use the working directory", shown,
+                fmt::format("{} hides {}", rule->origin.text(), escape_for_terminal(rule->path)));
+  }
+  if (force) return {};
+  if (plan.cwd == "/")
+    return fail("use the working directory", shown, "it is the root of everything", kHint);
+  if (path_is_beneath(plan.home, plan.cwd)) {
+    return fail("use the working directory", shown,
+                plan.cwd == plan.home ? "it is your home" : "your home lies in it", kHint);
+  }
+  for (const PathRule& hidden : rules.rules()) {
+    if (hidden.access == PathAccess::hide && hidden.type != FileType::missing &&
+        path_is_beneath(hidden.path, plan.cwd) && !hidden.text.starts_with("${CWD}") &&
+        !hidden.text.starts_with("${PROJECT}")) {
+      return fail("use the working directory", shown,
+                  fmt::format("{} in it is hidden by {}", escape_for_terminal(hidden.path),
+                              hidden.origin.text()),
+                  kHint);
+    }
+  }
+  return {};
+}
+
+/// Finds the command and what it needs to run.
+tl::expected<void, CompileError> compile_command(const Command& command, const HostFacts& facts,
+                                                 Resolver& resolver, RuleSet& rules, Plan& plan) {
+  std::string_view search_path = facts.variable("PATH");
+  for (const EnvironmentVariable& variable : plan.environment) {
+    if (variable.name == "PATH") search_path = variable.value;
+  }
+  if (search_path.empty()) search_path = "/usr/local/bin:/usr/bin:/bin";
+  grant_path_directories(rules, resolver, search_path, facts.home);
+  if (command.argv.empty()) return {};
+  const std::string& name = command.argv.front();
+  bool not_executable = false;
+  std::string program = find_program(resolver, name, search_path, plan.cwd, not_executable);
+  if (program.empty()) {
+    int err = not_executable ? EACCES : ENOENT;
+    Error error{"run", escape_for_terminal(name), err, {}, {}};
+    if (err == ENOENT) error.hint = "PATH is " + escape_for_terminal(search_path);
+    return tl::unexpected(CompileError{error, not_executable ? 126 : 127});
+  }
+  grant_install_tree(rules, resolver, program, search_path, facts.home);
+  plan.spec.executable = program;
+  plan.spec.argv = command.argv;
+  const PathRule* rule = rules.decide(resolver.resolve(program).path);
+  if (rule != nullptr && rule->access == PathAccess::hide) {
+    Error error{"run",
+                escape_for_terminal(program),
+                EACCES,
+                fmt::format("{} hides {}", rule->origin.text(), escape_for_terminal(rule->path)),
+                {}};
+    return tl::unexpected(CompileError{error, 126});
+  }
+  return {};
+}
+
+void compile_limits(const Profile& profile, Plan& plan) {
+  struct Row {
+    const profiles::Setting<std::optional<std::uint64_t>>& setting;
+    int resource;
+  };
+  const Row rows[] = {{profile.limit_nofile, RLIMIT_NOFILE},
+                      {profile.limit_nproc, RLIMIT_NPROC},
+                      {profile.limit_fsize, RLIMIT_FSIZE},
+                      {profile.limit_as, RLIMIT_AS}};
+  for (const Row& row : rows) {
+    if (row.setting.value) plan.spec.limits.push_back({row.resource, *row.setting.value});
+  }
+}
+
+Result<void> compile_syscalls(const Profile& profile, Plan& plan) {
+  seccomp::PolicyInput input;
+  for (const auto& entry : profile.syscalls_allow)
+    input.allow.push_back({entry.text, entry.origin});
+  for (const auto& entry : profile.syscalls_deny) input.deny.push_back({entry.text, entry.origin});
+  for (const auto& rule : profile.syscall_rules) {
+    input.rules.push_back({rule.syscall, rule.when, rule.action, rule.origin});
+  }
+  input.nested_userns = profile.nested_userns.value;
+  input.nested_userns_origin = profile.nested_userns.origin;
+  plan.syscalls = TRY(seccomp::compile_policy(input));
+  return {};
+}
+
+Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan& plan) {
+  plan.network = profile.network_mode.value;
+  plan.spec.own_network = plan.network != NetworkMode::host;
+  plan.spec.nested_userns = profile.nested_userns.value;
+  plan.spec.landlock = true;
+  if (plan.spec.nested_userns) {
+    plan.spec.landlock = false;
+    plan.waivers.push_back({"landlock: off, it would forbid the mounts that nested_userns allows",
+                            profile.nested_userns.origin});
+    plan.waivers.push_back(
+        {"nested_userns: user namespaces can be made inside, with more kernel in reach",
+         profile.nested_userns.origin});
+  } else if (facts.landlock_abi == 0) {
+    if (!profile.landlock_optional.value) {
+      return fail("use Landlock", profile.landlock_optional.origin.text(),
+                  "this kernel does not offer it",
+                  "add landlock to lsm= on the kernel command line, or accept its absence with "
+                  "[require] landlock = \"optional\"");
+    }
+    plan.spec.landlock = false;
+    plan.waivers.push_back(
+        {"landlock: off, this kernel does not offer it", profile.landlock_optional.origin});
+  }
+  if (!plan.spec.own_network) {
+    plan.waivers.push_back(
+        {"network: the host's own, nothing is filtered", profile.network_mode.origin});
+  }
+  return {};
+}
+
+}  // namespace
+
+const PathRule* find_rule(const Plan& plan, std::string_view path) {
+  for (std::string at(path);; at = path_parent(at)) {
+    auto found =
+        std::lower_bound(plan.rules.begin(), plan.rules.end(), at,
+                         [](const PathRule& rule, const std::string& p) { return rule.path < p; });
+    if (found != plan.rules.end() && found->path == at) return &*found;
+    if (at == "/" || at.empty()) return nullptr;
+  }
+}
+
+tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts& facts,
+                                         const Command& command) {
+  auto failed = [](Error error) { return tl::unexpected(CompileError{std::move(error), 125}); };
+  Plan plan;
+  plan.profile = profile.name;
+  plan.chain = profile.chain;
+  plan.session = facts.session;
+  plan.checks = profile.verify;
+  Resolver resolver(*facts.files);
+  plan.cwd = resolver.resolve(facts.cwd).path;
+  plan.home = resolver.resolve(facts.home).path;
+  plan.project = find_project(resolver, plan.cwd, plan.home);
+  plan.spec.uid = facts.uid;
+  plan.spec.gid = facts.gid;
+  plan.spec.hostname = profile.hostname.value;
+  plan.spec.cwd = plan.cwd;
+
+  if (auto done = compile_layers(profile, facts, plan); !done) return failed(done.error());
+  Places places{facts.home, plan.cwd, plan.project};
+  RuleSet rules(resolver, facts, places, plan);
+  if (auto done = rules.add_profile(profile); !done) return failed(done.error());
+  if (profile.home.value != profiles::HomeMode::private_home) {
+    if (auto done = rules.add_home(profile.home); !done) return failed(done.error());
+  }
+  rules.keep_links(resolver.resolve(facts.home));
+  if (auto done = check_cwd(plan, rules, command.force_cwd); !done) return failed(done.error());
+  compile_environment(profile, facts, plan);
+  if (auto done = compile_command(command, facts, resolver, rules, plan); !done) {
+    return tl::unexpected(done.error());
+  }
+  if (auto done = compile_tree(profile, facts, resolver, rules, plan); !done)
+    return failed(done.error());
+  compile_limits(profile, plan);
+  if (auto done = compile_syscalls(profile, plan); !done) return failed(done.error());
+  plan.rules = rules.rules();
+  return plan;
+}
+
+}  // namespace dirbox::plan

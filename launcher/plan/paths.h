@@ -1,0 +1,62 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "launcher/plan/host.h"
+#include "launcher/plan/plan.h"
+
+/// From path entries of a Profile to resolved PathRules.
+namespace dirbox::plan {
+
+/// What the variables of an entry stand for.
+struct Places {
+  std::string home, cwd, project;
+};
+
+/// "~/x", "${CWD}/x", … to an absolute path. Errors: a relative path, an unknown variable.
+Result<std::string> expand_path(const profiles::Entry& entry, const Places& places);
+
+/// The directory of the git work tree around `cwd`, below `home`'s parent; `cwd` when there is
+/// none.
+std::string find_project(Resolver& resolver, const std::string& cwd, const std::string& home);
+
+/// Collects rules. Symlinks on the way to a grant are remembered, to be made again inside.
+class RuleSet {
+ public:
+  RuleSet(Resolver& resolver, const HostFacts& facts, const Places& places, Plan& plan)
+      : resolver_(resolver), facts_(facts), places_(places), plan_(plan) {}
+
+  Result<void> add_profile(const profiles::Profile& profile);
+  /// The real home, read-only ("masked") or writable ("host").
+  Result<void> add_home(const profiles::Setting<profiles::HomeMode>& mode);
+  /// A grant that the compiler found by itself (an install tree). False when a hidden path forbids
+  /// it.
+  bool add_found(const std::string& path, const std::string& why);
+  /// Makes the symlinks that lead to `path` visible inside.
+  void keep_links(const Resolver::Resolution& resolution);
+
+  /// Nearest rule at or above `path`.
+  const PathRule* decide(std::string_view path) const;
+  /// True when a rule hides something at or beneath `path` (existing or not).
+  bool hides_beneath(std::string_view path) const;
+  const std::vector<PathRule>& rules() const { return rules_; }
+  const std::vector<Resolver::Hop>& links() const { return links_; }
+
+ private:
+  Result<void> add(const profiles::Entry& entry, PathAccess access);
+  Result<void> add_hidden(const profiles::Entry& entry, const std::string& path);
+  Result<bool> check_grant(const profiles::Entry& entry, const std::string& path,
+                           const Resolver::Resolution& found, PathAccess access);
+  void put(PathRule rule);
+  void add_aliases(const PathRule& rule);
+
+  Resolver& resolver_;
+  const HostFacts& facts_;
+  const Places& places_;
+  Plan& plan_;
+  std::vector<PathRule> rules_;  // sorted by path
+  std::vector<Resolver::Hop> links_;
+  std::vector<std::string> writable_;  // canonical, of write entries
+};
+
+}  // namespace dirbox::plan

@@ -1,0 +1,84 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "launcher/base/json.h"
+#include "launcher/base/origin.h"
+#include "launcher/base/result.h"
+#include "launcher/plan/host.h"
+#include "launcher/sandbox/spec.h"
+#include "profiles/profile.h"
+#include "seccomp/policy.h"
+
+/// The Plan: everything that a run will do, decided, before anything is done. Immutable once
+/// compiled; run, show, why and verify only read it.
+namespace dirbox::plan {
+
+/// Longest path wins; at equal length the earlier of these wins.
+enum class PathAccess { hide, protect, write, read };
+std::string_view access_name(PathAccess access);
+
+struct PathRule {
+  std::string path;  ///< without symlinks
+  std::string text;  ///< as the profile has it
+  PathAccess access = PathAccess::read;
+  FileType type = FileType::missing;
+  Origin origin;
+};
+
+struct EnvironmentVariable {
+  std::string name, value;
+  Origin origin;
+};
+
+/// Something the user should know: what was granted beyond the profile's words, or left out.
+struct Note {
+  std::string text;
+  Origin origin;
+};
+
+struct Plan {
+  std::string profile;
+  std::vector<std::string> chain;
+  std::string session;
+  std::string home, cwd, project;
+
+  sandbox::Spec spec;
+  std::vector<PathRule> rules;  ///< sorted by path
+  std::vector<EnvironmentVariable> environment;
+  std::vector<std::string> dropped_variables;  ///< names only
+  seccomp::Policy syscalls;
+  profiles::NetworkMode network = profiles::NetworkMode::none;
+  std::vector<profiles::VerifyCheck> checks;
+
+  std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})
+  std::vector<Note> notes, warnings;
+  std::vector<Note> waivers;  ///< layers that are not in force, and why
+};
+
+/// What is to be run.
+struct Command {
+  std::vector<std::string> argv;
+  bool force_cwd =
+      false;  ///< run even where the working directory is the home, "/", or holds secrets
+};
+
+/// Pure. Errors carry the Origin of the entry in their operand, and exit status 125 in the caller,
+/// except for a command that is not found (err = ENOENT) or not executable (err = EACCES):
+/// `status`.
+struct CompileError {
+  Error error;
+  int status = 125;
+};
+tl::expected<Plan, CompileError> compile(const profiles::Profile& profile, const HostFacts& facts,
+                                         const Command& command);
+
+/// The rule that decides about `path` (absolute, without symlinks); nullptr: no rule, so not
+/// visible.
+const PathRule* find_rule(const Plan& plan, std::string_view path);
+
+/// For people: aligned sections. For programs: the same as JSON.
+std::string render_plan(const Plan& plan, bool color);
+Json plan_to_json(const Plan& plan);
+
+}  // namespace dirbox::plan

@@ -1,0 +1,186 @@
+#include "launcher/plan/tree.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "launcher/base/path.h"
+#include "launcher/base/text.h"
+#include "launcher/plan/skeleton.h"
+
+namespace dirbox::plan {
+namespace {
+
+using sandbox::Access;
+using sandbox::Mount;
+using sandbox::MountKind;
+
+constexpr std::size_t kMaxMounts = 4096;  // fs.mount-max leaves 100 000; a start must stay quick
+
+class Tree {
+ public:
+  Tree(Resolver& resolver, const RuleSet& rules, Plan& plan)
+      : resolver_(resolver), rules_(rules), plan_(plan) {}
+
+  Result<void> build() {
+    for (const PathRule& rule : rules_.rules()) {
+      TRY_VOID(place(rule));
+      if (plan_.spec.mounts.size() > kMaxMounts) {
+        return fail("compile the file tree", rule.origin.text(),
+                    fmt::format("more than {} mounts", kMaxMounts),
+                    "hide the directory instead of single files in it");
+      }
+    }
+    place_links();
+    return {};
+  }
+
+ private:
+  /// The mount that shows `path` at this point of the tree, if any.
+  const Mount* cover_of(std::string_view path) const {
+    const Mount* best = nullptr;
+    for (const Mount& mount : plan_.spec.mounts) {
+      if (mount.kind != MountKind::bind && mount.kind != MountKind::mask &&
+          mount.kind != MountKind::tmpfs) {
+        continue;
+      }
+      if (path_is_beneath(path, mount.target) &&
+          (best == nullptr || mount.target.size() >= best->target.size())) {
+        best = &mount;
+      }
+    }
+    return best != nullptr && best->kind == MountKind::tmpfs ? nullptr : best;
+  }
+
+  Result<void> place(const PathRule& rule) {
+    if (rule.access == PathAccess::hide) return place_hidden(rule);
+    const Mount* cover = cover_of(rule.path);
+    bool covered = cover != nullptr && cover->kind == MountKind::bind;
+    bool writable = rule.access == PathAccess::write;
+    if (rule.access == PathAccess::protect && !covered) return {};
+    if (covered && cover->writable == writable) return {};
+    if (!writable && rule.type == FileType::directory && rules_.hides_beneath(rule.path) &&
+        !covered) {
+      return expand(rule, rule.path, resolver_.resolve(rule.path).stat);
+    }
+    bind(rule, rule.path, resolver_.resolve(rule.path).stat);
+    return {};
+  }
+
+  Result<void> place_hidden(const PathRule& rule) {
+    const Mount* cover = cover_of(rule.path);
+    if (cover == nullptr || cover->kind == MountKind::mask) return {};
+    if (rule.type == FileType::missing || rule.type == FileType::symlink) return {};
+    if (rules_.hides_beneath(rule.path) && grants_beneath(rule.path)) {
+      Mount empty;
+      empty.kind = MountKind::tmpfs;
+      empty.target = rule.path;
+      empty.size = 64 << 10;
+      empty.mode = 0555;
+      empty.origin = rule.origin;
+      plan_.spec.mounts.push_back(empty);
+      return {};
+    }
+    Mount mask;
+    mask.kind = MountKind::mask;
+    mask.target = rule.path;
+    mask.is_directory = rule.type == FileType::directory;
+    mask.origin = rule.origin;
+    plan_.spec.mounts.push_back(mask);
+    return {};
+  }
+
+  bool grants_beneath(const std::string& path) const {
+    return std::any_of(rules_.rules().begin(), rules_.rules().end(), [&](const PathRule& rule) {
+      return rule.access != PathAccess::hide && rule.path != path &&
+             path_is_beneath(rule.path, path);
+    });
+  }
+
+  void bind(const PathRule& rule, const std::string& path, const FileStat& stat) {
+    Mount mount;
+    mount.target = mount.source = path;
+    mount.id = stat.id;
+    mount.is_directory = stat.type == FileType::directory;
+    mount.writable = rule.access == PathAccess::write;
+    mount.origin = rule.origin;
+    plan_.spec.mounts.push_back(mount);
+    plan_.spec.landlock_rules.push_back({path, mount.writable ? Access::write : Access::read});
+  }
+
+  /// `directory` again, with every child that no rule hides.
+  Result<void> expand(const PathRule& rule, const std::string& directory, const FileStat& stat) {
+    Mount made;
+    made.kind = MountKind::directory;
+    made.target = directory;
+    made.mode = stat.mode & 0777;
+    made.origin = rule.origin;
+    plan_.spec.mounts.push_back(made);
+    plan_.spec.landlock_rules.push_back({directory, Access::list});
+    std::vector<Child> children = resolver_.files().list(directory);
+    std::sort(children.begin(), children.end(),
+              [](const Child& a, const Child& b) { return a.name < b.name; });
+    if (plan_.spec.mounts.size() + children.size() > kMaxMounts) {
+      return fail("compile the file tree", rule.origin.text(),
+                  fmt::format("{} has {} entries to mount one by one",
+                              escape_for_terminal(directory), children.size()),
+                  "grant the subdirectories that are needed");
+    }
+    for (const Child& child : children) {
+      std::string path = path_join(directory, child.name);
+      const PathRule* decided = rules_.decide(path);
+      if (decided != nullptr && decided->access == PathAccess::hide) continue;
+      if (decided != nullptr && decided->path == path) continue;  // has a mount of its own
+      FileStat child_stat = resolver_.files().stat(path);
+      if (child_stat.type == FileType::symlink) {
+        Mount link;
+        link.kind = MountKind::symlink;
+        link.target = path;
+        link.source = resolver_.files().link_text(path);
+        link.origin = rule.origin;
+        plan_.spec.mounts.push_back(link);
+      } else if (child_stat.type == FileType::directory && rules_.hides_beneath(path)) {
+        TRY_VOID(expand(rule, path, child_stat));
+      } else if (child_stat.type == FileType::directory || child_stat.type == FileType::regular) {
+        bind(rule, path, child_stat);
+      }  // sockets, FIFOs and devices do not appear: nobody granted them by name
+    }
+    return {};
+  }
+
+  /// Symlinks that lead to grants, where no mount shows them already.
+  void place_links() {
+    for (const Resolver::Hop& hop : rules_.links()) {
+      if (cover_of(hop.path) != nullptr) continue;
+      const PathRule* rule = rules_.decide(hop.path);
+      if (rule != nullptr && rule->access == PathAccess::hide) continue;
+      bool placed = std::any_of(plan_.spec.mounts.begin(), plan_.spec.mounts.end(),
+                                [&](const Mount& mount) { return mount.target == hop.path; });
+      if (placed) continue;
+      Mount link;
+      link.kind = MountKind::symlink;
+      link.target = hop.path;
+      link.source = hop.text;
+      plan_.spec.mounts.push_back(link);
+    }
+  }
+
+  Resolver& resolver_;
+  const RuleSet& rules_;
+  Plan& plan_;
+};
+
+}  // namespace
+
+Result<void> compile_tree(const profiles::Profile& profile, const HostFacts& facts,
+                          Resolver& resolver, const RuleSet& rules, Plan& plan) {
+  TRY_VOID(add_private_directories(profile, facts, resolver, plan));
+  TRY_VOID(Tree(resolver, rules, plan).build());
+  add_etc(facts, plan);
+  TRY_VOID(add_devices(profile, facts, resolver, plan));
+  add_proc(facts, plan);
+  plan.spec.landlock_rules.push_back({"/", Access::list});
+  return {};
+}
+
+}  // namespace dirbox::plan

@@ -1,0 +1,128 @@
+#include "launcher/sandbox/command.h"
+
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "launcher/sandbox/control.h"
+
+namespace dirbox::sandbox {
+namespace {
+
+constexpr StepInfo kSteps[] = {
+    {"process-group", "the command's own, in the foreground of its terminal"},
+    {"seccomp", "last, when nothing needs a denied call any more"},
+};
+
+/// What the child leaves behind in the memory that it shares with init until it execs.
+struct Outcome {
+  const char* doing = nullptr;  ///< what failed before the exec
+  int err = 0;
+  int exec_err = 0;
+};
+
+/// Runs between vfork and exec: system calls only, no allocation that must be undone.
+class Child {
+ public:
+  Child(const Spec& spec, const RunOptions& options, int control, bool has_terminal,
+        std::vector<char*>& argv, std::vector<char*>& environment)
+      : spec_(spec),
+        options_(options),
+        control_(control),
+        has_terminal_(has_terminal),
+        argv_(argv),
+        environment_(environment) {}
+
+  [[noreturn]] void run(Outcome& outcome) const {
+    outcome.doing = "set the process group";
+    if (should_fail("process-group") || ::setpgid(0, 0) != 0) stop(outcome);
+    if (has_terminal_) {
+      outcome.doing = "put the command into the foreground";
+      if (::tcsetpgrp(terminal(), ::getpid()) != 0) stop(outcome);
+    }
+    outcome.doing = "restore the signal mask";
+    if (::sigprocmask(SIG_SETMASK, &options_.caller_mask, nullptr) != 0) stop(outcome);
+    outcome.doing = "mark descriptors close-on-exec";
+    if (::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0) stop(outcome);
+    outcome.doing = "install the seccomp filter";
+    if (should_fail("seccomp") || !install_filter()) stop(outcome);
+    outcome.doing = nullptr;
+    ::execve(spec_.executable.c_str(), argv_.data(), environment_.data());
+    outcome.exec_err = errno;
+    ::_exit(127);
+  }
+
+ private:
+  [[noreturn]] static void stop(Outcome& outcome) {
+    outcome.err = errno;
+    ::_exit(125);
+  }
+  bool should_fail([[maybe_unused]] const char* step) const {
+#ifdef DIRBOX_TEST_BUILD
+    if (options_.test_fail == step) {
+      errno = ECANCELED;
+      return true;
+    }
+#endif
+    return false;
+  }
+  int terminal() const {
+    int fd = 0;
+    while (fd < 2 && options_.stdio[fd] != StdioKind::pty) ++fd;
+    return fd;
+  }
+  bool install_filter() const {
+    if (options_.filter.empty()) {
+      errno = EINVAL;
+      return false;
+    }
+    sock_fprog program{static_cast<unsigned short>(options_.filter.size()),
+                       const_cast<sock_filter*>(options_.filter.data())};
+    unsigned flags = options_.filter_notifies ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+    long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    if (result < 0) return false;
+    if (!options_.filter_notifies) return true;
+    return static_cast<bool>(
+        send_control(control_, ControlType::listener, 0, {}, {static_cast<int>(result)}));
+  }
+
+  const Spec& spec_;
+  const RunOptions& options_;
+  int control_;
+  bool has_terminal_;
+  std::vector<char*>& argv_;
+  std::vector<char*>& environment_;
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+}  // namespace
+
+Result<Started> start_command(const Spec& spec, const RunOptions& options, int control,
+                              bool has_terminal) {
+  std::vector<char*> argv = pointers(spec.argv);
+  std::vector<char*> environment = pointers(spec.environment);
+  Child child(spec, options, control, has_terminal, argv, environment);
+  // volatile: written by the child while this frame is suspended.
+  Outcome outcome;
+  Outcome* volatile shared = &outcome;
+  pid_t pid = ::vfork();
+  if (pid == 0) child.run(*shared);
+  if (pid < 0) return fail_errno("start the command", spec.executable);
+  if (shared->doing != nullptr) return fail_errno(shared->doing, spec.executable, shared->err);
+  return Started{pid, shared->exec_err};
+}
+
+std::vector<StepInfo> list_command_steps() { return {std::begin(kSteps), std::end(kSteps)}; }
+
+}  // namespace dirbox::sandbox

@@ -1,0 +1,292 @@
+#include "launcher/sandbox/init.h"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "launcher/sandbox/caps.h"
+#include "launcher/sandbox/command.h"
+#include "launcher/sandbox/control.h"
+#include "launcher/sandbox/landlock.h"
+#include "launcher/sandbox/mounts.h"
+#include "launcher/sandbox/namespaces.h"
+#include "launcher/sandbox/stdio.h"
+#include "launcher/sandbox/sys.h"
+
+namespace dirbox::sandbox {
+namespace {
+
+struct Init {
+  const Spec& spec;
+  const RunOptions& options;
+  int control;
+  UniqueFd root;
+  std::vector<LandlockFile> stdio_files;
+  bool has_terminal = false;
+};
+
+Result<void> step_parent(Init& init) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail_errno("tie init to its supervisor", "");
+  // The supervisor may have died before the line above: then its end of the socket is closed.
+  pollfd check{init.control, POLLIN, 0};
+  if (::poll(&check, 1, 0) < 0) return fail_errno("poll the control socket", "");
+  if ((check.revents & POLLHUP) != 0) return fail("tie init to its supervisor", "", "it is gone");
+  return {};
+}
+
+Result<void> step_identity(Init& init) { return apply_id_map(init.spec.uid, init.spec.gid); }
+
+Result<void> step_userns_limit(Init& init) {
+  if (init.spec.nested_userns) return {};
+  return apply_userns_limit();
+}
+
+Result<void> step_root(Init& init) {
+  init.root = TRY(make_root(init.spec.root_size));
+  return {};
+}
+
+Result<void> step_mounts(Init& init) {
+  for (const Mount& mount : init.spec.mounts) TRY_VOID(apply_mount(init.root.get(), mount));
+  return {};
+}
+
+/// Keyrings are not namespaced: without a session keyring of its own, the sandbox would possess the
+/// caller's keys (keyrings(7)).
+Result<void> step_keyring(Init&) {
+  constexpr int kJoinSessionKeyring = 1;
+  if (::syscall(SYS_keyctl, kJoinSessionKeyring, nullptr) < 0 && errno != ENOSYS) {
+    return fail_errno("join a new session keyring", "");
+  }
+  return {};
+}
+
+Result<void> step_hostname(Init& init) { return apply_hostname(init.spec.hostname); }
+
+Result<void> step_network(Init& init) {
+  if (!init.spec.own_network) return {};
+  TRY_VOID(apply_loopback());
+  return {};
+}
+
+Result<void> step_stdio(Init& init) {
+  init.stdio_files = TRY(apply_stdio(init.options.stdio, init.spec.landlock));
+  return {};
+}
+
+Result<void> step_pivot(Init& init) {
+  TRY_VOID(enter_root(init.root.get()));
+  init.root.reset();
+  return {};
+}
+
+/// A session of its own: no process group is shared with the caller, so kill(0) reaches nobody
+/// outside. With a terminal, init leads the session and the command's group is in the foreground:
+/// a group whose leader's parent is in the same session is not orphaned, so Ctrl-Z works.
+Result<void> step_terminal(Init& init) {
+  if (::setsid() < 0) return fail_errno("start a session", "");
+  UniqueFd master, slave;
+  for (int fd = 0; fd < 3; ++fd) {
+    if (init.options.stdio[fd] != StdioKind::pty) continue;
+    if (!master.valid()) {
+      master.reset(::open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+      if (!master.valid()) return fail_errno("open a terminal", "/dev/pts/ptmx");
+      int unlock = 0;
+      if (::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0)
+        return fail_errno("unlock a terminal", "");
+      slave.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+      if (!slave.valid()) return fail_errno("open a terminal", "its slave");
+      if (::ioctl(slave.get(), TIOCSCTTY, 0) != 0) return fail_errno("take the terminal", "");
+    }
+    if (::dup2(slave.get(), fd) < 0) return fail_errno("pass the terminal", "");
+  }
+  init.has_terminal = master.valid();
+  if (!init.has_terminal) return {};
+  return send_control(init.control, ControlType::pty, 0, {}, {master.get()});
+}
+
+Result<void> step_cwd(Init& init) {
+  if (::chdir(init.spec.cwd.c_str()) != 0)
+    return fail_errno("enter the working directory", init.spec.cwd);
+  return {};
+}
+
+Result<void> step_limits(Init& init) { return apply_limits(init.spec.limits); }
+
+Result<void> step_capabilities(Init&) { return drop_capabilities(); }
+
+Result<void> step_no_new_privs(Init& init) {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("set no_new_privs", "");
+  if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) return fail("set no_new_privs", "", "not set");
+  // The caller's command line names what is hidden: it is not for /proc/1/cmdline.
+  if (init.options.title != nullptr) std::memset(init.options.title, 0, init.options.title_size);
+  constexpr std::string_view kTitle = "dirbox-init";
+  if (init.options.title_size > kTitle.size()) {
+    std::memcpy(init.options.title, kTitle.data(), kTitle.size());
+  }
+  if (::prctl(PR_SET_NAME, "dirbox-init") != 0) return fail_errno("name init", "");
+  // Nobody inside may trace init or read its memory, in which the caller's environment still is.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("make init undumpable", "");
+  return {};
+}
+
+Result<void> step_landlock(Init& init) {
+  if (!init.spec.landlock) return {};
+  int abi = TRY(check_landlock_abi());
+  UniqueFd ruleset = TRY(make_landlock_ruleset(abi, init.spec.landlock_rules, init.stdio_files));
+  return enter_landlock(ruleset.get());
+}
+
+struct Step {
+  StepInfo info;
+  Result<void> (*apply)(Init&);
+};
+
+constexpr Step kSteps[] = {
+    {{"parent", "die with the supervisor"}, step_parent},
+    {{"identity", "one uid and gid, mapped to themselves"}, step_identity},
+    {{"userns-limit", "no further user namespaces, before /proc/sys turns read-only"},
+     step_userns_limit},
+    {{"root", "a tmpfs to build in"}, step_root},
+    {{"mounts", "the file tree of the plan"}, step_mounts},
+    {{"hostname", "a name of its own"}, step_hostname},
+    {{"network", "loopback only"}, step_network},
+    {{"keyring", "none of the caller's keys"}, step_keyring},
+    {{"stdio", "inherited files, while host paths still resolve"}, step_stdio},
+    {{"pivot", "the host's files are gone from here on"}, step_pivot},
+    {{"terminal", "own session; a terminal of the private devpts"}, step_terminal},
+    {{"cwd", "as the command will find it"}, step_cwd},
+    {{"limits", "no core dumps; the profile's limits"}, step_limits},
+    {{"capabilities", "every set empty, for good"}, step_capabilities},
+    {{"no-new-privs", "needed by Landlock and seccomp"}, step_no_new_privs},
+    {{"landlock", "second layer over the same tree"}, step_landlock},
+};
+
+Result<void> apply_steps(Init& init) {
+  for (const Step& step : kSteps) {
+#ifdef DIRBOX_TEST_BUILD
+    if (init.options.test_fail == step.info.name) {
+      return fail("set up the sandbox", step.info.name, "made to fail by --test-fail");
+    }
+#endif
+    TRY_VOID(step.apply(init));
+  }
+  return {};
+}
+
+/// The supervisor is gone or the sandbox is of no use: ending pid 1 ends everything inside.
+[[noreturn]] void end(int status) { ::_exit(status); }
+
+[[noreturn]] void report_failure(int control, const Error& error) {
+  auto sent = send_control(control, ControlType::failed, error.err, encode_error(error));
+  end(sent ? 125 : 124);
+}
+
+/// Reaps everything that has ended. True once `command` has, with its status in `status`.
+bool reap(int control, pid_t command, int& status) {
+  for (;;) {
+    int got = 0;
+    pid_t pid = ::waitpid(-1, &got, WNOHANG | WUNTRACED);
+    if (pid <= 0) return false;
+    if (pid != command) continue;
+    if (WIFSTOPPED(got)) {
+      if (!send_control(control, ControlType::stopped, WSTOPSIG(got))) end(124);
+      continue;
+    }
+    status = got;
+    return true;
+  }
+}
+
+/// Kills what the command left behind and waits until all of it is gone.
+void kill_rest() {
+  if (::kill(-1, SIGKILL) != 0) return;  // ESRCH: nothing left
+  while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+  }
+}
+
+void handle_message(const Control& message, pid_t command) {
+  switch (message.type) {
+    case ControlType::signal_command:
+      ::kill(command, message.a);
+      break;
+    case ControlType::signal_group:
+      ::kill(-command, message.a);
+      break;
+    default:
+      break;
+  }
+}
+
+[[noreturn]] void serve(int control, int signals, pid_t command) {
+  for (;;) {
+    pollfd sources[] = {{control, POLLIN, 0}, {signals, POLLIN, 0}};
+    if (::poll(sources, 2, -1) < 0 && errno != EINTR) end(124);
+    if (sources[1].revents != 0) {
+      signalfd_siginfo info;
+      while (::read(signals, &info, sizeof info) == sizeof info) {
+      }
+      int status = 0;
+      if (reap(control, command, status)) {
+        kill_rest();
+        end(send_control(control, ControlType::exited, status) ? 0 : 124);
+      }
+    }
+    if (sources[0].revents != 0) {
+      auto received = receive_control(control);
+      if (!received || received->closed) end(124);
+      handle_message(received->control, command);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<StepInfo> list_init_steps() {
+  std::vector<StepInfo> steps;
+  for (const Step& step : kSteps) steps.push_back(step.info);
+  for (const StepInfo& info : list_command_steps()) steps.push_back(info);
+  return steps;
+}
+
+void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
+  constexpr int kControlFd = 3;
+  if (control.get() != kControlFd) {
+    if (::dup3(control.get(), kControlFd, O_CLOEXEC) < 0) end(124);
+    control.reset(kControlFd);
+  }
+  if (::close_range(kControlFd + 1, ~0u, 0) != 0) {
+    report_failure(kControlFd, fail_errno("close inherited descriptors", "").value());
+  }
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigset_t all;
+  sigfillset(&all);
+  if (::sigprocmask(SIG_SETMASK, &all, nullptr) != 0) end(124);
+
+  Init init{spec, options, kControlFd, {}, {}, false};
+  if (auto done = apply_steps(init); !done) report_failure(kControlFd, done.error());
+
+  UniqueFd signals(::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals.valid())
+    report_failure(kControlFd, fail_errno("watch for ended processes", "").value());
+
+  auto command = start_command(spec, options, kControlFd, init.has_terminal);
+  if (!command) report_failure(kControlFd, command.error());
+  if (command->exec_errno != 0) {
+    if (!send_control(kControlFd, ControlType::exec_failed, command->exec_errno)) end(124);
+    end(125);
+  }
+  if (!send_control(kControlFd, ControlType::started, command->pid)) end(124);
+  for (int fd = 0; fd < 3; ++fd) ::close(fd);
+  serve(kControlFd, signals.get(), command->pid);
+}
+
+}  // namespace dirbox::sandbox

@@ -1,0 +1,248 @@
+#include "launcher/sandbox/mounts.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "launcher/base/file.h"
+#include "launcher/base/path.h"
+#include "launcher/sandbox/sys.h"
+
+namespace dirbox::sandbox {
+namespace {
+
+constexpr std::uint64_t kNoSymlinks = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+constexpr std::string_view kSwapHint =
+    "the path changed while the sandbox was being built; run it again, and look for a process that "
+    "swaps it";
+
+const char* relative(const std::string& absolute) {
+  return absolute.size() > 1 ? absolute.c_str() + 1 : ".";
+}
+
+struct Option {
+  const char* key;
+  std::string value;
+};
+
+/// A new file system instance as a detached mount.
+Result<UniqueFd> make_filesystem(const char* type, const std::vector<Option>& options,
+                                 unsigned attributes) {
+  UniqueFd context(::fsopen(type, FSOPEN_CLOEXEC));
+  if (!context.valid()) return fail_errno("open a file system context", type);
+  for (const Option& option : options) {
+    if (::fsconfig(context.get(), FSCONFIG_SET_STRING, option.key, option.value.c_str(), 0) != 0) {
+      return fail_errno("configure a file system",
+                        fmt::format("{} {}={}", type, option.key, option.value));
+    }
+  }
+  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return fail_errno(
+        "create a file system", type, errno,
+        std::string_view(type) == "proc"
+            ? "a fresh /proc needs an unmasked /proc around it; in a container, run with "
+              "--security-opt systempaths=unconfined"
+            : "");
+  }
+  UniqueFd mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, attributes));
+  if (!mount.valid()) return fail_errno("mount a file system", type);
+  return mount;
+}
+
+/// Opens the place to mount on. In the tmpfs it is made when it is missing; a bound tree is never
+/// written to.
+Result<UniqueFd> make_target(int root, const Mount& mount) {
+  const char* path = relative(mount.target);
+  int fd = sys::openat2(root, path, O_PATH | O_CLOEXEC | O_NOFOLLOW, kNoSymlinks | RESOLVE_IN_ROOT);
+  if (fd < 0 && errno == ENOENT) {
+    UniqueFd parent(::dup(root));
+    std::string done;
+    auto parts = path_components(mount.target);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      std::string name(parts[i]);
+      bool last = i + 1 == parts.size();
+      if (last && !mount.is_directory) {
+        UniqueFd file(::openat(parent.get(), name.c_str(),
+                               O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
+        if (!file.valid()) return fail_errno("make a mount point", mount.target);
+      } else if (::mkdirat(parent.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
+        return fail_errno("make a mount point", mount.target);
+      }
+      int next =
+          sys::openat2(parent.get(), name.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW, kNoSymlinks);
+      if (next < 0) return fail_errno("open a mount point", mount.target);
+      parent.reset(next);
+    }
+    return parent;
+  }
+  if (fd < 0) return fail_errno("open a mount point", mount.target);
+  return UniqueFd(fd);
+}
+
+Result<void> attach(int root, int tree, const Mount& mount) {
+  UniqueFd target = TRY(make_target(root, mount));
+  if (::move_mount(tree, "", target.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) !=
+      0) {
+    return fail_errno("attach a mount", mount.target);
+  }
+  return {};
+}
+
+Result<void> apply_bind(int root, const Mount& mount) {
+  UniqueFd source(
+      sys::openat2(AT_FDCWD, mount.source.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW, kNoSymlinks));
+  if (!source.valid()) {
+    return fail_errno("open a granted path", mount.source, errno, errno == ELOOP ? kSwapHint : "");
+  }
+  struct stat st {};
+  if (::fstat(source.get(), &st) != 0) return fail_errno("stat a granted path", mount.source);
+  if (FileId{st.st_dev, st.st_ino} != mount.id) {
+    return fail("mount a granted path", mount.source, "another file than when the plan was made",
+                kSwapHint);
+  }
+  UniqueFd tree(::open_tree(source.get(), "",
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+  if (!tree.valid()) return fail_errno("clone a mount", mount.source);
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_NOSUID;
+  if (!mount.devices) attr.attr_set |= MOUNT_ATTR_NODEV;
+  if (!mount.writable) attr.attr_set |= MOUNT_ATTR_RDONLY;
+  attr.propagation = MS_PRIVATE;
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0) {
+    return fail_errno("set mount attributes", mount.source);
+  }
+  return attach(root, tree.get(), mount);
+}
+
+Result<void> apply_tmpfs(int root, const Mount& mount) {
+  UniqueFd tree = TRY(make_filesystem(
+      "tmpfs", {{"size", std::to_string(mount.size)}, {"mode", fmt::format("{:o}", mount.mode)}},
+      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  return attach(root, tree.get(), mount);
+}
+
+/// Covers a directory or a file with an empty one that nobody may read. The cover is made in the
+/// root, cloned, attached and unlinked: it has no name of its own.
+Result<void> apply_mask(int root, const Mount& mount) {
+  constexpr const char* kCover = ".cover";
+  if (mount.is_directory) {
+    if (::mkdirat(root, kCover, 0) != 0) return fail_errno("make a cover", mount.target);
+  } else {
+    UniqueFd file(::openat(root, kCover, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0));
+    if (!file.valid()) return fail_errno("make a cover", mount.target);
+  }
+  UniqueFd tree(::open_tree(root, kCover, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return fail_errno("clone a cover", mount.target);
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
+    return fail_errno("set mount attributes", mount.target);
+  }
+  TRY_VOID(attach(root, tree.get(), mount));
+  if (::unlinkat(root, kCover, mount.is_directory ? AT_REMOVEDIR : 0) != 0) {
+    return fail_errno("unlink a cover", mount.target);
+  }
+  return {};
+}
+
+/// A read-only view of what is at the target, over itself.
+Result<void> apply_read_only(int root, const Mount& mount) {
+  UniqueFd tree(::open_tree(root, relative(mount.target),
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
+  if (!tree.valid()) return fail_errno("clone a mount", mount.target);
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
+    return fail_errno("set mount attributes", mount.target);
+  }
+  return attach(root, tree.get(), mount);
+}
+
+/// Directory part of `target` beneath `root`, made when it is missing.
+Result<UniqueFd> make_parent(int root, const std::string& target) {
+  Mount parent;
+  parent.target = path_parent(target);
+  if (parent.target == "/") return UniqueFd(::dup(root));
+  return make_target(root, parent);
+}
+
+Result<void> apply_plain(int root, const Mount& mount) {
+  UniqueFd parent = TRY(make_parent(root, mount.target));
+  std::string name(path_name(mount.target));
+  switch (mount.kind) {
+    case MountKind::symlink:
+      if (::symlinkat(mount.source.c_str(), parent.get(), name.c_str()) != 0 && errno != EEXIST) {
+        return fail_errno("make a symlink", mount.target);
+      }
+      return {};
+    case MountKind::directory:
+      if (::mkdirat(parent.get(), name.c_str(), mount.mode) != 0 && errno != EEXIST) {
+        return fail_errno("make a directory", mount.target);
+      }
+      return {};
+    default: {
+      UniqueFd file(::openat(parent.get(), name.c_str(),
+                             O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mount.mode));
+      if (!file.valid()) return fail_errno("make a file", mount.target);
+      return write_all(file.get(), mount.source, mount.target);
+    }
+  }
+}
+
+}  // namespace
+
+Result<UniqueFd> make_root(std::uint64_t size) {
+  UniqueFd root = TRY(make_filesystem("tmpfs", {{"size", std::to_string(size)}, {"mode", "0755"}},
+                                      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  if (::move_mount(root.get(), "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return fail_errno("attach the root of the sandbox", "/");
+  }
+  return root;
+}
+
+Result<void> apply_mount(int root, const Mount& mount) {
+  switch (mount.kind) {
+    case MountKind::bind:
+      return apply_bind(root, mount);
+    case MountKind::tmpfs:
+      return apply_tmpfs(root, mount);
+    case MountKind::mask:
+      return apply_mask(root, mount);
+    case MountKind::read_only:
+      return apply_read_only(root, mount);
+    case MountKind::proc: {
+      UniqueFd tree = TRY(
+          make_filesystem("proc", {}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+      return attach(root, tree.get(), mount);
+    }
+    case MountKind::devpts: {
+      UniqueFd tree = TRY(make_filesystem("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}},
+                                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+      return attach(root, tree.get(), mount);
+    }
+    case MountKind::symlink:
+    case MountKind::directory:
+    case MountKind::file:
+      return apply_plain(root, mount);
+  }
+  return {};
+}
+
+Result<void> enter_root(int root) {
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_RDONLY;
+  if (::mount_setattr(root, "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
+    return fail_errno("make the root read-only", "/");
+  }
+  if (::fchdir(root) != 0) return fail_errno("enter the root", "/");
+  // pivot_root(2), NOTES: with both arguments ".", the old root ends up stacked on the new one.
+  if (sys::pivot_root(".", ".") != 0) {
+    return fail_errno("pivot_root", "/", errno,
+                      errno == EINVAL ? "the root file system must not be an initramfs" : "");
+  }
+  if (::umount2(".", MNT_DETACH) != 0) return fail_errno("detach the host's file tree", "/");
+  if (::chdir("/") != 0) return fail_errno("enter the root", "/");
+  return {};
+}
+
+}  // namespace dirbox::sandbox

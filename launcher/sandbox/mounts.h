@@ -1,0 +1,29 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "launcher/base/result.h"
+#include "launcher/base/unique_fd.h"
+#include "launcher/sandbox/spec.h"
+
+/// Builds the file tree of the sandbox and enters it.
+///
+/// Theory of operation: a tmpfs becomes the root. It is attached over "/", which no lookup of this
+/// process follows (its own root is the mount beneath), so host paths still resolve while the tree
+/// grows. Every bind source is opened once, without following any symlink, and compared with the
+/// identity that the Plan saw; the detached clone of its whole tree gets its attributes and private
+/// propagation before it is attached. Targets are opened beneath the root descriptor, without
+/// symlinks. Nothing is created outside the tmpfs: a target in a bound tree exists, or the launch
+/// fails. pivot_root(2) then swaps the roots and the host's tree is detached.
+namespace dirbox::sandbox {
+
+/// Makes the root tmpfs with `size` bytes and attaches it. Returns its descriptor.
+Result<UniqueFd> make_root(std::uint64_t size);
+
+/// Makes one entry of the tree beneath `root`.
+Result<void> apply_mount(int root, const Mount& mount);
+
+/// Turns the root read-only, pivots into it, detaches the host's tree; cwd is "/" afterwards.
+Result<void> enter_root(int root);
+
+}  // namespace dirbox::sandbox

@@ -1,0 +1,61 @@
+#include "launcher/sandbox/spawn.h"
+
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "launcher/base/unix_socket.h"
+#include "launcher/sandbox/init.h"
+#include "launcher/sandbox/sys.h"
+
+namespace dirbox::sandbox {
+namespace {
+
+std::string_view clone_hint(int err) {
+  switch (err) {
+    case EPERM:
+      return "user namespaces are forbidden to this program "
+             "(kernel.apparmor_restrict_unprivileged_userns, "
+             "kernel.unprivileged_userns_clone, or a container's seccomp filter): run dirbox "
+             "doctor";
+    case ENOSPC:
+    case EUSERS:
+      return "user.max_user_namespaces (or another user.max_*_namespaces) is used up or 0: raise "
+             "it with sysctl";
+    case ENOSYS:
+      return "clone3 is not available: the kernel or a container's seccomp filter is too old";
+    case EINVAL:
+      return "the kernel lacks one of the namespaces: CONFIG_USER_NS, PID_NS, NET_NS, IPC_NS, "
+             "UTS_NS, CGROUPS";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options) {
+  SocketPair pair = TRY(make_socket_pair());
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+               CLONE_NEWCGROUP | CLONE_PIDFD;
+  if (spec.own_network) args.flags |= CLONE_NEWNET;
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return fail_errno("create the namespaces", "clone3", errno, clone_hint(errno));
+  if (pid == 0) {
+    pair.ours.reset();
+    run_init(spec, options, std::move(pair.theirs));
+  }
+  Sandbox sandbox;
+  sandbox.pid = static_cast<pid_t>(pid);
+  sandbox.pidfd.reset(pidfd);
+  sandbox.control = std::move(pair.ours);
+  return sandbox;
+}
+
+}  // namespace dirbox::sandbox

@@ -1,0 +1,22 @@
+#pragma once
+#include <sys/types.h>
+
+#include "launcher/base/result.h"
+#include "launcher/base/unique_fd.h"
+#include "launcher/sandbox/spec.h"
+
+namespace dirbox::sandbox {
+
+/// A sandbox that is being built or runs. Closing `control` ends it.
+struct Sandbox {
+  pid_t pid = -1;  ///< init, as the host sees it
+  UniqueFd pidfd;
+  UniqueFd control;  ///< see control.h
+};
+
+/// Clones init into new user, mount, pid, ipc, uts, cgroup and (unless the Spec shares the host's)
+/// network namespaces in one clone3(2). Everything further is reported over `control`.
+/// Errors: the clone itself, with what usually forbids it.
+Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options);
+
+}  // namespace dirbox::sandbox

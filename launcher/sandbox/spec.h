@@ -1,0 +1,100 @@
+#pragma once
+#include <linux/filter.h>
+#include <signal.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "launcher/base/origin.h"
+
+/// What the sandbox mechanism is told to build. A Spec is part of an immutable Plan; nothing here
+/// decides anything, and every path is absolute and without symlinks unless said otherwise.
+namespace dirbox::sandbox {
+
+/// Identity of a file when the Plan was compiled. A source that is another file when it is mounted
+/// stops the launch: the path was swapped meanwhile (CVE-2024-42472 class).
+struct FileId {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  bool operator==(const FileId&) const = default;
+};
+
+enum class MountKind {
+  bind,       ///< `source` of the host at `target`
+  tmpfs,      ///< empty, writable, `size` bytes
+  directory,  ///< plain directory of the root tmpfs (read-only in the end)
+  file,       ///< plain file of the root tmpfs with `source` as its content
+  symlink,    ///< symlink at `target` with `source` as its text
+  mask,       ///< an unreadable empty directory or file over `target`, which exists
+  read_only,  ///< `target`, which exists in the tree, becomes read-only
+  proc,       ///< fresh procfs of the own pid namespace
+  devpts,     ///< private devpts instance
+};
+
+/// One entry of the file tree inside, in the order in which it is made: parents first.
+struct Mount {
+  MountKind kind = MountKind::bind;
+  std::string target;
+  std::string source;
+  FileId id;  ///< bind: of `source`
+  bool is_directory = true;
+  bool writable = false;  ///< bind
+  bool devices = false;   ///< bind: device nodes work
+  std::uint64_t size = 0;
+  unsigned mode = 0755;
+  Origin origin;
+  bool operator==(const Mount&) const = default;
+};
+
+enum class Access { list, read, write };
+
+/// Landlock: `access` beneath `path` (a path inside). The union of all matching rules counts.
+struct LandlockRule {
+  std::string path;
+  Access access = Access::read;
+  bool operator==(const LandlockRule&) const = default;
+};
+
+struct Limit {
+  int resource = 0;  ///< RLIMIT_*
+  std::uint64_t value = 0;
+  bool operator==(const Limit&) const = default;
+};
+
+struct Spec {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string hostname;
+
+  std::uint64_t root_size = 16 << 20;  ///< bytes; directories and small files only
+  std::vector<Mount> mounts;
+
+  bool own_network = true;     ///< false: the host's network namespace, by an explicit mode
+  bool nested_userns = false;  ///< user namespaces may be made inside; Landlock would forbid mounts
+  bool landlock = true;
+  std::vector<LandlockRule> landlock_rules;
+  std::vector<Limit> limits;
+
+  std::string cwd;
+  std::string executable;  ///< path inside
+  std::vector<std::string> argv;
+  std::vector<std::string> environment;  ///< NAME=value
+};
+
+/// How one of the descriptors 0-2 reaches the command.
+enum class StdioKind { pass, pty };
+
+/// What differs from one run of the same Spec to the next.
+struct RunOptions {
+  StdioKind stdio[3] = {StdioKind::pass, StdioKind::pass, StdioKind::pass};
+  std::vector<sock_filter> filter;  ///< compiled seccomp program, last thing before exec
+  sigset_t caller_mask{};           ///< the signal mask that the command gets back
+  bool filter_notifies = false;     ///< the filter has a notify action: hand out its listener
+  char* title = nullptr;            ///< this process's argument area, which init overwrites
+  std::size_t title_size = 0;
+  std::string test_fail;  ///< name of a step that fails on purpose (test builds)
+};
+
+}  // namespace dirbox::sandbox

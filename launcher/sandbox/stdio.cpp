@@ -1,0 +1,109 @@
+#include "launcher/sandbox/stdio.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <climits>
+
+#include "launcher/sandbox/sys.h"
+
+namespace dirbox::sandbox {
+namespace {
+
+std::string fd_operand(int fd) { return fmt::format("descriptor {}", fd); }
+
+/// The file of `fd` on a read-only mount, open for reading at the same offset; invalid when the
+/// file has no path any more, or one that this process cannot reach.
+Result<UniqueFd> open_read_only(int fd, const struct stat& st) {
+  char path[PATH_MAX];
+  std::string link = fmt::format("/proc/self/fd/{}", fd);
+  ssize_t n = ::readlink(link.c_str(), path, sizeof path - 1);
+  if (n < 0) return fail_errno("read the name of", fd_operand(fd));
+  path[n] = '\0';
+  UniqueFd source(
+      sys::openat2(AT_FDCWD, path, O_PATH | O_CLOEXEC | O_NOFOLLOW, RESOLVE_NO_MAGICLINKS));
+  struct stat found {};
+  if (!source.valid() || ::fstat(source.get(), &found) != 0 || found.st_ino != st.st_ino ||
+      found.st_dev != st.st_dev) {
+    return UniqueFd();
+  }
+  UniqueFd tree(::open_tree(source.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+  if (!tree.valid()) return fail_errno("clone the mount of", fd_operand(fd));
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
+    return fail_errno("set mount attributes of", fd_operand(fd));
+  }
+  std::string through = fmt::format("/proc/self/fd/{}", tree.get());
+  int flags = ::fcntl(fd, F_GETFL);
+  UniqueFd reopened(::open(through.c_str(), O_RDONLY | O_CLOEXEC | (flags & O_NONBLOCK)));
+  // The caller may hold a file open that it could not open again (a shell with other rights did).
+  if (!reopened.valid() && errno == EACCES) return UniqueFd();
+  if (!reopened.valid()) return fail_errno("reopen", fd_operand(fd));
+  off_t offset = ::lseek(fd, 0, SEEK_CUR);
+  if (offset < 0 || ::lseek(reopened.get(), offset, SEEK_SET) != offset) {
+    return fail_errno("seek in", fd_operand(fd));
+  }
+  return reopened;
+}
+
+Result<void> put_null(int fd) {
+  int null = ::open("/dev/null", O_RDWR);
+  if (null < 0) return fail_errno("open", "/dev/null");
+  if (null != fd) {
+    if (::dup2(null, fd) < 0) return fail_errno("duplicate", fd_operand(fd));
+    ::close(null);
+  }
+  return {};
+}
+
+Result<void> check_kind(int fd, const struct stat& st, int flags) {
+  constexpr std::string_view kHint =
+      "redirect it from or to a file, a pipe, a socket or a terminal";
+  if ((flags & O_PATH) != 0) return fail("pass", fd_operand(fd), "open with O_PATH", kHint);
+  if (S_ISDIR(st.st_mode)) {
+    return fail("pass", fd_operand(fd), "a directory, through which other files can be opened",
+                kHint);
+  }
+  if (S_ISBLK(st.st_mode)) return fail("pass", fd_operand(fd), "a block device", kHint);
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<LandlockFile>> apply_stdio(const StdioKind (&kinds)[3], bool landlock) {
+  std::vector<LandlockFile> files;
+  for (int fd = 0; fd < 3; ++fd) {
+    if (kinds[fd] != StdioKind::pass) continue;
+    struct stat st {};
+    if (::fstat(fd, &st) != 0) {
+      if (errno != EBADF) return fail_errno("stat", fd_operand(fd));
+      TRY_VOID(put_null(fd));
+      continue;
+    }
+    int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0) return fail_errno("read the flags of", fd_operand(fd));
+    TRY_VOID(check_kind(fd, st, flags));
+    if (!S_ISREG(st.st_mode)) continue;
+    int mode = flags & O_ACCMODE;
+    if (mode == O_RDONLY) {
+      UniqueFd reopened = TRY(open_read_only(fd, st));
+      if (reopened.valid()) {
+        if (::dup2(reopened.get(), fd) < 0) return fail_errno("duplicate", fd_operand(fd));
+        files.push_back({fd, true, false});
+        continue;
+      }
+    }
+    if (!landlock && mode != O_RDWR) {
+      return fail("pass", fd_operand(fd),
+                  "without Landlock nothing stops a reopening of this file with more rights",
+                  "put a pipe in between: | cat > file");
+    }
+    // An append-only descriptor gets no rule: reopened, it could overwrite.
+    bool append = (flags & O_APPEND) != 0;
+    files.push_back({fd, mode != O_WRONLY, mode != O_RDONLY && !append});
+  }
+  return files;
+}
+
+}  // namespace dirbox::sandbox

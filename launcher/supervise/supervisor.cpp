@@ -1,0 +1,178 @@
+#include "launcher/supervise/supervisor.h"
+
+#include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "launcher/base/event_loop.h"
+#include "launcher/sandbox/control.h"
+#include "launcher/sandbox/init.h"
+#include "launcher/sandbox/spawn.h"
+#include "launcher/supervise/terminal.h"
+
+namespace dirbox::supervise {
+namespace {
+
+using sandbox::Control;
+using sandbox::ControlType;
+using sandbox::StdioKind;
+
+/// Signals that a user or a parent sends to a program to make it do something.
+constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTSTP};
+
+class Supervisor {
+ public:
+  Supervisor(EventLoop loop, const sandbox::Spec& spec, sandbox::RunOptions options)
+      : loop_(std::move(loop)), spec_(spec), options_(std::move(options)) {}
+
+  Result<Outcome> run() {
+    TRY_VOID(watch_signals());
+    for (int fd = 0; fd < 3; ++fd) {
+      options_.stdio[fd] = ::isatty(fd) == 1 ? StdioKind::pty : StdioKind::pass;
+      has_terminal_ |= options_.stdio[fd] == StdioKind::pty;
+    }
+    if (has_terminal_) terminal_.emplace(loop_, options_.stdio);
+    sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
+    TRY_VOID(loop_.add(sandbox_.control.get(), EPOLLIN, [this](std::uint32_t) { on_control(); }));
+    TRY_VOID(loop_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { on_signal(); }));
+    TRY_VOID(loop_.run());
+    if (terminal_) terminal_->finish();
+    sandbox_.control.reset();
+    while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    if (failure_) return Failure(*failure_);
+    return outcome_;
+  }
+
+ private:
+  Result<void> watch_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int signal : kForwarded) sigaddset(&set, signal);
+    sigaddset(&set, SIGCONT);
+    sigaddset(&set, SIGWINCH);
+    if (::sigprocmask(SIG_BLOCK, &set, &options_.caller_mask) != 0)
+      return fail_errno("block signals", "");
+    signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals_.valid()) return fail_errno("watch for signals", "");
+    return {};
+  }
+
+  void stop_with(Error error) {
+    if (!failure_) failure_ = std::move(error);
+    loop_.stop();
+  }
+
+  void on_control() {
+    auto received = sandbox::receive_control(sandbox_.control.get());
+    if (!received) return stop_with(received.error());
+    if (received->closed) return on_lost();
+    on_message(received->control);
+  }
+
+  /// Init ended without a word: killed from outside, or by the kernel for want of memory.
+  void on_lost() {
+    if (!started_) return stop_with({"set up the sandbox", "init", 0, "it was killed", {}});
+    fmt::print(stderr, "dirbox: the sandbox was killed from outside\n");
+    outcome_.status = 128 + SIGKILL;
+    loop_.stop();
+  }
+
+  void on_message(Control& message) {
+    switch (message.type) {
+      case ControlType::failed:
+        return stop_with(sandbox::decode_error(message.a, message.text));
+      case ControlType::pty:
+        if (message.fds.size() == 1 && terminal_) {
+          if (auto done = terminal_->attach(std::move(message.fds[0])); !done)
+            stop_with(done.error());
+        }
+        return;
+      case ControlType::started:
+        started_ = true;
+        return;
+      case ControlType::exec_failed:
+        outcome_.status = message.a == ENOENT ? 127 : 126;
+        report_exec_failure(message.a);
+        return loop_.stop();
+      case ControlType::stopped:
+        return on_stopped(message.a);
+      case ControlType::exited:
+        outcome_.status =
+            WIFSIGNALED(message.a) ? 128 + WTERMSIG(message.a) : WEXITSTATUS(message.a);
+        return loop_.stop();
+      default:
+        return;
+    }
+  }
+
+  void report_exec_failure(int err) const {
+    Error error{"run", spec_.executable, err, {}, {}};
+    if (err == ENOENT)
+      error.hint = "its interpreter or loader may be missing inside: see --dry-run";
+    fmt::print(stderr, "dirbox: {}\n", error.message());
+    if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", error.hint);
+  }
+
+  /// The command stopped (Ctrl-Z): so does this process, and with it the caller's job.
+  void on_stopped(int signal) {
+    if (terminal_) terminal_->suspend();
+    bool from_terminal = terminal_ && (signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU);
+    // The user's shell saw no Ctrl-Z, which was a byte: the whole job stops, as it would have.
+    if (::kill(from_terminal ? 0 : ::getpid(), SIGSTOP) != 0) {
+      stop_with({"stop with the command", "", errno, {}, {}});
+    }
+  }
+
+  void on_signal() {
+    signalfd_siginfo info;
+    while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+      int signal = static_cast<int>(info.ssi_signo);
+      if (signal == SIGWINCH) {
+        if (terminal_) terminal_->resize();
+      } else if (signal == SIGCONT) {
+        if (terminal_) terminal_->resume();
+        forward(ControlType::signal_group, SIGCONT);
+      } else {
+        // A terminal signals the whole foreground group, kill(1) one process.
+        bool from_kernel = info.ssi_code == SI_KERNEL;
+        forward(from_kernel ? ControlType::signal_group : ControlType::signal_command, signal);
+      }
+    }
+  }
+
+  void forward(ControlType type, int signal) {
+    if (auto sent = sandbox::send_control(sandbox_.control.get(), type, signal);
+        !sent && started_) {
+      on_lost();
+    }
+  }
+
+  EventLoop loop_;
+  const sandbox::Spec& spec_;
+  sandbox::RunOptions options_;
+  UniqueFd signals_;
+  sandbox::Sandbox sandbox_;
+  std::optional<Terminal> terminal_;
+  bool has_terminal_ = false;
+  bool started_ = false;
+  Outcome outcome_;
+  std::optional<Error> failure_;
+};
+
+}  // namespace
+
+Result<Outcome> run_sandbox(const sandbox::Spec& spec, sandbox::RunOptions options) {
+  return Supervisor(TRY(EventLoop::make()), spec, std::move(options)).run();
+}
+
+std::vector<std::pair<std::string, std::string>> list_steps() {
+  std::vector<std::pair<std::string, std::string>> steps;
+  for (const auto& step : sandbox::list_init_steps()) steps.emplace_back(step.name, step.reason);
+  return steps;
+}
+
+}  // namespace dirbox::supervise

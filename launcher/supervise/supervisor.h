@@ -1,0 +1,28 @@
+#pragma once
+#include <string>
+
+#include "launcher/base/result.h"
+#include "launcher/plan/plan.h"
+#include "launcher/sandbox/spec.h"
+
+/// Runs one Plan: spawns the sandbox, relays the terminal, forwards signals, brings back the
+/// status.
+namespace dirbox::supervise {
+
+struct Outcome {
+  int status = 125;  ///< for exit(3): the command's, 128+n for a signal, 126/127 where exec failed
+};
+
+/// Blocks until the command has ended and everything inside is gone.
+/// An Error means that nothing ran (exit status 125).
+Result<Outcome> run_sandbox(const sandbox::Spec& spec, sandbox::RunOptions options);
+
+/// The compiled filter of `plan`, from the user's cache when it is there.
+/// `cache_directory` may be empty.
+Result<void> prepare_filter(const plan::Plan& plan, const std::string& cache_directory,
+                            sandbox::RunOptions& options);
+
+/// Names of all set-up steps, for --test-fail.
+std::vector<std::pair<std::string, std::string>> list_steps();
+
+}  // namespace dirbox::supervise
