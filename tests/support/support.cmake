@@ -8,3 +8,6 @@ foreach(target probe without)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
   target_link_options(${target} PRIVATE -static)
 endforeach()
+# The network engine alone, around a command.
+add_executable(netbox tests/support/netbox.cpp)
+target_link_libraries(netbox PRIVATE dirbox_netns)

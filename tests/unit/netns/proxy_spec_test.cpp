@@ -64,3 +64,23 @@ TEST_CASE("the parent proxy: lower case wins") {
   };
   CHECK(parent_from_environment(get) == ParentProxy{"http://lower:1", "http://plain:2", ""});
 }
+TEST_CASE("--net-map, --host-port and --publish") {
+  auto map = parse_net_map("allowed.test:443=[::1]:8443");
+  REQUIRE(map);
+  CHECK(*map == NetMap{"allowed.test", 443, "::1", 8443});
+  for (const char* bad :
+       {"", "a=b", "a:1=b:2", "a:0=127.0.0.1:1", "a:1=127.0.0.1", ":1=127.0.0.1:1"})
+    CHECK_FALSE(parse_net_map(bad));
+
+  CHECK(*parse_port_forward("5432") == PortForward{5432, 5432});
+  CHECK(*parse_port_forward("80:8080") == PortForward{80, 8080});
+  for (const char* bad : {"", "0", "65536", "a", "1:", ":1", "1:2:3"})
+    CHECK_FALSE(parse_port_forward(bad));
+
+  CHECK(*parse_publish("3000") == Publish{"127.0.0.1", 3000, 3000});
+  CHECK(*parse_publish("3000:80") == Publish{"127.0.0.1", 3000, 80});
+  CHECK(*parse_publish("127.0.0.1:3000") == Publish{"127.0.0.1", 3000, 3000});
+  CHECK(*parse_publish("[::1]:3000:80") == Publish{"::1", 3000, 80});
+  for (const char* bad : {"", "x:3000", "1:2:3", "[::1]", "[::1]:"})
+    CHECK_FALSE(parse_publish(bad));
+}

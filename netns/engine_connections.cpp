@@ -1,0 +1,134 @@
+#include <sys/socket.h>
+
+#include "netns/dns_server.h"
+#include "netns/engine.h"
+#include "netns/socket_address.h"
+
+/// Listeners and the lives of connections.
+namespace dirbox::netns {
+namespace {
+
+constexpr int kAcceptsPerTurn = 64;
+/// How long a listener rests when the process is out of descriptors.
+constexpr std::chrono::milliseconds kListenerRest{100};
+
+}  // namespace
+
+Result<void> Engine::serve(ListenerSet listeners, UniqueFd socket_channel) {
+  sockets_ = std::make_unique<SocketClient>(loop_, std::move(socket_channel));
+  TRY_VOID(sockets_->start());
+  for (Listener& listener : listeners) TRY_VOID(add_listener(std::move(listener)));
+  return {};
+}
+
+Result<void> Engine::add_listener(Listener listener) {
+  if (listener.kind == ListenerKind::dns_udp) return dns_->serve_udp(std::move(listener.fd));
+  listeners_.push_back(std::make_unique<Watched>(Watched{std::move(listener), 0}));
+  return watch_listener(*listeners_.back());
+}
+
+Result<void> Engine::watch_listener(Watched& watched) {
+  return loop_.add(watched.listener.fd.get(), EPOLLIN,
+                   [this, &watched](std::uint32_t) { accept_from(watched); });
+}
+
+void Engine::accept_from(Watched& watched) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    UniqueFd client(
+        ::accept4(watched.listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (client.valid()) {
+      take_connection(watched.listener, std::move(client));
+      continue;
+    }
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
+    return rest(watched);
+  }
+}
+
+/// Level-triggered: without a rest the loop would spin on a connection that it cannot accept.
+void Engine::rest(Watched& watched) {
+  report({.kind = EventKind::fault,
+          .cause = Cause::too_many_connections,
+          .port = watched.listener.port,
+          .detail = fail_errno("accept", "").value().message()});
+  loop_.remove(watched.listener.fd.get());
+  watched.resume = loop_.after(kListenerRest, [this, &watched] {
+    watched.resume = 0;
+    if (!watch_listener(watched)) rest(watched);
+  });
+}
+
+void Engine::take_connection(const Listener& listener, UniqueFd client) {
+  if (listener.kind == ListenerKind::dns_tcp) return dns_->serve_tcp(std::move(client));
+  if (!make_room()) return send_farewell(std::move(client), {});
+  switch (listener.kind) {
+    case ListenerKind::proxy:
+      return start_session(std::make_unique<Session>(*this, std::move(client)));
+    case ListenerKind::host_port:
+    case ListenerKind::publish: {
+      Via via = listener.kind == ListenerKind::publish ? Via::publish : Via::host_port;
+      return start_session(std::make_unique<Session>(*this, std::move(client), via,
+                                                     IpAddress::v4({127, 0, 0, 1}), listener.port));
+    }
+    default:
+      break;
+  }
+  auto target = local_endpoint(client.get());
+  if (!target) return send_farewell(std::move(client), {});
+  start_session(std::make_unique<Session>(*this, std::move(client), Via::transparent,
+                                          target->address, target->port));
+}
+
+/// False when there is no room for another connection.
+bool Engine::make_room() {
+  if (sessions_.size() + http_.size() + relays_.size() + farewells_.size() >=
+      spec_.limits.max_connections) {
+    report({.kind = EventKind::limit,
+            .cause = Cause::too_many_connections,
+            .detail = "max_connections is " + std::to_string(spec_.limits.max_connections)});
+    return false;
+  }
+  if (sessions_.size() + http_.size() < spec_.limits.max_pending) return true;
+  if (Session* oldest = sessions_.oldest()) {
+    oldest->evict();
+  } else if (HttpSession* idle = http_.oldest()) {
+    idle->evict();
+  }
+  return true;
+}
+
+void Engine::start_session(std::unique_ptr<Session> session) {
+  sessions_.add(std::move(session)).start();
+}
+
+void Engine::start_http(std::unique_ptr<HttpSession> session) {
+  http_.add(std::move(session)).start();
+}
+
+void Engine::start_relay(UniqueFd client, UniqueFd upstream, NameState& name) {
+  relays_.add(std::make_unique<Relay>(relay_context_, std::move(client), std::move(upstream), name))
+      .start();
+}
+
+void Engine::finish_relay(Relay& relay, Cause cause) {
+  if (cause == Cause::byte_limit) {
+    Event event{.kind = EventKind::limit, .cause = cause};
+    event.host = relay.name().count.name;
+    report(std::move(event));
+  }
+  relays_.retire(relay);
+}
+
+void Engine::send_farewell(UniqueFd client, std::string bytes) {
+  if (bytes.empty()) return set_reset_on_close(client.get());
+  bid_farewell(std::move(client), std::move(bytes));
+}
+
+void Engine::close_in_order(UniqueFd client) { bid_farewell(std::move(client), {}); }
+
+void Engine::bid_farewell(UniqueFd client, std::string bytes) {
+  farewells_.add(std::make_unique<Farewell>(loop_, std::move(client), std::move(bytes)))
+      .start([this](Farewell& farewell) { farewells_.retire(farewell); });
+}
+
+}  // namespace dirbox::netns

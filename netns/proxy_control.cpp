@@ -1,0 +1,179 @@
+#include "netns/proxy_control.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "launcher/base/file.h"
+#include "launcher/base/unix_socket.h"
+
+namespace dirbox::netns {
+namespace {
+
+constexpr std::size_t kMaxSpecBytes = 8 << 20;
+
+enum class OrderKind : std::uint32_t { start = 1, rules, finish };
+struct WireOrder {
+  OrderKind kind{};
+};
+
+template <std::size_t N>
+struct WireText {
+  char bytes[N]{};
+  void set(std::string_view text) { std::memcpy(bytes, text.data(), std::min(text.size(), N)); }
+  std::string get() const { return {bytes, ::strnlen(bytes, N)}; }
+};
+
+struct WireReport {
+  ProxyReport::Kind kind{};
+  EventKind event{};
+  Via via{};
+  Cause cause{};
+  std::uint16_t port = 0;
+  std::int64_t time_ns = 0;
+  std::uint64_t numbers[5]{};
+  WireText<256> host;
+  WireText<512> rule;
+  WireText<512> detail;
+  WireText<320> fix;
+};
+
+Result<UniqueFd> make_sealed_text(std::string_view text) {
+  UniqueFd fd(::memfd_create("dirbox-network", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.valid()) return fail_errno("make a memfd", "");
+  TRY_VOID(write_all(fd.get(), text, "memfd"));
+  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("seal a memfd", "");
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return fail_errno("rewind a memfd", "");
+  return fd;
+}
+
+Result<NetworkSpec> read_spec(int fd) {
+  std::string text = TRY(read_fd(fd, kMaxSpecBytes, "memfd"));
+  Json::Limits limits;
+  limits.max_bytes = kMaxSpecBytes;
+  return spec_from_json(TRY(Json::parse(text, limits)));
+}
+
+Result<void> send_order(int control, OrderKind kind, std::span<const int> fds) {
+  return send_message(control, as_bytes_of(WireOrder{kind}), fds);
+}
+
+Result<WireOrder> order_of(const Message& message) {
+  WireOrder order;
+  if (message.bytes.size() != sizeof order) return fail("read an order", "", "wrong size");
+  std::memcpy(&order, message.bytes.data(), sizeof order);
+  return order;
+}
+
+}  // namespace
+
+Result<void> send_proxy_start(int control, const NetworkSpec& spec, const ListenerSet& listeners,
+                              int socket_channel) {
+  UniqueFd text = TRY(make_sealed_text(spec_to_json(spec).dump()));
+  int fds[] = {text.get(), socket_channel};
+  TRY_VOID(send_order(control, OrderKind::start, std::span(fds, socket_channel < 0 ? 1 : 2)));
+  return send_listeners(control, listeners);
+}
+
+Result<void> send_proxy_rules(int control, std::span<const RuleText> allow,
+                              std::span<const RuleText> deny, std::span<const RuleText> upgrade) {
+  NetworkSpec spec;
+  spec.allow.assign(allow.begin(), allow.end());
+  spec.deny.assign(deny.begin(), deny.end());
+  spec.upgrade.assign(upgrade.begin(), upgrade.end());
+  UniqueFd text = TRY(make_sealed_text(spec_to_json(spec).dump()));
+  int fds[] = {text.get()};
+  return send_order(control, OrderKind::rules, fds);
+}
+
+Result<void> send_proxy_finish(int control) { return send_order(control, OrderKind::finish, {}); }
+
+Result<std::optional<ProxyReport>> receive_proxy_report(int control) {
+  auto message = receive_message(control, sizeof(WireReport), 0);
+  if (!message) {
+    if (message.error().err == EAGAIN) return std::nullopt;
+    return Failure(message.error());
+  }
+  ProxyReport report;
+  if (message->end) return report;
+  WireReport wire;
+  if (message->bytes.size() != sizeof wire)
+    return fail("read the proxy's report", "", "wrong size");
+  std::memcpy(&wire, message->bytes.data(), sizeof wire);
+  if (wire.kind >= ProxyReport::Kind::gone || wire.event > EventKind::fault ||
+      wire.via > Via::none || wire.cause > Cause::unknown_address) {
+    return fail("read the proxy's report", "", "unknown value");
+  }
+  report.kind = wire.kind;
+  report.text = wire.detail.get();
+  report.dropped_events = wire.numbers[0];
+  report.event = {wire.event,      wire.via,        wire.cause,        wire.port,     wire.time_ns,
+                  wire.host.get(), wire.rule.get(), wire.detail.get(), wire.fix.get()};
+  report.count = {wire.host.get(), wire.numbers[0], wire.numbers[1],
+                  wire.numbers[2], wire.numbers[3], wire.numbers[4]};
+  return report;
+}
+
+Result<void> send_proxy_report(int control, const ProxyReport& report) {
+  WireReport wire;
+  wire.kind = report.kind;
+  switch (report.kind) {
+    case ProxyReport::Kind::event:
+      wire.event = report.event.kind;
+      wire.via = report.event.via;
+      wire.cause = report.event.cause;
+      wire.port = report.event.port;
+      wire.time_ns = report.event.time_ns;
+      wire.host.set(report.event.host);
+      wire.rule.set(report.event.rule);
+      wire.detail.set(report.event.detail);
+      wire.fix.set(report.event.fix);
+      break;
+    case ProxyReport::Kind::count: {
+      const NameCount& c = report.count;
+      std::uint64_t numbers[] = {c.connections, c.denied, c.failed, c.uploaded, c.downloaded};
+      std::copy(std::begin(numbers), std::end(numbers), wire.numbers);
+      wire.host.set(c.name);
+      break;
+    }
+    default:
+      wire.detail.set(report.text);
+      wire.numbers[0] = report.dropped_events;
+  }
+  return send_message(control, as_bytes_of(wire));
+}
+
+Result<ProxyStart> receive_proxy_start(int control) {
+  Message message = TRY(receive_message(control, sizeof(WireOrder), 2));
+  WireOrder order = TRY(order_of(message));
+  if (order.kind != OrderKind::start || message.fds.empty()) {
+    return fail("read an order", "", "expected the start");
+  }
+  ProxyStart start;
+  start.spec = TRY(read_spec(message.fds[0].get()));
+  if (message.fds.size() > 1) start.socket_channel = std::move(message.fds[1]);
+  start.listeners = TRY(receive_listeners(control));
+  return start;
+}
+
+Result<ProxyOrder> receive_proxy_order(int control) {
+  Message message = TRY(receive_message(control, sizeof(WireOrder), 1));
+  ProxyOrder out;
+  if (message.end) return out;
+  WireOrder order = TRY(order_of(message));
+  if (order.kind == OrderKind::finish) {
+    out.kind = ProxyOrder::Kind::finish;
+    return out;
+  }
+  if (order.kind != OrderKind::rules || message.fds.empty()) {
+    return fail("read an order", "", "unknown order");
+  }
+  out.kind = ProxyOrder::Kind::rules;
+  out.rules = TRY(read_spec(message.fds[0].get()));
+  return out;
+}
+
+}  // namespace dirbox::netns

@@ -1,0 +1,130 @@
+#include "netns/proxy_process.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+
+#include "launcher/base/event_loop.h"
+#include "netns/confine.h"
+#include "netns/engine.h"
+#include "netns/proxy_control.h"
+
+namespace dirbox::netns {
+namespace {
+
+constexpr int kFailed = 125;
+
+/// Makes the C library read its configuration and load the modules for names now.
+void warm_up_resolver() {
+  addrinfo* list = nullptr;
+  if (::getaddrinfo("localhost", nullptr, nullptr, &list) == 0) ::freeaddrinfo(list);
+}
+
+class Process {
+ public:
+  Process(EventLoop& loop, UniqueFd control) : loop_(loop), control_(std::move(control)) {}
+
+  Result<void> start();
+  Result<void> serve();
+  void report_failure(const Error& error);
+
+ private:
+  void on_order();
+  void swap_rules(const NetworkSpec& rules);
+  void finish();
+  bool send(ProxyReport report);
+
+  EventLoop& loop_;
+  UniqueFd control_;
+  std::unique_ptr<Engine> engine_;
+  std::uint64_t unsent_ = 0;  // events that the supervisor had no room for
+};
+
+Result<void> Process::start() {
+  ProxyStart start = TRY(receive_proxy_start(control_.get()));
+  TRY_VOID(apply_identity());
+  warm_up_resolver();
+  TRY_VOID(drop_privileges());
+  TRY_VOID(enter_landlock());
+  engine_ = TRY(Engine::make(loop_, std::move(start.spec), lookup_by_host, [this](const Event& e) {
+    ProxyReport report;
+    report.kind = ProxyReport::Kind::event;
+    report.event = e;
+    if (!send(std::move(report))) ++unsent_;
+  }));
+#if !defined(__SANITIZE_ADDRESS__)  // the sanitizer's own calls are not the proxy's
+  TRY_VOID(enter_filter());
+#endif
+  if (::fcntl(control_.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) {
+    return fail_errno("prepare the control socket", "");
+  }
+  TRY_VOID(engine_->serve(std::move(start.listeners), std::move(start.socket_channel)));
+  return loop_.add(control_.get(), EPOLLIN, [this](std::uint32_t) { on_order(); });
+}
+
+Result<void> Process::serve() {
+  ProxyReport ready;
+  ready.kind = ProxyReport::Kind::ready;
+  TRY_VOID(send_proxy_report(control_.get(), ready));
+  return loop_.run();
+}
+
+bool Process::send(ProxyReport report) {
+  return send_proxy_report(control_.get(), report).has_value();
+}
+
+void Process::report_failure(const Error& error) {
+  ProxyReport report;
+  report.kind = ProxyReport::Kind::failed;
+  report.text = error.message();
+  // Nobody listens: the exit status says the same.
+  if (!send(std::move(report))) return;
+}
+
+void Process::on_order() {
+  auto order = receive_proxy_order(control_.get());
+  if (!order && order.error().err == EAGAIN) return;
+  if (!order || order->kind == ProxyOrder::Kind::gone) return loop_.stop();
+  if (order->kind == ProxyOrder::Kind::finish) return finish();
+  swap_rules(order->rules);
+}
+
+void Process::swap_rules(const NetworkSpec& rules) {
+  auto swapped = engine_->swap_rules(rules.allow, rules.deny, rules.upgrade);
+  ProxyReport report;
+  report.kind = swapped ? ProxyReport::Kind::rules_accepted : ProxyReport::Kind::rules_refused;
+  if (!swapped) report.text = swapped.error().message();
+  if (!send(std::move(report))) ++unsent_;
+}
+
+void Process::finish() {
+  // The summary may be longer than the socket's buffer: wait for the reader.
+  if (::fcntl(control_.get(), F_SETFL, O_RDWR) != 0) return loop_.stop();
+  bool sent = true;
+  for (const NameCount& count : engine_->summary()) {
+    ProxyReport report;
+    report.kind = ProxyReport::Kind::count;
+    report.count = count;
+    sent = sent && send(std::move(report));
+  }
+  ProxyReport end;
+  end.kind = ProxyReport::Kind::finished;
+  end.dropped_events = engine_->dropped_events() + unsent_;
+  if (sent) send(std::move(end));
+  loop_.stop();
+}
+
+Result<void> run(UniqueFd control) {
+  EventLoop loop = TRY(EventLoop::make());
+  Process process(loop, std::move(control));
+  if (auto started = process.start(); !started) {
+    process.report_failure(started.error());
+    return started;
+  }
+  return process.serve();
+}
+
+}  // namespace
+
+int run_proxy(int control) { return run(UniqueFd(control)) ? 0 : kFailed; }
+
+}  // namespace dirbox::netns

@@ -1,0 +1,84 @@
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <functional>
+
+#include "launcher/base/event_loop.h"
+#include "netns/counters.h"
+#include "netns/pipe_pool.h"
+
+/// Moves bytes between two connected sockets after the verdict.
+///
+/// Theory of operation: one Relay has two independent Flows. A flow splices from its source into a
+/// pipe lent by the pool and from there into its sink, and gives the pipe back when it is empty.
+/// While the sink takes nothing, the source is not read: back-pressure is the kernel's, and at most
+/// one pipe of bytes is in flight per direction. End of stream is passed on by shutdown(2) after
+/// the last byte; the relay ends when both directions have ended. Any other error resets both
+/// sockets, so that neither side takes a cut for an end.
+///
+/// A socket is watched for exactly what can make progress (interest_of), and not watched at all
+/// when nothing can: EPOLLHUP is level-triggered and cannot be masked.
+namespace dirbox::netns {
+
+class Relay;
+
+/// What relays share. Outlives them.
+struct RelayContext {
+  EventLoop& loop;
+  PipePool& pipes;
+  std::chrono::seconds idle_timeout;
+  /// The relay is over: destroy it, but not before its callback has returned.
+  std::function<void(Relay&, Cause)> finished;
+};
+
+class Relay {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Both connected and non-blocking. `name` counts the bytes and outlives the relay.
+  Relay(RelayContext& context, UniqueFd client, UniqueFd upstream, NameState& name);
+  ~Relay();
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+
+  std::uint64_t id = 0;  ///< of its Keeper
+
+  void start();
+  /// Ends the relay when no byte moved since `idle_timeout` before `now`.
+  void check_idle(Clock::time_point now);
+  const NameState& name() const { return name_; }
+
+ private:
+  struct Flow {
+    Pipe pipe;
+    std::uint32_t held = 0;  // bytes in the pipe
+    bool ended = false;      // the source is at its end
+    bool shut = false;       // and the sink knows
+    bool waiting = false;    // for the rate
+  };
+  enum class Step { progress, blocked, broken };
+
+  void on_ready();
+  void wait_for_rate(Flow& flow);
+  bool pump(Direction direction);
+  Step fill(Direction direction, Flow& flow, int source);
+  Step drain(Flow& flow, int sink);
+  void update_interest();
+  void watch(int fd, std::uint32_t wanted, std::uint32_t& current);
+  static std::uint32_t interest_of(const Flow& incoming, const Flow& outgoing);
+  void end(Cause cause, bool reset);
+
+  RelayContext& context_;
+  UniqueFd client_, upstream_;
+  NameState& name_;
+  Flow up_, down_;
+  std::uint32_t client_mask_ = 0, upstream_mask_ = 0;
+  Clock::time_point active_;
+  EventLoop::TimerId throttle_ = 0;  // ends the wait for the rate
+  bool over_ = false;
+};
+
+/// close(2) will send a reset instead of an orderly end.
+void set_reset_on_close(int socket);
+
+}  // namespace dirbox::netns

@@ -1,0 +1,305 @@
+#include "netns/session.h"
+
+#include <sys/socket.h>
+
+#include "netns/engine.h"
+#include "netns/socks5.h"
+
+namespace dirbox::netns {
+namespace {
+
+constexpr std::uint16_t kHttpPort = 80;
+constexpr std::uint16_t kSshPort = 22;
+constexpr std::size_t kReadStep = 16 * 1024;
+
+}  // namespace
+
+Session::Session(Engine& engine, UniqueFd client)
+    : engine_(engine),
+      client_(std::move(client)),
+      via_(Via::none),
+      stage_(Stage::first_byte),
+      explicit_(true) {}
+
+Session::Session(Engine& engine, UniqueFd client, Via via, Host host, std::uint16_t port)
+    : engine_(engine),
+      client_(std::move(client)),
+      via_(via),
+      stage_(Stage::dialing),
+      host_(std::move(host)),
+      port_(port) {}
+
+Session::~Session() {
+  stop_dialing();
+  unwatch();
+}
+
+void Session::start() {
+  deadline_ = Clock::now() + engine_.spec().limits.header_timeout;
+  if (explicit_) return watch(EPOLLIN);
+  open_target();
+}
+
+void Session::check_deadline(Clock::time_point now) {
+  // The Dialer has a deadline of its own.
+  if (stage_ == Stage::over || stage_ == Stage::dialing || now < deadline_) return;
+  end();
+}
+
+void Session::evict() {
+  engine_.report({.kind = EventKind::limit,
+                  .via = via_,
+                  .cause = Cause::too_many_connections,
+                  .detail = "the oldest connection without a verdict was closed"});
+  reset();
+}
+
+void Session::watch(std::uint32_t mask) {
+  if (stage_ == Stage::over) return;
+  engine_.loop().remove(client_.get());
+  auto added =
+      engine_.loop().add(client_.get(), mask, [this](std::uint32_t events) { on_client(events); });
+  if (!added) reset();
+}
+
+void Session::unwatch() {
+  engine_.loop().remove(client_.get());
+  engine_.loop().remove(upstream_.get());
+}
+
+void Session::on_client(std::uint32_t events) {
+  if (stage_ == Stage::over) return;
+  if (stage_ == Stage::dialing) {
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) end();
+    return;
+  }
+  if (stage_ == Stage::flushing) return flush();
+  if (!read_input()) return;
+  step();
+}
+
+/// False when the session ended.
+bool Session::read_input() {
+  while (input_.size() < kMaxInput && !client_ended_) {
+    std::size_t before = input_.size();
+    input_.resize(before + kReadStep);
+    ssize_t n = ::recv(client_.get(), input_.data() + before, kReadStep, 0);
+    int err = errno;
+    input_.resize(before + (n > 0 ? static_cast<std::size_t>(n) : 0));
+    if (n < 0 && err == EAGAIN) break;
+    if (n < 0) {
+      end();
+      return false;
+    }
+    if (n == 0) client_ended_ = true;
+    if (n < static_cast<ssize_t>(kReadStep)) break;
+  }
+  return true;
+}
+
+/// Runs the stages that read, until one wants more input.
+void Session::step() {
+  Stage before;
+  do {
+    before = stage_;
+    switch (stage_) {
+      case Stage::first_byte:
+        read_first_byte();
+        break;
+      case Stage::socks_greeting:
+        read_socks_greeting();
+        break;
+      case Stage::socks_request:
+        read_socks_request();
+        break;
+      case Stage::http_head:
+        read_http_head();
+        break;
+      case Stage::hello:
+        read_hello();
+        break;
+      case Stage::dialing:
+      case Stage::flushing:
+      case Stage::over:
+        return;
+    }
+  } while (stage_ != before);
+  if (stage_ == Stage::over || stage_ == Stage::dialing) return;
+  // No stage could go on with what is there, and nothing more will come or fit.
+  if (client_ended_ || input_.size() >= kMaxInput) end();
+}
+
+void Session::read_first_byte() {
+  if (input_.empty()) return;
+  auto first = static_cast<std::uint8_t>(input_[0]);
+  bool socks = first == kSocks5Version || first == kSocks4Version;
+  via_ = socks ? Via::socks : Via::connect;
+  stage_ = socks ? Stage::socks_greeting : Stage::http_head;
+}
+
+void Session::consume(std::size_t bytes) { input_.erase(0, bytes); }
+
+/// host_ and port_ are known: verdict, then the check or the connection.
+void Session::open_target() {
+  if (via_ == Via::host_port || via_ == Via::publish) return dial();
+  auto host = engine_.real_host(*host_);
+  if (!host) {
+    return refuse(make_denial(Cause::unknown_address, *host_, port_,
+                              "the address was not given out by this sandbox's resolver"));
+  }
+  host_ = std::move(host);
+  if (auto denial = engine_.decide(*host_, port_)) return refuse(*denial);
+  if (port_ == kHttpPort) {
+    if (explicit_ && !accept_tunnel()) return;
+    return hand_to_http(true);
+  }
+  if (!explicit_ && gated()) {
+    stage_ = Stage::hello;
+    return watch(EPOLLIN);
+  }
+  dial();
+}
+
+void Session::dial() {
+  stage_ = Stage::dialing;
+  watch(0);
+  if (stage_ == Stage::over) return;
+  auto done = [this](DialResult result) { on_dialed(std::move(result)); };
+  if (via_ == Via::host_port) {
+    dial_ = engine_.dialer().dial_host_loopback(port_, done);
+  } else if (via_ == Via::publish) {
+    connect_inside(false);
+  } else {
+    dial_ = engine_.dialer().dial(*host_, port_, engine_.policy().rules, DialFor::tunnel, done);
+  }
+}
+
+/// publish: a server inside listens on 127.0.0.1 or, as Node's do, on ::1 alone.
+void Session::connect_inside(bool v6) {
+  inside_ = engine_.sockets().connect_loopback(v6, port_, [this, v6](Result<UniqueFd> socket) {
+    inside_ = 0;
+    auto done = [this, v6](DialResult result) {
+      if (!result && !v6) return connect_inside(true);
+      on_dialed(std::move(result));
+    };
+    if (!socket) return done(tl::unexpected(DialFailure{Cause::connect_failed, socket.error()}));
+    dial_ = engine_.dialer().adopt(std::move(*socket), done);
+  });
+}
+
+void Session::on_dialed(DialResult result) {
+  dial_ = 0;
+  if (!result) {
+    Denial denial =
+        make_denial(result.error().cause, *host_, port_, result.error().error.message());
+    return refuse(denial);
+  }
+  upstream_ = std::move(result->fd);
+  if (explicit_ && !accept_tunnel()) return;
+  deadline_ = Clock::now() + engine_.spec().limits.header_timeout;
+  if (explicit_ && gated()) {
+    stage_ = Stage::hello;
+    watch(EPOLLIN);
+    return step();
+  }
+  start_flushing();
+}
+
+/// Tells the client of the explicit proxy that its tunnel stands. False when it is gone.
+bool Session::accept_tunnel() {
+  accepted_ = true;
+  if (via_ == Via::socks) {
+    auto reply = encode_socks_reply(SocksReply::succeeded);
+    return send_now({reinterpret_cast<const char*>(reply.data()), reply.size()});
+  }
+  return send_now("HTTP/1.1 200 Connection established\r\n\r\n");
+}
+
+/// A few bytes into a send buffer that is empty: all of them or the client is gone.
+bool Session::send_now(std::string_view bytes) {
+  ssize_t n = ::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (n == static_cast<ssize_t>(bytes.size())) return true;
+  reset();
+  return false;
+}
+
+void Session::start_flushing() {
+  stage_ = Stage::flushing;
+  engine_.loop().remove(client_.get());
+  flush();
+}
+
+/// Passes on what was read before the verdict, then becomes a relay.
+void Session::flush() {
+  NameState& name = engine_.name_state(*host_);
+  while (flushed_ < input_.size()) {
+    ssize_t n =
+        ::send(upstream_.get(), input_.data() + flushed_, input_.size() - flushed_, MSG_NOSIGNAL);
+    if (n < 0 && errno == EAGAIN) {
+      engine_.loop().remove(upstream_.get());
+      auto added =
+          engine_.loop().add(upstream_.get(), EPOLLOUT, [this](std::uint32_t) { flush(); });
+      if (!added) reset();
+      return;
+    }
+    if (n < 0) return reset();
+    flushed_ += static_cast<std::size_t>(n);
+    name.spend(Direction::up, static_cast<std::uint64_t>(n));
+  }
+  unwatch();
+  stage_ = Stage::over;
+  ++name.count.connections;
+  engine_.report(
+      {.kind = EventKind::connected, .via = via_, .port = port_, .host = host_text(*host_)});
+  engine_.start_relay(std::move(client_), std::move(upstream_), name);
+  engine_.retire(*this);
+}
+
+void Session::stop_dialing() {
+  engine_.dialer().cancel(dial_);
+  engine_.sockets().cancel(inside_);
+}
+
+void Session::end() {
+  if (stage_ == Stage::over) return;
+  stage_ = Stage::over;
+  unwatch();
+  stop_dialing();
+  engine_.retire(*this);
+}
+
+void Session::reset() {
+  if (stage_ == Stage::over) return;
+  set_reset_on_close(client_.get());
+  end();
+}
+
+void Session::refuse(const Denial& denial) {
+  engine_.report_denial(denial, via_);
+  std::string bytes = refusal_bytes(denial);
+  unwatch();
+  engine_.send_farewell(std::move(client_), std::move(bytes));
+  end();
+}
+
+/// What the client's protocol has for a refusal; empty: a reset.
+std::string Session::refusal_bytes(const Denial& denial) {
+  if (explicit_ && !accepted_) {
+    if (via_ != Via::socks) return encode_http_denial(denial);
+    SocksReply code = SocksReply::host_unreachable;
+    if (is_policy(denial.cause)) code = SocksReply::not_allowed;
+    auto reply = encode_socks_reply(code);
+    return {reinterpret_cast<const char*>(reply.data()), reply.size()};
+  }
+  if (stage_ == Stage::hello && hello_.status() != TlsHelloStatus::not_tls) {
+    return encode_tls_denial(denial);
+  }
+  if (via_ == Via::transparent && port_ == kSshPort) return encode_ssh_denial(denial);
+  // A server that cannot be reached looks like one.
+  if (!is_policy(denial.cause)) return {};
+  if (via_ == Via::transparent && port_ == kHttpPort) return encode_http_denial(denial);
+  if (via_ == Via::transparent && gated()) return encode_tls_denial(denial);
+  return {};
+}
+
+}  // namespace dirbox::netns
