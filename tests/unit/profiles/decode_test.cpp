@@ -156,6 +156,9 @@ TEST_CASE("errors of TOML itself have their position") {
   CHECK(operand("[filesystem]\nhome = \"host\"\n[filesystem]\n").starts_with("p.toml:3:"));
   CHECK(operand("description = \"\xff\"\n").starts_with("p.toml:1:"));
   CHECK(operand(std::string(kMaxProfileBytes + 1, '\n')) == "p.toml");
+  CHECK(operand("\n\xef\xb6\xbf") == "p.toml:2:1");  // U+FDBF, U+E9: undefined behaviour in toml++
+  CHECK(operand("\xc3\xa9 = 1") == "p.toml:1:1");
+  CHECK(operand("\n[=") == "p.toml:2:2");
   CHECK(operand("x = [[[[[[[[[[[[1]]]]]]]]]]]]\n").starts_with("p.toml:1:"));
 }
 
