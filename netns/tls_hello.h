@@ -5,7 +5,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "netns/host.h"
@@ -52,16 +51,16 @@ class TlsHelloReader {
   TlsHelloStatus status() const { return status_; }
   /// Valid when complete.
   const ClientHello& hello() const { return hello_; }
-  /// What is wrong, when malformed; a constant.
-  std::string_view problem() const { return problem_; }
+  /// What is wrong, when the status is none of need_more and complete.
+  const std::string& problem() const { return problem_; }
 
  private:
-  TlsHelloStatus finish(TlsHelloStatus status, std::string_view problem);
+  TlsHelloStatus finish(TlsHelloStatus status, std::string problem);
   TlsHelloStatus take_record_header();
   TlsHelloStatus take_handshake();
 
   TlsHelloStatus status_ = TlsHelloStatus::need_more;
-  std::string_view problem_;
+  std::string problem_;
   std::array<std::uint8_t, 5> header_{};
   std::size_t header_length_ = 0;
   std::size_t record_left_ = 0;
