@@ -180,7 +180,8 @@ Result<HostPort> parse_host_port(std::string_view text) {
       text.find(':', text.starts_with('[') ? std::min(text.find(']'), text.size()) : 0);
   Host host = TRY(parse_host(text.substr(0, colon)));
   if (colon == std::string_view::npos) return HostPort{std::move(host), std::nullopt};
-  return HostPort{std::move(host), TRY(parse_port(text.substr(colon + 1)))};
+  std::uint16_t port = TRY(parse_port(text.substr(colon + 1)));
+  return HostPort{std::move(host), port};
 }
 
 std::string host_port_text(const Host& host, std::uint16_t port, std::uint16_t omitted_port) {

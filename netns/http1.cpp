@@ -71,7 +71,8 @@ Result<Target> parse_absolute(std::string_view text, std::size_t scheme_end) {
     return refuse(EOPNOTSUPP, "a URL scheme other than http", "use CONNECT for https");
   std::string_view rest = text.substr(scheme_end + 3);
   std::size_t end = std::min(rest.find_first_of("/?"), rest.size());
-  Target target{HttpTargetForm::absolute, TRY(parse_authority(rest.substr(0, end))), {}};
+  HostPort authority = TRY(parse_authority(rest.substr(0, end)));
+  Target target{HttpTargetForm::absolute, std::move(authority), {}};
   rest.remove_prefix(end);
   target.path = rest.starts_with('/') ? std::string(rest) : "/" + std::string(rest);
   return target;
@@ -82,9 +83,9 @@ Result<Target> parse_target(std::string_view method, std::string_view text) {
                            [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
   if (text.empty() || !plain) return refuse(EBADMSG, "a byte in the target that no URL has");
   if (method == "CONNECT") {
-    Target target{HttpTargetForm::authority, TRY(parse_authority(text)), {}};
-    if (!target.authority->port) return refuse(EBADMSG, "CONNECT without a port");
-    return target;
+    HostPort authority = TRY(parse_authority(text));
+    if (!authority.port) return refuse(EBADMSG, "CONNECT without a port");
+    return Target{HttpTargetForm::authority, std::move(authority), {}};
   }
   if (text.front() == '/') return Target{HttpTargetForm::origin, {}, std::string(text)};
   if (text == "*" && method == "OPTIONS") return Target{HttpTargetForm::asterisk, {}, "*"};

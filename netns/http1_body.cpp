@@ -104,6 +104,16 @@ Result<void> HttpBodyReader::take_size_byte(unsigned char c) {
   return {};
 }
 
+Result<void> HttpBodyReader::take_trailer_name_byte(unsigned char c, bool first) {
+  if (c == ':' && !first) {
+    state_ = State::trailer;
+    return {};
+  }
+  if (!http_syntax::is_token({reinterpret_cast<const char*>(&c), 1}))
+    return broken("a malformed name of a trailer");
+  return {};
+}
+
 Result<void> HttpBodyReader::take_trailer_byte(unsigned char c) {
   if (++trailers_ > kHttpMaxTrailers) return broken("more than 8 KiB of trailers");
   switch (state_) {
@@ -112,9 +122,10 @@ Result<void> HttpBodyReader::take_trailer_byte(unsigned char c) {
         state_ = State::end_lf;
         return {};
       }
-      if (c == ' ' || c == '\t') return broken("a folded trailer");
-      state_ = State::trailer;
-      break;
+      state_ = State::trailer_name;
+      return take_trailer_name_byte(c, true);
+    case State::trailer_name:
+      return take_trailer_name_byte(c, false);
     case State::trailer:
       if (c == '\r') {
         state_ = State::trailer_lf;

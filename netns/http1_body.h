@@ -12,8 +12,8 @@ inline constexpr std::size_t kHttpMaxChunkLine = 1024;     ///< size and extensi
 inline constexpr std::size_t kHttpMaxTrailers = 8 * 1024;  ///< all trailer lines together
 inline constexpr std::uint64_t kHttpMaxChunk = 1ULL << 48;
 
-/// Walks a body piece by piece. Chunk extensions and trailers are checked for their line structure
-/// and dropped; a chunked body that is passed on is framed afresh with chunk_header.
+/// Walks a body piece by piece. Chunk extensions and trailers are checked for their syntax and
+/// dropped; a chunked body that is passed on is framed afresh with chunk_header.
 class HttpBodyReader {
  public:
   explicit HttpBodyReader(const BodyFraming& framing);
@@ -42,7 +42,8 @@ class HttpBodyReader {
     data_cr,    ///< wants the CR after it
     data_lf,
     trailer_start,  ///< at the start of a trailer line
-    trailer,        ///< within one
+    trailer_name,   ///< within its name
+    trailer,        ///< after the colon
     trailer_lf,
     end_lf,  ///< wants the LF of the empty line
     done,
@@ -50,6 +51,7 @@ class HttpBodyReader {
   Result<void> take_framing_byte(unsigned char c);
   Result<void> take_size_byte(unsigned char c);
   Result<void> take_trailer_byte(unsigned char c);
+  Result<void> take_trailer_name_byte(unsigned char c, bool first);
 
   State state_;
   std::uint64_t remaining_ = 0;

@@ -147,6 +147,13 @@ Result<Parts> split(std::string_view text, const Writing& writing) {
   return Parts{host, text.substr(colon + 1), host.find('/') != std::string_view::npos};
 }
 
+using Target = decltype(Rule::target);
+
+template <class T>
+Result<Target> to_target(Result<T> parsed) {
+  return Target(TRY(std::move(parsed)));
+}
+
 Result<Rule> parse_one(std::string_view text, const Writing& writing) {
   if (text.empty()) return writing.refuse("an empty rule");
   if (text.find("://") != std::string_view::npos)
@@ -162,30 +169,26 @@ Result<Rule> parse_one(std::string_view text, const Writing& writing) {
   if (parts.ports && parts.ports->find('/') != std::string_view::npos)
     return writing.refuse("a rule cannot name a path", host_alone_hint(text));
   std::vector<PortRange> ports = TRY(parse_ports(parts.ports, writing));
-  if (parts.network || has_address)
-    return Rule{TRY(parse_network(parts.host, writing)),
-                std::move(ports),
-                writing.deny,
-                {},
-                writing.source.origin};
-  return Rule{TRY(parse_pattern(parts.host, writing)),
-              std::move(ports),
-              writing.deny,
-              {},
-              writing.source.origin};
+  bool is_network = parts.network || has_address;
+  Target target = TRY(is_network ? to_target(parse_network(parts.host, writing))
+                                 : to_target(parse_pattern(parts.host, writing)));
+  return Rule{std::move(target), std::move(ports), writing.deny, {}, writing.source.origin};
 }
 
 }  // namespace
 
 Result<std::vector<Rule>> parse_rules(const RuleText& text, bool deny) {
   Writing writing{text, deny};
-  if (!text.text.starts_with('@')) return std::vector<Rule>{TRY(parse_one(text.text, writing))};
+  std::vector<Rule> rules;
+  if (!text.text.starts_with('@')) {
+    rules.push_back(TRY(parse_one(text.text, writing)));
+    return rules;
+  }
   std::string_view name = std::string_view(text.text).substr(1);
   std::span<const BundleRow> rows = find_bundle(name);
   if (rows.empty())
     return writing.refuse("no such bundle" + did_you_mean(name, bundle_names()),
                           fmt::format("bundles: @{}", fmt::join(bundle_names(), " @")));
-  std::vector<Rule> rules;
   for (const BundleRow& row : rows) {
     rules.push_back(TRY(parse_one(row.rule, writing)));
     rules.back().bundle = row.bundle;

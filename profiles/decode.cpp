@@ -104,7 +104,8 @@ class Decoder {
       if (auto wrong = check_env_name(name)) {
         return here.fail(fmt::format("{}: {}", row.full_name(), wrong->detail), wrong->hint);
       }
-      out.push_back({name, TRY(decode_text(here, row, value)), here.origin()});
+      std::string text = TRY(decode_text(here, row, value));
+      out.push_back({name, std::move(text), here.origin()});
     }
     return {};
   }

@@ -42,6 +42,8 @@ std::string errno_name(int err);
 }  // namespace dirbox
 
 /// Unwraps a Result or returns its Error from the enclosing function.
+/// Not within a braced list after another element: g++ and clang leave the elements before it
+/// undestroyed when it returns. Give it a variable of its own there.
 #define TRY(...)                                                                \
   ({                                                                            \
     auto try_result_ = (__VA_ARGS__);                                           \
