@@ -98,8 +98,11 @@ Oracle ask_openssl(SSL_CTX* server, const std::string& stream) {
 }  // namespace
 
 TEST_CASE("hellos of OpenSSL in many configurations") {
-  using Setup = std::function<void(SSL_CTX*)>;
-  const std::pair<std::string_view, Setup> setups[] = {
+  struct Setup {
+    std::string_view what;
+    std::function<void(SSL_CTX*)> apply;
+  };
+  const Setup setups[] = {
       {"default", [](SSL_CTX*) {}},
       {"TLS 1.2", [](SSL_CTX* c) { SSL_CTX_set_max_proto_version(c, TLS1_2_VERSION); }},
       {"TLS 1.0",
@@ -120,14 +123,14 @@ TEST_CASE("hellos of OpenSSL in many configurations") {
   std::vector<std::string> many;
   for (int i = 0; i < 200; ++i) many.push_back(std::string(200, static_cast<char>('a' + i % 26)));
   const std::vector<std::string> alpns[] = {{}, {"h2", "http/1.1"}, many};
-  for (const auto& [what, setup] : setups) {
+  for (const Setup& setup : setups) {
     for (const auto& alpn : alpns) {
       for (const char* name : {"allowed.test", "AbC.xn--bcher-kva.test", ""}) {
-        CAPTURE(what);
+        CAPTURE(setup.what);
         CAPTURE(name);
         CAPTURE(alpn.size());
         Context context(SSL_CTX_new(TLS_client_method()));
-        setup(context.get());
+        setup.apply(context.get());
         ERR_clear_error();
         Connection client = connection(context.get(), false);
         std::string wire = alpn_list(alpn);
