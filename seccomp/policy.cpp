@@ -14,6 +14,8 @@ namespace {
 // A rule becomes one block of BPF whose conditional jumps reach 255 instructions; a wide test takes
 // at most 8.
 constexpr std::size_t kMaxTests = 16;
+// Entries are compared pairwise; a Source is numbered in 16 bits.
+constexpr std::size_t kMaxEntries = 4096;
 constexpr std::string_view kAll = "@all";
 // What a program needs to make a sandbox of its own inside this one.
 constexpr std::string_view kNestedGroups[] = {"@namespace", "@mount", "@hidden-args"};
@@ -171,7 +173,9 @@ Result<std::vector<Entry>> read_entries(const PolicyInput& input, std::vector<So
     add(std::move(entry), name.name, name.origin);
   }
   for (const RuleInput& rule : input.rules) add(TRY(read_rule(rule)), rule.syscall, rule.origin);
-  if (sources.size() > 0x8000) return fail("seccomp", "rules", "more than 32768 entries");
+  if (entries.size() > kMaxEntries) {
+    return fail("seccomp", "rules", fmt::format("more than {} entries", kMaxEntries));
+  }
   for (std::size_t i = 0; i < entries.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (!equal_standing(entries[i], entries[j]) || entries[i].permits() == entries[j].permits())
