@@ -15,7 +15,7 @@ namespace dirbox::sandbox {
 namespace {
 
 constexpr StepInfo kSteps[] = {
-    {"process-group", "the command's own, in the foreground of its terminal"},
+    {"process-group", "the command's own, in the foreground when the caller is"},
     {"seccomp", "last, when nothing needs a denied call any more"},
 };
 
@@ -41,7 +41,7 @@ class Child {
   [[noreturn]] void run(Outcome& outcome) const {
     outcome.doing = "set the process group";
     if (should_fail("process-group") || ::setpgid(0, 0) != 0) stop(outcome);
-    if (has_terminal_) {
+    if (has_terminal_ && options_.foreground) {
       outcome.doing = "put the command into the foreground";
       if (::tcsetpgrp(terminal(), ::getpid()) != 0) stop(outcome);
     }

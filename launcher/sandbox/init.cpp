@@ -28,7 +28,7 @@ struct Init {
   int control;
   UniqueFd root;
   std::vector<LandlockFile> stdio_files;
-  bool has_terminal = false;
+  UniqueFd terminal;  ///< held to the end: what the command closes does not hang it up
 };
 
 Result<void> step_parent(Init& init) {
@@ -86,28 +86,35 @@ Result<void> step_pivot(Init& init) {
   return {};
 }
 
+Result<void> make_terminal(Init& init, UniqueFd& master) {
+  master.reset(::open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!master.valid()) return fail_errno("open a terminal", "/dev/pts/ptmx");
+  int unlock = 0;
+  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0) return fail_errno("unlock a terminal", "");
+  init.terminal.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  int slave = init.terminal.get();
+  if (slave < 0) return fail_errno("open a terminal", "its slave");
+  const RunOptions& options = init.options;
+  if (options.terminal_modes && ::tcsetattr(slave, TCSANOW, &*options.terminal_modes) != 0)
+    return fail_errno("set the terminal's modes", "");
+  if (options.terminal_size && ::ioctl(slave, TIOCSWINSZ, &*options.terminal_size) != 0)
+    return fail_errno("set the terminal's size", "");
+  if (::ioctl(slave, TIOCSCTTY, 0) != 0) return fail_errno("take the terminal", "");
+  return {};
+}
+
 /// A session of its own: no process group is shared with the caller, so kill(0) reaches nobody
-/// outside. With a terminal, init leads the session and the command's group is in the foreground:
-/// a group whose leader's parent is in the same session is not orphaned, so Ctrl-Z works.
+/// outside. Init leads it and the command has a group of its own, which is not orphaned since its
+/// leader's parent is in the same session: so Ctrl-Z works.
 Result<void> step_terminal(Init& init) {
   if (::setsid() < 0) return fail_errno("start a session", "");
-  UniqueFd master, slave;
+  UniqueFd master;
   for (int fd = 0; fd < 3; ++fd) {
     if (init.options.stdio[fd] != StdioKind::pty) continue;
-    if (!master.valid()) {
-      master.reset(::open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
-      if (!master.valid()) return fail_errno("open a terminal", "/dev/pts/ptmx");
-      int unlock = 0;
-      if (::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0)
-        return fail_errno("unlock a terminal", "");
-      slave.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-      if (!slave.valid()) return fail_errno("open a terminal", "its slave");
-      if (::ioctl(slave.get(), TIOCSCTTY, 0) != 0) return fail_errno("take the terminal", "");
-    }
-    if (::dup2(slave.get(), fd) < 0) return fail_errno("pass the terminal", "");
+    if (!master.valid()) TRY_VOID(make_terminal(init, master));
+    if (::dup2(init.terminal.get(), fd) < 0) return fail_errno("pass the terminal", "");
   }
-  init.has_terminal = master.valid();
-  if (!init.has_terminal) return {};
+  if (!master.valid()) return {};
   return send_control(init.control, ControlType::pty, 0, {}, {master.get()});
 }
 
@@ -211,7 +218,7 @@ void kill_rest() {
   }
 }
 
-void handle_message(const Control& message, pid_t command) {
+void handle_message(const Control& message, pid_t command, int terminal) {
   switch (message.type) {
     case ControlType::signal_command:
       ::kill(command, message.a);
@@ -219,12 +226,16 @@ void handle_message(const Control& message, pid_t command) {
     case ControlType::signal_group:
       ::kill(-command, message.a);
       break;
+    case ControlType::foreground:
+      // Fails when the command has just ended, and then nobody needs it.
+      ::tcsetpgrp(terminal, message.a != 0 ? command : ::getpgrp());
+      break;
     default:
       break;
   }
 }
 
-[[noreturn]] void serve(int control, int signals, pid_t command) {
+[[noreturn]] void serve(int control, int signals, pid_t command, int terminal) {
   for (;;) {
     pollfd sources[] = {{control, POLLIN, 0}, {signals, POLLIN, 0}};
     if (::poll(sources, 2, -1) < 0 && errno != EINTR) end(124);
@@ -241,7 +252,7 @@ void handle_message(const Control& message, pid_t command) {
     if (sources[0].revents != 0) {
       auto received = receive_control(control);
       if (!received || received->closed) end(124);
-      handle_message(received->control, command);
+      handle_message(received->control, command, terminal);
     }
   }
 }
@@ -271,14 +282,14 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
   sigfillset(&all);
   if (::sigprocmask(SIG_SETMASK, &all, nullptr) != 0) end(124);
 
-  Init init{spec, options, kControlFd, {}, {}, false};
+  Init init{spec, options, kControlFd, {}, {}, {}};
   if (auto done = apply_steps(init); !done) report_failure(kControlFd, done.error());
 
   UniqueFd signals(::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.valid())
     report_failure(kControlFd, fail_errno("watch for ended processes", "").value());
 
-  auto command = start_command(spec, options, kControlFd, init.has_terminal);
+  auto command = start_command(spec, options, kControlFd, init.terminal.valid());
   if (!command) report_failure(kControlFd, command.error());
   if (command->exec_errno != 0) {
     if (!send_control(kControlFd, ControlType::exec_failed, command->exec_errno)) end(124);
@@ -286,7 +297,7 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
   }
   if (!send_control(kControlFd, ControlType::started, command->pid)) end(124);
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
-  serve(kControlFd, signals.get(), command->pid);
+  serve(kControlFd, signals.get(), command->pid, init.terminal.get());
 }
 
 }  // namespace dirbox::sandbox

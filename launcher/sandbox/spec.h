@@ -1,9 +1,12 @@
 #pragma once
 #include <linux/filter.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
+#include <termios.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -89,6 +92,9 @@ enum class StdioKind { pass, pty };
 /// What differs from one run of the same Spec to the next.
 struct RunOptions {
   StdioKind stdio[3] = {StdioKind::pass, StdioKind::pass, StdioKind::pass};
+  std::optional<termios> terminal_modes;  ///< with which the command's terminal begins
+  std::optional<winsize> terminal_size;
+  bool foreground = false;          ///< the command begins in the foreground of its terminal
   std::vector<sock_filter> filter;  ///< compiled seccomp program, last thing before exec
   sigset_t caller_mask{};           ///< the signal mask that the command gets back
   bool filter_notifies = false;     ///< the filter has a notify action: hand out its listener

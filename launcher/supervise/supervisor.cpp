@@ -11,6 +11,7 @@
 #include "launcher/sandbox/control.h"
 #include "launcher/sandbox/init.h"
 #include "launcher/sandbox/spawn.h"
+#include "launcher/supervise/job.h"
 #include "launcher/supervise/terminal.h"
 
 namespace dirbox::supervise {
@@ -34,12 +35,16 @@ class Supervisor {
       options_.stdio[fd] = ::isatty(fd) == 1 ? StdioKind::pty : StdioKind::pass;
       has_terminal_ |= options_.stdio[fd] == StdioKind::pty;
     }
-    if (has_terminal_) terminal_.emplace(loop_, options_.stdio);
+    if (has_terminal_) {
+      terminal_.emplace(loop_, options_.stdio, terminal_hooks());
+      terminal_->describe(options_);
+    }
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
     TRY_VOID(loop_.add(sandbox_.control.get(), EPOLLIN, [this](std::uint32_t) { on_control(); }));
     TRY_VOID(loop_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { on_signal(); }));
     TRY_VOID(loop_.run());
     if (terminal_) terminal_->finish();
+    if (!complaint_.empty()) fmt::print(stderr, "{}", complaint_);
     sandbox_.control.reset();
     while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
@@ -76,7 +81,7 @@ class Supervisor {
   /// Init ended without a word: killed from outside, or by the kernel for want of memory.
   void on_lost() {
     if (!started_) return stop_with({"set up the sandbox", "init", 0, "it was killed", {}});
-    fmt::print(stderr, "dirbox: the sandbox was killed from outside\n");
+    complaint_ = "dirbox: the sandbox was killed from outside\n";
     outcome_.status = 128 + SIGKILL;
     loop_.stop();
   }
@@ -87,12 +92,13 @@ class Supervisor {
         return stop_with(sandbox::decode_error(message.a, message.text));
       case ControlType::pty:
         if (message.fds.size() == 1 && terminal_) {
-          if (auto done = terminal_->attach(std::move(message.fds[0])); !done)
+          if (auto done = terminal_->attach(std::move(message.fds[0]), sandbox_.pid); !done)
             stop_with(done.error());
         }
         return;
       case ControlType::started:
         started_ = true;
+        command_ = message.a;
         return;
       case ControlType::exec_failed:
         outcome_.status = message.a == ENOENT ? 127 : 126;
@@ -109,22 +115,37 @@ class Supervisor {
     }
   }
 
-  void report_exec_failure(int err) const {
+  void report_exec_failure(int err) {
     Error error{"run", spec_.executable, err, {}, {}};
     if (err == ENOENT)
       error.hint = "its interpreter or loader may be missing inside: see --dry-run";
-    fmt::print(stderr, "dirbox: {}\n", error.message());
-    if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", error.hint);
+    complaint_ = fmt::format("dirbox: {}\n", error.message());
+    if (!error.hint.empty()) complaint_ += fmt::format("hint: {}\n", error.hint);
   }
 
-  /// The command stopped (Ctrl-Z): so does this process, and with it the caller's job.
+  Terminal::Hooks terminal_hooks() {
+    return {[this](bool on) { forward(ControlType::foreground, on ? 1 : 0); },
+            [this](int signal, pid_t group) {
+              // Its neighbours in the caller's job would have got it from the user's terminal.
+              // Ctrl-Z reaches them when the command has stopped.
+              if (signal != SIGTSTP && check_group_leader(group, command_)) ::kill(0, signal);
+            }};
+  }
+
+  /// The command stopped. When it asked for its terminal, it gets it, if dirbox may use the
+  /// user's. Otherwise this process stops as well, and with it the caller's job.
   void on_stopped(int signal) {
-    if (terminal_) terminal_->suspend();
-    bool from_terminal = terminal_ && (signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU);
-    // The user's shell saw no Ctrl-Z, which was a byte: the whole job stops, as it would have.
-    if (::kill(from_terminal ? 0 : ::getpid(), SIGSTOP) != 0) {
-      stop_with({"stop with the command", "", errno, {}, {}});
-    }
+    bool wants_terminal = terminal_ && (signal == SIGTTIN || signal == SIGTTOU);
+    if (wants_terminal && terminal_->take()) return forward(ControlType::signal_group, SIGCONT);
+    bool group = wants_terminal || (terminal_ && terminal_->taken());
+    if (terminal_) terminal_->release();
+    // SIGSTOP would stop also where nobody can continue this process.
+    if (stop_job(signal == SIGSTOP ? SIGTSTP : signal, group)) return;
+    // There the kernel would not have stopped the command either. It reads a terminal on which
+    // nothing is typed instead of an error for ever.
+    if (terminal_) terminal_->resume();
+    if (wants_terminal) forward(ControlType::foreground, 1);
+    if (signal != SIGSTOP) forward(ControlType::signal_group, SIGCONT);
   }
 
   void on_signal() {
@@ -132,16 +153,24 @@ class Supervisor {
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
       int signal = static_cast<int>(info.ssi_signo);
       if (signal == SIGWINCH) {
-        if (terminal_) terminal_->resize();
+        on_resized();
       } else if (signal == SIGCONT) {
         if (terminal_) terminal_->resume();
         forward(ControlType::signal_group, SIGCONT);
+      } else if (info.ssi_code == SI_USER && info.ssi_pid == static_cast<unsigned>(::getpid())) {
+        // Meant for the neighbours: the command got it from its own terminal.
       } else {
         // A terminal signals the whole foreground group, kill(1) one process.
         bool from_kernel = info.ssi_code == SI_KERNEL;
         forward(from_kernel ? ControlType::signal_group : ControlType::signal_command, signal);
       }
     }
+  }
+
+  /// The command's terminal tells only its foreground.
+  void on_resized() {
+    if (terminal_) terminal_->resize();
+    if (!terminal_ || !terminal_->taken()) forward(ControlType::signal_group, SIGWINCH);
   }
 
   void forward(ControlType type, int signal) {
@@ -159,6 +188,8 @@ class Supervisor {
   std::optional<Terminal> terminal_;
   bool has_terminal_ = false;
   bool started_ = false;
+  pid_t command_ = 0;      ///< inside
+  std::string complaint_;  ///< for stderr once the terminal is as it was
   Outcome outcome_;
   std::optional<Error> failure_;
 };

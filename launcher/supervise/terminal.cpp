@@ -1,84 +1,390 @@
 #include "launcher/supervise/terminal.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
-
-#include "launcher/base/file.h"
+#include <chrono>
+#include <csignal>
+#include <cstring>
 
 namespace dirbox::supervise {
 
-Terminal::Terminal(EventLoop& loop, const sandbox::StdioKind (&kinds)[3]) : loop_(loop) {
-  if (kinds[0] == sandbox::StdioKind::pty) input_ = 0;
-  for (int fd : {1, 2}) {
-    if (output_ < 0 && kinds[fd] == sandbox::StdioKind::pty) output_ = fd;
-  }
-  if (output_ < 0) output_ = input_;
+using sandbox::StdioKind;
+
+namespace {
+
+/// Bytes that wait in one direction before the other side is no longer read.
+constexpr std::size_t kQueue = 64 << 10;
+/// What one call relays before other sources get their turn.
+constexpr int kReadsPerTurn = 16;
+/// A terminal that cannot be opened anew is written to in pieces so small that poll(2)'s word
+/// holds: the kernel reports a terminal as writable when it has room for 256 bytes.
+constexpr std::size_t kBlockingWrite = 128;
+constexpr std::chrono::milliseconds kTick{250};
+constexpr int kPatience = 2000;     ///< ms without progress after which the last output is dropped
+constexpr int kStopPatience = 200;  ///< the same before a stop, where nothing is dropped
+
+bool is_same_terminal(int a, int b) {
+  unsigned device_a = 0, device_b = 0;
+  return ::ioctl(a, TIOCGDEV, &device_a) == 0 && ::ioctl(b, TIOCGDEV, &device_b) == 0 &&
+         device_a == device_b;
 }
 
-Terminal::~Terminal() { leave_raw(); }
+/// The terminal of `fd` with an open file description of its own, non-blocking. Where the caller
+/// may not open it (su leaves it to its first owner) and it is not the controlling terminal either,
+/// a duplicate, which blocks.
+UniqueFd open_again(int fd, int mode) {
+  const int flags = mode | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+  UniqueFd own(::open(fmt::format("/proc/self/fd/{}", fd).c_str(), flags));
+  if (own.valid()) return own;
+  own.reset(::open("/dev/tty", flags));
+  if (own.valid() && is_same_terminal(own.get(), fd)) return own;
+  return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
 
-Result<void> Terminal::attach(UniqueFd master) {
+bool is_equal(const termios& a, const termios& b) {
+  return a.c_iflag == b.c_iflag && a.c_oflag == b.c_oflag && a.c_cflag == b.c_cflag &&
+         a.c_lflag == b.c_lflag && std::memcmp(a.c_cc, b.c_cc, sizeof a.c_cc) == 0;
+}
+
+/// Also from the background. At once: waiting for the output (TCSADRAIN) could take for ever, and
+/// a terminal post-processes what is written when it is written.
+bool set_modes(int fd, const termios& modes) {
+  sigset_t stop, previous;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTTOU);
+  if (::sigprocmask(SIG_BLOCK, &stop, &previous) != 0) return false;
+  bool done = ::tcsetattr(fd, TCSANOW, &modes) == 0;
+  return ::sigprocmask(SIG_SETMASK, &previous, nullptr) == 0 && done;
+}
+
+/// Bytes written, 0 when it would block, -1 when the terminal is gone.
+ssize_t write_some(int fd, std::string_view bytes) {
+  std::size_t size = bytes.size();
+  if ((::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0) {
+    pollfd check{fd, POLLOUT, 0};
+    if (::poll(&check, 1, 0) <= 0) return 0;
+    size = std::min(size, kBlockingWrite);
+  }
+  ssize_t n = ::write(fd, bytes.data(), size);
+  return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : n;
+}
+
+}  // namespace
+
+Terminal::Terminal(EventLoop& loop, const StdioKind (&kinds)[3], Hooks hooks)
+    : loop_(loop), hooks_(std::move(hooks)) {
+  auto first = [&](std::initializer_list<int> order) {
+    for (int fd : order) {
+      if (kinds[fd] == StdioKind::pty) return fd;
+    }
+    return 0;
+  };
+  user_ = open_again(first({0, 1, 2}), O_RDONLY);
+  display_ = open_again(first({1, 2, 0}), O_WRONLY);
+  reads_stdin_ = kinds[0] == StdioKind::pty;
+  whole_ = reads_stdin_ && kinds[1] == StdioKind::pty && is_same_terminal(0, 1);
+}
+
+Terminal::~Terminal() {
+  leave_raw();
+  if (timer_ != 0) loop_.cancel(timer_);
+}
+
+bool Terminal::in_foreground() const {
+  pid_t group = ::tcgetpgrp(user_.get());
+  // A terminal that is not the controlling one knows no background.
+  return group < 0 ? errno == ENOTTY : group == ::getpgrp();
+}
+
+void Terminal::describe(sandbox::RunOptions& options) {
+  termios modes{};
+  if (::tcgetattr(user_.get(), &modes) == 0) options.terminal_modes = initial_ = modes;
+  winsize size{};
+  if (::ioctl(user_.get(), TIOCGWINSZ, &size) == 0) options.terminal_size = size;
+  options.foreground = has_foreground_ = whole_ && in_foreground();
+}
+
+Result<void> Terminal::attach(UniqueFd master, pid_t idle_group) {
   master_ = std::move(master);
+  idle_group_ = idle_group;
+  int flags = ::fcntl(master_.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(master_.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+    return fail_errno("make non-blocking", "the command's terminal");
+  auto add = [this](const UniqueFd& fd, void (Terminal::*callback)(std::uint32_t)) {
+    return loop_.add(fd.get(), 0, [=, this](std::uint32_t events) { (this->*callback)(events); });
+  };
+  TRY_VOID(add(master_, &Terminal::on_master));
+  TRY_VOID(add(user_, &Terminal::on_user));
+  TRY_VOID(add(display_, &Terminal::on_display));
+  if (!has_foreground_ || !take()) lose();
   resize();
-  enter_raw();
-  TRY_VOID(loop_.add(master_.get(), EPOLLIN, [this](std::uint32_t events) { on_master(events); }));
-  if (input_ >= 0)
-    TRY_VOID(loop_.add(input_, EPOLLIN, [this](std::uint32_t events) { on_input(events); }));
+  watch();
   return {};
 }
 
 void Terminal::resize() {
   winsize size{};
-  int source = input_ >= 0 ? input_ : output_;
-  if (master_.valid() && ::ioctl(source, TIOCGWINSZ, &size) == 0)
+  if (master_.valid() && ::ioctl(user_.get(), TIOCGWINSZ, &size) == 0)
     ::ioctl(master_.get(), TIOCSWINSZ, &size);
 }
 
-void Terminal::suspend() { leave_raw(); }
+bool Terminal::take() {
+  if (!master_.valid() || !in_foreground()) return false;
+  if (!taken_) {
+    enter_raw();
+    taken_ = was_taken_ = true;
+    resize();
+  }
+  if (!has_foreground_) hooks_.give(true);
+  has_foreground_ = true;
+  watch();
+  return true;
+}
+
+void Terminal::lose() {
+  leave_raw();
+  taken_ = false;
+  if (has_foreground_) hooks_.give(false);
+  has_foreground_ = false;
+  start_ticking();
+  watch();
+}
+
+void Terminal::release() {
+  show_pending();
+  leave_raw();
+  taken_ = false;
+  watch();
+}
 
 void Terminal::resume() {
-  enter_raw();
   resize();
+  bool wanted = whole_ || was_taken_;
+  if (!master_.valid() || (wanted && take())) return;
+  lose();
 }
 
 void Terminal::enter_raw() {
-  if (input_ < 0 || saved_ || ::tcgetpgrp(input_) != ::getpgrp()) return;
-  termios state{};
-  if (::tcgetattr(input_, &state) != 0) return;
-  saved_ = state;
-  ::cfmakeraw(&state);
-  ::tcsetattr(input_, TCSADRAIN, &state);
+  termios present{};
+  if (::tcgetattr(user_.get(), &present) != 0) return;
+  if (!saved_ || !is_equal(present, raw_)) saved_ = present;
+  raw_ = present;
+  ::cfmakeraw(&raw_);
+  raw_.c_cflag = present.c_cflag;
+  termios inner{};
+  bool known = ::tcgetattr(master_.get(), &inner) == 0;
+  if (!whole_ && known) raw_.c_oflag = inner.c_oflag;
+  // What was found at the start in the background were the modes of the shell's line editor.
+  if (!was_taken_ && known && initial_ && is_equal(inner, *initial_) && !is_equal(inner, *saved_)) {
+    set_modes(master_.get(), *saved_);
+  }
+  if (!set_modes(user_.get(), raw_)) saved_.reset();
 }
 
 void Terminal::leave_raw() {
-  if (saved_) ::tcsetattr(input_, TCSADRAIN, &*saved_);
+  termios present{};
+  if (saved_ && ::tcgetattr(user_.get(), &present) == 0 &&
+      (in_foreground() || is_equal(present, raw_))) {
+    set_modes(user_.get(), *saved_);
+  }
   saved_.reset();
 }
 
-void Terminal::on_input(std::uint32_t) {
-  char buffer[4096];
-  ssize_t n = ::read(input_, buffer, sizeof buffer);
-  if (n <= 0) {
-    loop_.remove(input_);
-    return;
+/// The user's terminal is gone: so is the command's, whose kernel side sends SIGHUP.
+void Terminal::hang_up() {
+  for (const UniqueFd* fd : {&user_, &display_, &master_}) {
+    if (fd->valid()) loop_.remove(fd->get());
   }
-  if (!write_all(master_.get(), {buffer, static_cast<std::size_t>(n)}, "terminal"))
-    loop_.remove(input_);
+  master_.reset();
+  saved_.reset();
+  taken_ = false;
+  to_user_.clear();
+  to_master_.clear();
 }
 
-void Terminal::on_master(std::uint32_t) {
-  char buffer[16384];
-  ssize_t n = ::read(master_.get(), buffer, sizeof buffer);
-  if (n <= 0) {
-    loop_.remove(master_.get());
-    return;
-  }
-  if (!write_all(output_, {buffer, static_cast<std::size_t>(n)}, "terminal"))
-    loop_.remove(master_.get());
+void Terminal::on_user(std::uint32_t events) {
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0) return hang_up();
+  if (!taken_) return;
+  if (!in_foreground()) return lose();
+  read_user();
+  if (master_.valid()) watch();
 }
 
-void Terminal::finish() { leave_raw(); }
+void Terminal::on_display(std::uint32_t events) {
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0) return hang_up();
+  write_user();
+  if (master_.valid()) watch();
+}
+
+void Terminal::on_master(std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) write_master();
+  bool more = true;
+  for (int i = 0; i < kReadsPerTurn && more && to_user_.empty() && master_.valid(); ++i) {
+    more = read_master();
+  }
+  if (!master_.valid()) return;
+  // Init alone holds the other side for as long as it lives: finish() reads what there is.
+  if ((events & EPOLLHUP) != 0) return loop_.remove(master_.get());
+  watch();
+}
+
+void Terminal::read_user() {
+  char bytes[4096];
+  ssize_t n = ::read(user_.get(), bytes, sizeof bytes);
+  if (n < 0 && errno != EAGAIN && errno != EINTR) return hang_up();
+  if (n <= 0) return;
+  std::string_view typed(bytes, static_cast<std::size_t>(n));
+  to_master_ += typed;
+  note_typed(typed);
+  write_master();
+}
+
+/// A signal key reaches the command as a byte that its terminal interprets. Two things need help:
+/// the rest of the caller's job, which a signal from the user's own terminal would have reached,
+/// and a command that has left so much unread that the byte would never be looked at.
+void Terminal::note_typed(std::string_view bytes) {
+  termios inner{};
+  if (::tcgetattr(master_.get(), &inner) != 0 || (inner.c_lflag & ISIG) == 0) return;
+  pid_t group = 0;
+  if (::ioctl(master_.get(), TIOCGPGRP, &group) != 0) return;
+  constexpr struct {
+    int key, signal;
+  } kKeys[] = {{VINTR, SIGINT}, {VQUIT, SIGQUIT}, {VSUSP, SIGTSTP}};
+  for (char byte : bytes) {
+    char before = std::exchange(last_typed_, byte);
+    bool quoted = (inner.c_lflag & IEXTEN) != 0 && byte != 0 &&
+                  before == static_cast<char>(inner.c_cc[VLNEXT]);
+    if (quoted) continue;
+    for (auto [key, signal] : kKeys) {
+      if (byte != static_cast<char>(inner.c_cc[key]) || inner.c_cc[key] == _POSIX_VDISABLE)
+        continue;
+      if (to_master_.size() > bytes.size()) {
+        ::ioctl(master_.get(), TIOCSIG, signal);
+        if ((inner.c_lflag & NOFLSH) == 0) to_master_.clear();
+      }
+      hooks_.typed(signal, group);
+      return;
+    }
+  }
+}
+
+/// False when there is nothing to read for the moment, or any more.
+bool Terminal::read_master() {
+  char bytes[4096];
+  ssize_t n = ::read(master_.get(), bytes, sizeof bytes);
+  if (n <= 0) {
+    newlines_.flush(to_user_);
+    write_user();
+    return false;
+  }
+  std::string_view shown(bytes, static_cast<std::size_t>(n));
+  if (taken_ && whole_) {
+    newlines_.flush(to_user_);
+    if (to_user_.empty()) {
+      ssize_t done = write_some(display_.get(), shown);
+      if (done > 0) shown.remove_prefix(static_cast<std::size_t>(done));
+    }
+    to_user_ += shown;
+  } else {
+    follow_output_modes();
+    termios inner{};
+    bool adds = ::tcgetattr(master_.get(), &inner) == 0 && (inner.c_oflag & OPOST) != 0 &&
+                (inner.c_oflag & ONLCR) != 0;
+    if (adds)
+      newlines_.append(shown, to_user_);
+    else
+      to_user_ += shown;
+  }
+  write_user();
+  return true;
+}
+
+/// While taken in a pipeline.
+void Terminal::follow_output_modes() {
+  termios inner{};
+  if (!taken_ || !saved_ || ::tcgetattr(master_.get(), &inner) != 0 ||
+      inner.c_oflag == raw_.c_oflag) {
+    return;
+  }
+  raw_.c_oflag = inner.c_oflag;
+  set_modes(user_.get(), raw_);
+}
+
+void Terminal::write_user() {
+  while (!to_user_.empty()) {
+    ssize_t n = write_some(display_.get(), to_user_);
+    if (n < 0) return hang_up();
+    if (n == 0) return;
+    to_user_.erase(0, static_cast<std::size_t>(n));
+  }
+}
+
+void Terminal::write_master() {
+  while (!to_master_.empty()) {
+    ssize_t n = write_some(master_.get(), to_master_);
+    // Init is gone, and with it who could read.
+    if (n < 0) return to_master_.clear();
+    if (n == 0) return;
+    to_master_.erase(0, static_cast<std::size_t>(n));
+  }
+}
+
+void Terminal::show_pending() {
+  while (master_.valid()) {
+    while (master_.valid() && to_user_.empty() && read_master()) {
+    }
+    if (!master_.valid() || to_user_.empty()) return;
+    pollfd room{display_.get(), POLLOUT, 0};
+    int ready = ::poll(&room, 1, saved_ ? kPatience : kStopPatience);
+    if (ready == 0 || (ready < 0 && errno != EINTR)) return;
+    write_user();
+  }
+}
+
+void Terminal::finish() {
+  show_pending();
+  leave_raw();
+}
+
+void Terminal::watch() {
+  if (!master_.valid()) return;
+  watch(user_.get(), taken_ && to_master_.size() < kQueue ? EPOLLIN : 0u, user_events_);
+  watch(display_.get(), to_user_.empty() ? 0u : EPOLLOUT, display_events_);
+  watch(master_.get(), (to_user_.empty() ? EPOLLIN : 0u) | (to_master_.empty() ? 0u : EPOLLOUT),
+        master_events_);
+}
+
+void Terminal::watch(int fd, std::uint32_t events, std::uint32_t& known) {
+  if (events == known) return;
+  // Fails only for a source that has been removed at its end.
+  if (loop_.modify(fd, events)) known = events;
+}
+
+void Terminal::start_ticking() {
+  if (timer_ == 0) timer_ = loop_.after(kTick, [this] { tick(); });
+}
+
+void Terminal::tick() {
+  timer_ = 0;
+  if (taken_ || !master_.valid()) return;
+  pid_t group = 0;
+  bool claimed =
+      ::ioctl(master_.get(), TIOCGPGRP, &group) == 0 && group > 0 && group != idle_group_;
+  pollfd line{user_.get(), POLLIN, 0};
+  termios modes{};
+  bool waited = reads_stdin_ && ::poll(&line, 1, 0) == 1 && (line.revents & POLLIN) != 0 &&
+                ::tcgetattr(user_.get(), &modes) == 0 && (modes.c_lflag & ICANON) != 0;
+  bool unread = waited && std::exchange(line_waits_, waited);
+  line_waits_ = waited;
+  // Whoever claimed the foreground keeps it.
+  has_foreground_ |= claimed;
+  if ((claimed || unread) && take()) return;
+  start_ticking();
+}
 
 }  // namespace dirbox::supervise
