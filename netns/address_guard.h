@@ -46,7 +46,8 @@ struct AddressInfo {
 };
 /// Class by the table of special-purpose addresses (IANA, RFC 6890 and later); the most specific
 /// row wins. IPv4-mapped (::ffff:0:0/96) and well-known NAT64 (64:ff9b::/96, RFC 6052) addresses
-/// have the class of the IPv4 address inside.
+/// have the class of the IPv4 address inside. A NAT64 prefix that a network chose for itself
+/// (RFC 6052 2.2) looks like any public address.
 AddressInfo classify_address(const IpAddress& address);
 
 /// nullopt: dial it. Otherwise one line that says why not: "169.254.169.254 is a metadata address

@@ -104,7 +104,7 @@ Result<HttpResponse> parse_http_response(std::string_view head, std::string_view
 
 struct HttpRewrite {
   bool keep_alive = false;     ///< what we say in Connection
-  bool allow_upgrade = false;  ///< pass Upgrade on
+  bool allow_upgrade = false;  ///< pass "Upgrade: websocket" on; no other protocol ever
 };
 /// The head for the server: origin form, the version of the client, Host from the target, framing
 /// written afresh from `body`, no hop-by-hop field (RFC 9110 7.6.1: Connection and what it names,

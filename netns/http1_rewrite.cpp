@@ -40,9 +40,12 @@ void append_framing(std::string& out, const BodyFraming& body) {
   if (body.kind == BodyKind::length) out += fmt::format("Content-Length: {}\r\n", body.length);
 }
 
-void append_connection(std::string& out, bool keep_alive, const std::string& upgrade) {
-  if (!upgrade.empty())
-    out += "Connection: upgrade\r\nUpgrade: " + upgrade + "\r\n";
+/// h2c and the like would carry requests that nobody looks at.
+bool is_websocket(std::string_view upgrade) { return equals_ignoring_case(upgrade, "websocket"); }
+
+void append_connection(std::string& out, bool keep_alive, bool websocket) {
+  if (websocket)
+    out += "Connection: upgrade\r\nUpgrade: websocket\r\n";
   else
     out += keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
 }
@@ -56,7 +59,8 @@ std::string rewrite_http_request(const HttpRequest& request, const HttpRewrite& 
     out += "Host: " + host_port_text(request.target->host, request.port_or(80), 80) + "\r\n";
   append_headers(out, request.headers);
   append_framing(out, request.body);
-  append_connection(out, rewrite.keep_alive, rewrite.allow_upgrade ? request.upgrade : "");
+  append_connection(out, rewrite.keep_alive,
+                    rewrite.allow_upgrade && is_websocket(request.upgrade));
   return out + "\r\n";
 }
 
@@ -72,7 +76,7 @@ std::string rewrite_http_response(const HttpResponse& response, const HttpRewrit
     out += "Content-Length: " + *length + "\r\n";
   if (response.is_interim()) return out + "\r\n";
   bool keep_alive = rewrite.keep_alive && response.body.kind != BodyKind::until_close;
-  append_connection(out, keep_alive, rewrite.allow_upgrade ? response.upgrade : "");
+  append_connection(out, keep_alive, rewrite.allow_upgrade && is_websocket(response.upgrade));
   return out + "\r\n";
 }
 

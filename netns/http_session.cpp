@@ -145,8 +145,8 @@ void HttpSession::begin_request(HttpRequest request) {
   bool websocket = ::strcasecmp(request.upgrade.c_str(), "websocket") == 0;
   const HostPort& target = *request.target;
   std::uint16_t port = request.port_or(kHttpPort);
-  upgrade_ = !request.upgrade.empty() && engine_.upgrade_allowed(target.host, port);
-  // Without a rule other upgrades (h2c) are simply not offered on: the request works without.
+  // Other upgrades (h2c) are not offered on, rule or not: the request works without.
+  upgrade_ = websocket && engine_.upgrade_allowed(target.host, port);
   if (websocket && !upgrade_) {
     Denial denial = make_denial(Cause::upgrade, target.host, port);
     request_ = std::move(request);

@@ -32,7 +32,8 @@ void check_request(std::string_view head) {
   expect(again->method == request->method && again->path == request->path);
   expect(again->target->host == request->target->host &&
          again->port_or(80) == request->port_or(80));
-  expect(again->body == request->body && again->upgrade == request->upgrade);
+  expect(again->body == request->body);
+  expect(again->upgrade.empty() || again->upgrade == "websocket");
   expect(rewrite_http_request(*again, {again->keep_alive, true}) == rewritten);
   for (const char* gone :
        {"keep-alive", "te", "trailer", "proxy-authorization", "proxy-connection"})

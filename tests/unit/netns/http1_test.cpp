@@ -339,13 +339,21 @@ TEST_CASE("persistence and upgrade are as the client says") {
   CHECK(request(with("Upgrade: websocket")).upgrade.empty());
 }
 
+TEST_CASE("no protocol but websocket passes an upgrade") {
+  HttpRequest parsed =
+      request(with("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x"));
+  CHECK(rewrite_http_request(parsed, {true, true}) ==
+        "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n");
+}
+
 TEST_CASE("the head for the server carries nothing of the hop") {
   HttpRequest parsed = request(
       "POST http://A.test/p?q HTTP/1.1\r\nHost: a.TEST:80\r\nConnection: close, X-Hop, "
       "Upgrade\r\nX-Hop: 1\r\n"
       "Keep-Alive: 3\r\nProxy-Authorization: Basic eA==\r\nProxy-Connection: "
       "keep-alive\r\nProxy-X: 1\r\nTE: trailers\r\n"
-      "Trailer: X\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nTransfer-Encoding: chunked\r\nX-Stays: "
+      "Trailer: X\r\nUpgrade: WebSocket\r\nHTTP2-Settings: x\r\nTransfer-Encoding: "
+      "chunked\r\nX-Stays: "
       "1\r\n"
       "Expect: 100-continue\r\n\r\n");
   CHECK(rewrite_http_request(parsed, {}) ==
@@ -353,7 +361,7 @@ TEST_CASE("the head for the server carries nothing of the hop") {
         "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
   CHECK(rewrite_http_request(parsed, {true, true}) ==
         "POST /p?q HTTP/1.1\r\nHost: a.test\r\nX-Stays: 1\r\nExpect: 100-continue\r\n"
-        "Transfer-Encoding: chunked\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
+        "Transfer-Encoding: chunked\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
   // RFC 9110 7.6.1: Connection must not name these, and cannot remove them.
   CHECK(rewrite_http_request(
             request("PUT http://a.test:81/ HTTP/1.1\r\nConnection: Host, Content-Length\r\n"
