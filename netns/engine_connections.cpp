@@ -1,5 +1,6 @@
 #include <sys/socket.h>
 
+#include "netns/address_guard.h"
 #include "netns/dns_server.h"
 #include "netns/engine.h"
 #include "netns/socket_address.h"
@@ -74,7 +75,10 @@ void Engine::take_connection(const Listener& listener, UniqueFd client) {
       break;
   }
   auto target = local_endpoint(client.get());
-  if (!target) return send_farewell(std::move(client), {});
+  // The listeners on every address catch the namespace's own loopback too, where nobody listens.
+  bool loopback =
+      target && classify_address(target->address).address_class == AddressClass::loopback;
+  if (!target || loopback) return send_farewell(std::move(client), {});
   start_session(std::make_unique<Session>(*this, std::move(client), Via::transparent,
                                           target->address, target->port));
 }

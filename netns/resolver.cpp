@@ -19,11 +19,15 @@ struct Resolver::Shared {
   std::deque<std::string> queue;
   std::vector<std::pair<std::string, Result<Addresses>>> done;
   bool stopping = false;
+  int started = 0;
+  std::condition_variable all_started;
   UniqueFd event;
   Lookup lookup;
 
   void work() {
     std::unique_lock lock(mutex);
+    ++started;
+    all_started.notify_one();
     while (true) {
       wake.wait(lock, [&] { return stopping || !queue.empty(); });
       if (stopping) return;
@@ -58,6 +62,10 @@ Result<std::unique_ptr<Resolver>> Resolver::make(EventLoop& loop, Lookup lookup)
       return fail_errno("start a resolver thread", "", error.code().value());
     }
   }
+  // A thread's first calls (rseq, set_robust_list) must be over before the caller installs a
+  // filter.
+  std::unique_lock lock(shared.mutex);
+  shared.all_started.wait(lock, [&] { return shared.started == kWorkers; });
   return resolver;
 }
 

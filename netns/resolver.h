@@ -34,7 +34,7 @@ class Resolver {
   static constexpr std::size_t kMaxAddresses = 16;
   static constexpr std::chrono::seconds kAnswerLife{5};
 
-  /// Starts the threads. `lookup` runs in them; tests pass their own.
+  /// Starts the threads and waits until they run. `lookup` runs in them; tests pass their own.
   static Result<std::unique_ptr<Resolver>> make(EventLoop& loop, Lookup lookup);
   ~Resolver();
   Resolver(const Resolver&) = delete;

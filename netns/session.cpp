@@ -291,9 +291,8 @@ std::string Session::refusal_bytes(const Denial& denial) {
     auto reply = encode_socks_reply(code);
     return {reinterpret_cast<const char*>(reply.data()), reply.size()};
   }
-  if (stage_ == Stage::hello && hello_.status() != TlsHelloStatus::not_tls) {
-    return encode_tls_denial(denial);
-  }
+  if (denial.cause == Cause::not_tls) return {};
+  if (stage_ == Stage::hello) return encode_tls_denial(denial);
   if (via_ == Via::transparent && port_ == kSshPort) return encode_ssh_denial(denial);
   // A server that cannot be reached looks like one.
   if (!is_policy(denial.cause)) return {};

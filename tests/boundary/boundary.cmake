@@ -13,3 +13,12 @@ if(TARGET dirbox)
                          ENVIRONMENT "${environment}" SKIP_RETURN_CODE 77 TIMEOUT 900)
   endforeach()
 endif()
+# The network engine by itself, behind netbox.
+file(GLOB suites CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/boundary/net_*.py)
+foreach(suite ${suites})
+  string(REGEX REPLACE ".*/net_(.*)\\.py$" "net.\\1" name ${suite})
+  add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_user /usr/bin/python3 ${suite})
+  add_test(NAME ${name}.root COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_root /usr/bin/python3 ${suite})
+  set_tests_properties(${name} ${name}.root PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900 ENVIRONMENT
+                       "DIRBOX_PROBE=$<TARGET_FILE:probe>;NETBOX=$<TARGET_FILE:netbox>;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support;PYTHONDONTWRITEBYTECODE=1")
+endforeach()

@@ -1,0 +1,176 @@
+"""Names, addresses and ports: what resolves, what connects, what the program is told."""
+import nettest
+
+HOST_ADDRESSES = """
+for target in sys.argv[1:]:
+    host, port = target.rsplit(":", 1)
+    print(target, outcome(lambda: connect(host, int(port), 3).close()))
+"""
+
+
+class Names(nettest.NetTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.echo = cls.serve(nettest.Recorder())
+        cls.web = cls.serve(nettest.Web())
+
+    def test_allowed_name_resolves_and_connects(self):
+        spec = self.spec(["allowed.test"], maps={"allowed.test:80": self.web.port})
+        run = self.netbox(spec, "curl", "-sS", "http://allowed.test/a")
+        self.assertEqual((run.code, run.out), (0, "hello /a\n"), run)
+        self.assertEqual(run.count("allowed.test")["connections"], 1)
+
+    def test_denied_names_do_not_resolve(self):
+        """And nothing is asked outside: the proxy has no resolver event but its own refusal."""
+        names = ["denied.test", "notallowed.test", "allowed.test.evil.test", "evilallowed.test", "wild.test", "bad.wild.test",
+                 "BAD.wild.test.", "x.bad.wild.test", "secret-data.evil.test"]
+        spec = self.spec(["allowed.test", "*.wild.test"], ["bad.wild.test", "*.bad.wild.test"])
+        run = self.inside(spec, """
+for name in sys.argv[1:]:
+    try:
+        print(name, socket.getaddrinfo(name, 443)[0][4][0])
+    except socket.gaierror as e:
+        print(name, e.errno == socket.EAI_NONAME)
+""", "allowed.test", "ALLOWED.test", "a.wild.test", *names)
+        lines = dict(line.split() for line in run.out.splitlines())
+        self.assertEqual(lines.pop("allowed.test"), lines.pop("ALLOWED.test"), run)
+        self.assertTrue(lines.pop("a.wild.test").startswith("198.18."), run)
+        self.assertEqual(lines, {name: "True" for name in names}, run)
+        self.assertEqual({e["host"] for e in run.events if e.get("event") == "dns-denied"},
+                         {n.lower().rstrip(".") for n in names}, run)
+
+    def test_other_types_have_no_data_and_denied_ones_an_extended_error(self):
+        run = self.inside(self.spec(["allowed.test"]), """
+def query(name, kind, transport):
+    q = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 1)
+    q += b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\\0" + struct.pack(">HH", kind, 1)
+    q += b"\\0" + struct.pack(">HHIH", 41, 1232, 0, 0)
+    if transport == "udp":
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
+        s.sendto(q, ("127.0.0.1", 53)); a = s.recv(4096)
+    else:
+        s = connect("127.0.0.1", 53); s.sendall(struct.pack(">H", len(q)) + q)
+        n = struct.unpack(">H", s.recv(2))[0]; a = s.recv(n)
+    flags, _, answers = struct.unpack(">HHH", a[2:8])
+    return flags & 15, answers, b"\\0\\x0f\\0" in a and b"\\0\\x0f\\0\\x02" in a or b"\\0\\x0f" in a[-400:]
+for transport in "udp", "tcp":
+    print(query("allowed.test", 1, transport)[:2], query("allowed.test", 28, transport)[:2],
+          query("allowed.test", 65, transport)[:2], query("denied.test", 1, transport))
+""")
+        self.assertEqual(run.out.splitlines(), ["(0, 1) (0, 0) (0, 0) (3, 0, True)"] * 2, run)
+
+    def test_addresses_are_unreachable_at_once(self):
+        """Loopback of the host too: 127.0.0.1 inside is the sandbox's own."""
+        run = self.inside(self.spec(["allowed.test"]), HOST_ADDRESSES, "1.1.1.1:443", "169.254.169.254:80", "10.0.0.1:80",
+                          "192.168.0.1:22", "2606:4700::1111:443", f"127.0.0.1:{self.echo.port}", f"::1:{self.echo.port}")
+        outcomes = [line.split()[-1] for line in run.out.splitlines()]
+        self.assertEqual(outcomes, ["ENETUNREACH"] * 5 + ["ECONNREFUSED"] * 2, run)
+        self.assertEqual(self.echo.seen, [])
+
+    def test_datagrams_go_nowhere(self):
+        run = self.inside(self.spec(["allowed.test"]), """
+fake = socket.gethostbyname("allowed.test")
+for kind, target in [(socket.SOCK_DGRAM, ("1.1.1.1", 53)), (socket.SOCK_DGRAM, ("224.0.0.251", 5353)),
+                     (socket.SOCK_DGRAM, (fake, 443))]:
+    s = socket.socket(socket.AF_INET, kind); s.settimeout(3)
+    def send():
+        s.connect(target); s.send(b"x"); return s.recv(1)
+    print(outcome(send))
+""")
+        self.assertEqual(run.out.split(), ["ENETUNREACH", "ENETUNREACH", "ECONNREFUSED"], run)
+
+    def test_high_port_of_a_name(self):
+        """A local server on the same port inside keeps working."""
+        spec = self.spec(["db.test:5432", "*.dbs.test:5000-5003"],
+                         maps={"db.test:5432": self.echo.port, "a.dbs.test:5003": self.echo.port})
+        run = self.inside(spec, """
+local = socket.create_server(("127.0.0.1", 5432))
+for host, port in ("db.test", 5432), ("a.dbs.test", 5003):
+    s = connect(host, port); s.sendall(b"ping"); print(s.recv(4)); s.close()
+c = connect("127.0.0.1", 5432); l, _ = local.accept(); l.sendall(b"local"); print(c.recv(5))
+print(outcome(lambda: connect("db.test", 5433)), outcome(lambda: connect("a.dbs.test", 5004)))
+""")
+        self.assertEqual(run.out.splitlines(), ["b'ping'", "b'ping'", "b'local'", "ECONNREFUSED ECONNREFUSED"], run)
+
+    def test_network_rules(self):
+        """An address rule gets a route and a listener; its neighbours stay unreachable."""
+        maps = {"203.0.113.7:80": self.web.port, "203.0.113.7:5432": self.echo.port, "2001:db8::7:8443": self.echo.port}
+        spec = self.spec(["203.0.113.0/29", "203.0.113.7:5432", "[2001:db8::/64]:8443"], maps=maps)
+        spec["net_map"][2]["name"] = "[2001:db8::7]"
+        run = self.inside(spec, """
+print(ask(80, b"GET /n HTTP/1.1\\r\\nHost: 203.0.113.7\\r\\nConnection: close\\r\\n\\r\\n", "203.0.113.7")[-9:])
+for host, port in ("203.0.113.7", 5432), ("2001:db8::7", 8443):
+    s = connect(host, port); s.sendall(b"ping"); print(s.recv(4)); s.close()
+print(outcome(lambda: connect("203.0.113.9", 80)))
+""")
+        self.assertEqual(run.out.splitlines(), ["b'hello /n\\n'", "b'ping'", "b'ping'", "ENETUNREACH"], run)
+
+    def test_unassigned_fake_address(self):
+        run = self.inside(self.spec(["allowed.test"]), """
+print(ask(443, b"\\x16\\x03\\x01\\0\\x05hello", "198.18.77.7")[:2])
+""")
+        self.assertIn("unknown-address", run.causes(), run)
+
+    def test_resolver_of_the_host_is_asked_for_allowed_names_only(self):
+        """Names without net_map: the host's own resolver fails them, after the verdict."""
+        run = self.inside(self.spec(["allowed.invalid"]), """
+print(proxy(b"CONNECT allowed.invalid:443 HTTP/1.1\\r\\nHost: allowed.invalid:443\\r\\n\\r\\n").split(b"\\r\\n")[0])
+""")
+        self.assertIn(b"502".decode(), run.out, run)
+        self.assertIn("resolve-failed", run.causes(), run)
+
+    def test_allowed_name_that_is_an_address_of_the_host(self):
+        """`localhost` on the list does not open the host's loopback: the address guard refuses it."""
+        spec = self.spec([f"localhost:{self.echo.port}", "ip6-localhost:443"])
+        run = self.inside(spec, """
+port = sys.argv[1].encode()
+print(proxy(b"CONNECT localhost:" + port + b" HTTP/1.1\\r\\nHost: localhost:" + port + b"\\r\\n\\r\\n").decode())
+""", self.echo.port)
+        self.assertIn("403 Forbidden", run.out, run)
+        self.assertIn("X-Dirbox-Reason: guarded-address", run.out, run)
+        self.assertEqual(self.echo.received, b"")
+
+    def test_host_ports_and_publish(self):
+        outside = nettest.free_port()
+        spec = self.spec([], host_ports=[{"inside": 9001, "outside": self.echo.port}, {"inside": 81, "outside": self.echo.port}],
+                         publish=[{"address": "127.0.0.1", "outside": outside, "inside": 3000}])
+        run = self.inside(spec, """
+for host, port in ("127.0.0.1", 9001), ("::1", 9001), ("127.0.0.1", 81):
+    s = connect(host, port); s.sendall(b"ping"); print(s.recv(4)); s.close()
+print(outcome(lambda: connect("127.0.0.1", 9002)))
+""")
+        self.assertEqual(run.out.splitlines(), ["b'ping'"] * 3 + ["ECONNREFUSED"], run)
+        import threading
+        import socket
+
+        def visit():
+            while True:
+                try:
+                    with socket.create_connection(("127.0.0.1", outside), 5) as s:
+                        s.sendall(b"from outside")
+                        answers.append(s.recv(100))
+                        if answers[-1]:
+                            return
+                except OSError:
+                    pass
+
+        for address in "127.0.0.1", "::1":
+            answers = []
+            visitor = threading.Thread(target=visit)
+            visitor.start()
+            run = self.inside(spec, """
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+l = socket.create_server((sys.argv[1], 3000), family=family); l.settimeout(20)
+while True:
+    c, _ = l.accept(); data = c.recv(100)
+    if data: break
+c.sendall(data.upper()); c.close(); print(data)
+""", address)
+            visitor.join(20)
+            self.assertEqual(run.out, "b'from outside'\n", run)
+            self.assertEqual(answers[-1], b"FROM OUTSIDE")
+
+
+if __name__ == "__main__":
+    nettest.unittest.main(verbosity=2)
