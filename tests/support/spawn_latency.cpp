@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
     if (::posix_spawn(&pid, program[0], nullptr, nullptr, program, environ) != 0) return 1;
     if (::waitpid(pid, &status, 0) != pid || status != 0) return 1;
     times[i % 2].push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count());
+        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
+            .count());
   }
   for (auto& series : times) std::sort(series.begin(), series.end());
   auto middle = static_cast<std::size_t>(rounds / 2);

@@ -95,7 +95,10 @@ class Body {
     // The kernel wants the space of the last message padded to a word.
     MsgHdr message{nullptr, 0, iov, 2, control, (rights.size + 7) & ~size_t{7}, 0};
     long sent = call(__NR_sendmsg, socket, address(&message), kMsgNoSignal);
-    if (sent < 0) die("send a request to the broker", sent);
+    // A broker that refused before it read anything has closed its end; its answer can be received.
+    if (sent < 0 && sent != -kEpipe && sent != -kEconnreset) {
+      die("send a request to the broker", sent);
+    }
     if (memfd_ >= 0) close(memfd_);
   }
 

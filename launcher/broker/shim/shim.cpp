@@ -286,7 +286,9 @@ class Shim {
     alignas(CmsgHdr) char control[sizeof(CmsgHdr) + 8];
     MsgHdr packet{nullptr, 0, &iov, 1, control, sizeof control, 0};
     long n = call(__NR_recvmsg, socket_, address(&packet), kMsgCmsgCloexec);
-    if (n == -kEintr || n == -kEagain) return;
+    // A broker that refuses before it has read the request resets the connection; its answer is
+    // still in the queue, behind the error.
+    if (n == -kEintr || n == -kEagain || n == -kEconnreset) return;
     if (n < static_cast<long>(sizeof message.header) || message.header.magic != wire::kMagic) {
       leave_raw();
       die("lost the connection to the broker", n < 0 ? n : -kEpipe);

@@ -86,7 +86,7 @@ inline constexpr short kPollOut = 4;
 inline constexpr short kPollErr = 8;
 inline constexpr short kPollHup = 16;
 
-inline constexpr int kEintr = 4, kEagain = 11, kEpipe = 32;
+inline constexpr int kEintr = 4, kEagain = 11, kEpipe = 32, kEconnreset = 104;
 
 inline long read(int fd, void* buffer, size_t size) {
   return call(__NR_read, fd, address(buffer), static_cast<long>(size));

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "launcher/base/file.h"
+
 using namespace dirbox;
 using namespace dirbox::broker;
 
@@ -196,4 +198,25 @@ TEST_CASE("rules that mean nothing are errors") {
   CHECK(bad("make", RuleKind::allow, "[-x]"));
   auto error = parse_rule("docker", RuleKind::allow, "pss", {});
   CHECK(error.error().detail.find("did you mean \"ps\"") != std::string::npos);
+}
+
+TEST_CASE("the examples of the manual are rules and mean what it says") {
+  auto page = read_file(DIRBOX_SOURCE_DIR "/man/dirbox-broker.5");
+  REQUIRE(page);
+  std::string_view text(*page);
+  text.remove_prefix(text.find(".Sh EXAMPLES"));
+  text.remove_prefix(text.find("indent\n") + 7);
+  text = text.substr(0, text.find(".Ed"));
+  Words rules;
+  while (!text.empty()) {
+    rules.emplace_back(text.substr(0, text.find('\n')));
+    text.remove_prefix(rules.back().size() + 1);
+  }
+  CHECK(rules.size() == 5);
+  Policy p = policy("docker", rules);
+  CHECK(allowed(p, {"run", "-it", "--rm", "--network", "none", "busybox:1", "sh"}));
+  CHECK_FALSE(allowed(p, {"run", "-it", "--network", "none", "busybox:1", "sh"}));
+  CHECK_FALSE(allowed(p, {"run", "--rm", "--network=none", "-v", "/:/x", "busybox:1"}));
+  CHECK_FALSE(allowed(p, {"run", "--rm", "--network=none", "--privileged", "busybox:1"}));
+  CHECK(allowed(p, {"--context", "lab", "stats", "--no-stream", "a", "b"}));
 }
