@@ -103,6 +103,7 @@ FileStat HostFiles::stat(const std::string& path) const {
   out.id = {st.st_dev, st.st_ino};
   out.mode = st.st_mode;
   out.links = st.st_nlink;
+  out.size = static_cast<std::uint64_t>(st.st_size);
   return out;
 }
 
@@ -191,16 +192,41 @@ Result<HostFacts> gather_facts(const FileView& files, char** environment) {
   return facts;
 }
 
+bool Resolver::is_known_missing(const std::string& path) {
+  constexpr int kPatience = 2;
+  constexpr std::uint64_t kLargeDirectory = 64 << 10;  // bytes: some thousand entries on ext4
+  std::string parent = path_parent(path);
+  Directory& directory = directories_[parent];
+  if (!directory.listed && directory.questions++ >= kPatience) {
+    auto known = seen_.find(parent);
+    if (known == seen_.end() || known->second.type != FileType::directory ||
+        known->second.size > kLargeDirectory) {
+      return false;
+    }
+    std::vector<Child> children = files_.list(parent);
+    if (children.empty()) return false;  // perhaps it may be searched but not read
+    for (Child& child : children) directory.names.insert(std::move(child.name));
+    directory.listed = true;
+  }
+  return directory.listed && !directory.names.contains(std::string(path_name(path)));
+}
+
 const FileStat& Resolver::stat_of(const std::string& path) {
-  auto [at, inserted] = seen_.try_emplace(path);
-  if (inserted) at->second = files_.stat(path);
-  return at->second;
+  auto known = seen_.find(path);
+  if (known != seen_.end()) return known->second;
+  FileStat stat;
+  if (is_known_missing(path)) {
+    stat.err = ENOENT;
+  } else {
+    stat = files_.stat(path);
+  }
+  return seen_.emplace(path, stat).first->second;
 }
 
 Resolver::Resolution Resolver::resolve(std::string_view path) {
   constexpr int kMaxLinks = 40;  // path_resolution(7)
   Resolution out;
-  out.stat = {FileType::directory, {}, 0, 0, 0};
+  out.stat = {FileType::directory, {}, 0, 0, 0, 0};
   std::deque<std::string> todo;
   for (std::string_view part : path_components(path)) todo.emplace_back(part);
   std::string at;
@@ -222,7 +248,7 @@ Resolver::Resolution Resolver::resolve(std::string_view path) {
       std::string text = files_.link_text(at);
       out.hops.push_back({at, text});
       if (out.hops.size() > kMaxLinks) {
-        out.stat = {FileType::missing, {}, 0, 0, ELOOP};
+        out.stat = {FileType::missing, {}, 0, 0, 0, ELOOP};
         out.path = at;
         return out;
       }

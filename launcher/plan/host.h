@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,8 @@ struct FileStat {
   sandbox::FileId id;
   std::uint32_t mode = 0;
   std::uint64_t links = 0;
-  int err = 0;  ///< why it is missing: ENOENT, ENOTDIR, EACCES…
+  std::uint64_t size = 0;  ///< bytes; of a directory: what the file system says
+  int err = 0;             ///< why it is missing: ENOENT, ENOTDIR, EACCES…
 };
 
 struct Child {
@@ -97,9 +99,19 @@ class Resolver {
   const FileView& files() const { return files_; }
 
  private:
+  /// What was asked of one directory so far. A start looks for hundreds of names, most of which are
+  /// not there: from the third question on, a directory that is not large is read once instead.
+  struct Directory {
+    int questions = 0;
+    bool listed = false;
+    std::unordered_set<std::string> names;
+  };
   const FileStat& stat_of(const std::string& path);
+  bool is_known_missing(const std::string& path);
+
   const FileView& files_;
   std::unordered_map<std::string, FileStat> seen_;
+  std::unordered_map<std::string, Directory> directories_;
 };
 
 }  // namespace dirbox::plan

@@ -65,7 +65,16 @@ std::string find_project(Resolver& resolver, const std::string& cwd, const std::
 
 Result<void> RuleSet::add_profile(const profiles::Profile& profile) {
   // Write entries first: a symlink inside what the sandbox may write cannot lead to another grant.
+  // Hidden ones before all, hundreds at once: sorted when all are there.
+  rules_.reserve(profile.hide.size() + profile.read.size() + profile.write.size() + 64);
+  unsorted_ = true;
   for (const auto& entry : profile.hide) TRY_VOID(add(entry, PathAccess::hide));
+  unsorted_ = false;
+  std::stable_sort(rules_.begin(), rules_.end(),
+                   [](const PathRule& a, const PathRule& b) { return a.path < b.path; });
+  rules_.erase(std::unique(rules_.begin(), rules_.end(),
+                           [](const PathRule& a, const PathRule& b) { return a.path == b.path; }),
+               rules_.end());
   for (const auto& entry : profile.write) TRY_VOID(add(entry, PathAccess::write));
   for (const auto& entry : profile.protect) TRY_VOID(add(entry, PathAccess::protect));
   for (const auto& entry : profile.read) TRY_VOID(add(entry, PathAccess::read));
@@ -204,6 +213,10 @@ void RuleSet::keep_links(const Resolver::Resolution& resolution) {
 }
 
 void RuleSet::put(PathRule rule) {
+  if (unsorted_) {
+    rules_.push_back(std::move(rule));
+    return;
+  }
   auto at = std::lower_bound(rules_.begin(), rules_.end(), rule.path, by_path);
   if (at == rules_.end() || at->path != rule.path) {
     rules_.insert(at, std::move(rule));

@@ -54,7 +54,8 @@ class RuleSet {
   const HostFacts& facts_;
   const Places& places_;
   Plan& plan_;
-  std::vector<PathRule> rules_;  // sorted by path
+  std::vector<PathRule> rules_;  // sorted by path, but for the time in which hidden ones are added
+  bool unsorted_ = false;
   std::vector<Resolver::Hop> links_;
   std::vector<std::string> writable_;  // canonical, of write entries
 };

@@ -9,8 +9,8 @@ namespace {
 using sandbox::Mount;
 using sandbox::MountKind;
 
-constexpr std::string_view kKindNames[] = {"bind", "tmpfs",     "directory", "file",  "symlink",
-                                           "mask", "read-only", "proc",      "devpts"};
+constexpr std::string_view kKindNames[] = {"bind",    "copy", "tmpfs",     "directory", "file",
+                                           "symlink", "mask", "read-only", "proc",      "devpts"};
 
 std::string_view kind_name(MountKind kind) { return kKindNames[static_cast<int>(kind)]; }
 

@@ -157,13 +157,16 @@ void add_proc(const HostFacts& facts, Plan& plan) {
   bool root = facts.uid == 0;
   for (const ProcRow& row : kReadOnlyProc) {
     if ((row.root_only && !root) || facts.files->stat(row.path).type == FileType::missing) continue;
-    plan.spec.mounts.push_back(make(MountKind::read_only, row.path));
+    Mount view = make(MountKind::read_only, row.path);
+    view.in_root = false;
+    plan.spec.mounts.push_back(view);
   }
   for (const ProcRow& row : kMaskedProc) {
     FileStat stat = facts.files->stat(row.path);
     if ((row.root_only && !root) || stat.type == FileType::missing) continue;
     Mount mask = make(MountKind::mask, row.path);
     mask.is_directory = stat.type == FileType::directory;
+    mask.in_root = false;
     plan.spec.mounts.push_back(mask);
   }
 }

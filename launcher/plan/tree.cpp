@@ -15,6 +15,7 @@ using sandbox::Access;
 using sandbox::Mount;
 using sandbox::MountKind;
 
+constexpr std::uint64_t kMaxCopy = 96 << 10;  // bytes
 constexpr std::size_t kMaxMounts = 4096;  // fs.mount-max leaves 100 000; a start must stay quick
 
 class Tree {
@@ -63,8 +64,21 @@ class Tree {
         !covered) {
       return expand(rule, rule.path, resolver_.resolve(rule.path).stat);
     }
-    bind(rule, rule.path, resolver_.resolve(rule.path).stat);
+    FileStat stat = resolver_.resolve(rule.path).stat;
+    if (!covered && is_small_config(rule.path, stat)) return expand(rule, rule.path, stat);
+    bind(rule, rule.path, stat);
     return {};
+  }
+
+  /// A directory of /etc with a few small files: cheaper, and owned as they should be, as copies.
+  bool is_small_config(const std::string& path, const FileStat& stat) const {
+    constexpr std::size_t kFew = 8;
+    if (stat.type != FileType::directory || !path_is_beneath(path, "/etc")) return false;
+    std::vector<Child> children = resolver_.files().list(path);
+    return children.size() <= kFew &&
+           std::all_of(children.begin(), children.end(), [](const Child& child) {
+             return child.type == FileType::regular || child.type == FileType::symlink;
+           });
   }
 
   Result<void> place_hidden(const PathRule& rule) {
@@ -77,6 +91,7 @@ class Tree {
       empty.target = rule.path;
       empty.size = 64 << 10;
       empty.mode = 0555;
+      empty.in_root = false;
       empty.origin = rule.origin;
       plan_.spec.mounts.push_back(empty);
       return {};
@@ -85,6 +100,7 @@ class Tree {
     mask.kind = MountKind::mask;
     mask.target = rule.path;
     mask.is_directory = rule.type == FileType::directory;
+    mask.in_root = false;
     mask.origin = rule.origin;
     plan_.spec.mounts.push_back(mask);
     return {};
@@ -99,13 +115,23 @@ class Tree {
 
   void bind(const PathRule& rule, const std::string& path, const FileStat& stat) {
     Mount mount;
+    mount.in_root = cover_of(path) == nullptr;
+    // Small files of /etc cost less as copies than as mounts, and belong to the own uid then, which
+    // ssh(1) wants of its configuration.
+    if (stat.type == FileType::regular && rule.access == PathAccess::read && mount.in_root &&
+        stat.size <= kMaxCopy && path_is_beneath(path, "/etc")) {
+      mount.kind = MountKind::copy;
+      mount.mode = 0444;
+    }
     mount.target = mount.source = path;
     mount.id = stat.id;
     mount.is_directory = stat.type == FileType::directory;
     mount.writable = rule.access == PathAccess::write;
     mount.origin = rule.origin;
     plan_.spec.mounts.push_back(mount);
-    plan_.spec.landlock_rules.push_back({path, mount.writable ? Access::write : Access::read});
+    if (mount.kind == MountKind::bind && !path_is_beneath(path, "/etc")) {
+      plan_.spec.landlock_rules.push_back({path, mount.writable ? Access::write : Access::read});
+    }
   }
 
   /// `directory` again, with every child that no rule hides.

@@ -18,9 +18,10 @@ struct CapFree {
 using Caps = std::unique_ptr<_cap_struct, CapFree>;
 
 Result<void> check_empty() {
-  for (int cap = 0; ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
-    if (::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 0 ||
-        ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) != 0) {
+  for (int cap = 0;; ++cap) {
+    int bounding = ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+    if (bounding < 0) break;
+    if (bounding != 0 || ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) != 0) {
       return fail("drop capabilities", std::to_string(cap), "still in the bounding or ambient set");
     }
   }
@@ -44,8 +45,8 @@ Result<void> drop_capabilities() {
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
     return fail_errno("clear the ambient capabilities", "");
   }
-  for (int cap = 0; ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
-    if (::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
+  for (int cap = 0; ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0 || errno != EINVAL; ++cap) {
+    if (errno == EPERM) {
       return fail_errno("drop a capability from the bounding set", std::to_string(cap));
     }
   }

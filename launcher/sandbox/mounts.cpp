@@ -49,38 +49,49 @@ Result<UniqueFd> make_filesystem(const char* type, const std::vector<Option>& op
   return mount;
 }
 
-/// Opens the place to mount on. In the tmpfs it is made when it is missing; a bound tree is never
-/// written to.
-Result<UniqueFd> make_target(int root, const Mount& mount) {
-  const char* path = relative(mount.target);
-  int fd = sys::openat2(root, path, O_PATH | O_CLOEXEC | O_NOFOLLOW, kNoSymlinks | RESOLVE_IN_ROOT);
-  if (fd < 0 && errno == ENOENT) {
-    UniqueFd parent(::dup(root));
-    std::string done;
-    auto parts = path_components(mount.target);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      std::string name(parts[i]);
-      bool last = i + 1 == parts.size();
-      if (last && !mount.is_directory) {
-        UniqueFd file(::openat(parent.get(), name.c_str(),
-                               O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
-        if (!file.valid()) return fail_errno("make a mount point", mount.target);
-      } else if (::mkdirat(parent.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
-        return fail_errno("make a mount point", mount.target);
-      }
-      int next =
-          sys::openat2(parent.get(), name.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW, kNoSymlinks);
-      if (next < 0) return fail_errno("open a mount point", mount.target);
-      parent.reset(next);
-    }
-    return parent;
+/// Makes `path` as a directory beneath `root`, with its parents. The tmpfs tree holds only what
+/// this process made, so names in it can be trusted.
+Result<void> make_directory(int root, const std::string& path, unsigned mode) {
+  if (path == "/" || ::mkdirat(root, relative(path), mode) == 0 || errno == EEXIST) return {};
+  if (errno != ENOENT) return fail_errno("make a directory", path);
+  TRY_VOID(make_directory(root, path_parent(path), 0755));
+  if (::mkdirat(root, relative(path), mode) != 0 && errno != EEXIST) {
+    return fail_errno("make a directory", path);
   }
-  if (fd < 0) return fail_errno("open a mount point", mount.target);
-  return UniqueFd(fd);
+  return {};
 }
 
+/// Makes the file `path` beneath `root`, with its parents.
+Result<UniqueFd> make_file(int root, const std::string& path, unsigned mode) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd file(::openat(root, relative(path), kFlags, mode));
+  if (!file.valid() && errno == ENOENT) {
+    TRY_VOID(make_directory(root, path_parent(path), 0755));
+    file.reset(::openat(root, relative(path), kFlags, mode));
+  }
+  if (!file.valid()) return fail_errno("make a file", path);
+  return file;
+}
+
+/// In the tmpfs the place to mount on is made. A bound tree is never written to, and may be
+/// hostile: its place is opened without following anything.
 Result<void> attach(int root, int tree, const Mount& mount) {
-  UniqueFd target = TRY(make_target(root, mount));
+  if (mount.in_root) {
+    if (mount.is_directory) {
+      TRY_VOID(make_directory(root, mount.target, 0755));
+    } else {
+      TRY_VOID(make_file(root, mount.target, 0444));
+    }
+    if (::move_mount(tree, "", root, relative(mount.target), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+      return fail_errno("attach a mount", mount.target);
+    }
+    return {};
+  }
+  UniqueFd target(sys::openat2(root, relative(mount.target), O_PATH | O_CLOEXEC | O_NOFOLLOW,
+                               kNoSymlinks | RESOLVE_IN_ROOT));
+  if (!target.valid()) {
+    return fail_errno("open a mount point", mount.target, errno, errno == ELOOP ? kSwapHint : "");
+  }
   if (::move_mount(tree, "", target.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) !=
       0) {
     return fail_errno("attach a mount", mount.target);
@@ -88,9 +99,10 @@ Result<void> attach(int root, int tree, const Mount& mount) {
   return {};
 }
 
-Result<void> apply_bind(int root, const Mount& mount) {
+/// The file that the plan saw at `mount.source`, and no other.
+Result<UniqueFd> open_source(const Mount& mount, int flags) {
   UniqueFd source(
-      sys::openat2(AT_FDCWD, mount.source.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW, kNoSymlinks));
+      sys::openat2(AT_FDCWD, mount.source.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, kNoSymlinks));
   if (!source.valid()) {
     return fail_errno("open a granted path", mount.source, errno, errno == ELOOP ? kSwapHint : "");
   }
@@ -100,6 +112,19 @@ Result<void> apply_bind(int root, const Mount& mount) {
     return fail("mount a granted path", mount.source, "another file than when the plan was made",
                 kSwapHint);
   }
+  return source;
+}
+
+Result<void> apply_copy(int root, const Mount& mount) {
+  constexpr std::size_t kMaxBytes = 1 << 20;
+  UniqueFd source = TRY(open_source(mount, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  std::string text = TRY(read_fd(source.get(), kMaxBytes, mount.source));
+  UniqueFd file = TRY(make_file(root, mount.target, mount.mode));
+  return write_all(file.get(), text, mount.target);
+}
+
+Result<void> apply_bind(int root, const Mount& mount) {
+  UniqueFd source = TRY(open_source(mount, O_PATH));
   UniqueFd tree(::open_tree(source.get(), "",
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
   if (!tree.valid()) return fail_errno("clone a mount", mount.source);
@@ -158,35 +183,20 @@ Result<void> apply_read_only(int root, const Mount& mount) {
   return attach(root, tree.get(), mount);
 }
 
-/// Directory part of `target` beneath `root`, made when it is missing.
-Result<UniqueFd> make_parent(int root, const std::string& target) {
-  Mount parent;
-  parent.target = path_parent(target);
-  if (parent.target == "/") return UniqueFd(::dup(root));
-  return make_target(root, parent);
-}
-
 Result<void> apply_plain(int root, const Mount& mount) {
-  UniqueFd parent = TRY(make_parent(root, mount.target));
-  std::string name(path_name(mount.target));
-  switch (mount.kind) {
-    case MountKind::symlink:
-      if (::symlinkat(mount.source.c_str(), parent.get(), name.c_str()) != 0 && errno != EEXIST) {
-        return fail_errno("make a symlink", mount.target);
-      }
-      return {};
-    case MountKind::directory:
-      if (::mkdirat(parent.get(), name.c_str(), mount.mode) != 0 && errno != EEXIST) {
-        return fail_errno("make a directory", mount.target);
-      }
-      return {};
-    default: {
-      UniqueFd file(::openat(parent.get(), name.c_str(),
-                             O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mount.mode));
-      if (!file.valid()) return fail_errno("make a file", mount.target);
-      return write_all(file.get(), mount.source, mount.target);
-    }
+  if (mount.kind == MountKind::directory) return make_directory(root, mount.target, mount.mode);
+  if (mount.kind == MountKind::file) {
+    UniqueFd file = TRY(make_file(root, mount.target, mount.mode));
+    return write_all(file.get(), mount.source, mount.target);
   }
+  if (::symlinkat(mount.source.c_str(), root, relative(mount.target)) == 0 || errno == EEXIST)
+    return {};
+  if (errno != ENOENT) return fail_errno("make a symlink", mount.target);
+  TRY_VOID(make_directory(root, path_parent(mount.target), 0755));
+  if (::symlinkat(mount.source.c_str(), root, relative(mount.target)) != 0) {
+    return fail_errno("make a symlink", mount.target);
+  }
+  return {};
 }
 
 }  // namespace
@@ -204,6 +214,8 @@ Result<void> apply_mount(int root, const Mount& mount) {
   switch (mount.kind) {
     case MountKind::bind:
       return apply_bind(root, mount);
+    case MountKind::copy:
+      return apply_copy(root, mount);
     case MountKind::tmpfs:
       return apply_tmpfs(root, mount);
     case MountKind::mask:

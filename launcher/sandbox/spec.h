@@ -26,6 +26,7 @@ struct FileId {
 
 enum class MountKind {
   bind,       ///< `source` of the host at `target`
+  copy,       ///< a regular file with the content of `source` of the host, owned by the own uid
   tmpfs,      ///< empty, writable, `size` bytes
   directory,  ///< plain directory of the root tmpfs (read-only in the end)
   file,       ///< plain file of the root tmpfs with `source` as its content
@@ -41,7 +42,9 @@ struct Mount {
   MountKind kind = MountKind::bind;
   std::string target;
   std::string source;
-  FileId id;  ///< bind: of `source`
+  FileId id;  ///< bind, copy: of `source`
+  bool in_root =
+      true;  ///< the target is made in a tmpfs of the sandbox; false: it exists in a bind
   bool is_directory = true;
   bool writable = false;  ///< bind
   bool devices = false;   ///< bind: device nodes work
