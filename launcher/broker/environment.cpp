@@ -186,7 +186,8 @@ Result<void> check_passable(std::string_view name) {
 
 std::vector<std::string> compile_host_environment(std::span<const std::string> launcher,
                                                   std::string_view path) {
-  std::vector<std::string> out{"PATH=" + std::string(path)};
+  // An empty PATH would mean the working directory.
+  std::vector<std::string> out{"PATH=" + std::string(path.empty() ? "/usr/bin:/bin" : path)};
   for (const std::string& entry : launcher) {
     std::string_view name = name_of(entry);
     if (name.size() == entry.size() || is_set(out, name)) continue;

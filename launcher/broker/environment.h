@@ -17,7 +17,8 @@ namespace dirbox::broker {
 Result<void> check_passable(std::string_view name);
 
 /// NAME=VALUE entries that every host command gets, from the environment of the launcher: who the
-/// user is, how to reach the user's daemons, and `path` as PATH.
+/// user is, how to reach the user's daemons, and `path` as PATH (the
+/// system's own directories when it is empty).
 std::vector<std::string> compile_host_environment(std::span<const std::string> launcher,
                                                   std::string_view path);
 

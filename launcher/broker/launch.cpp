@@ -140,6 +140,10 @@ Result<Child> spawn_detached(const Launch& launch) {
 
 Result<Monitored> spawn_monitored(const Launch& launch, int slave) {
   SocketPair pair = TRY(make_socket_pair());
+  // Orders to a monitor that does not take them must not make the launcher wait.
+  if (::fcntl(pair.ours.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return fail_errno("start a monitor for", launch.binary->file.path);
+  }
   sigset_t all, before;
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, &before);

@@ -152,7 +152,8 @@ Decision decide(const Policy& policy, std::span<const std::string> arguments) {
   auto command = parse_options(*table, arguments);
   if (!command) {
     const Error& error = command.error();
-    return refused(policy, "\"" + error.operand + "\" is " + error.detail);
+    constexpr std::size_t kShown = 100;
+    return refused(policy, "\"" + error.operand.substr(0, kShown) + "\" is " + error.detail);
   }
   for (const Rule& rule : policy.deny) {
     if (forbids(rule, *command)) return decided(false, rule);

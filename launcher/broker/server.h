@@ -55,7 +55,7 @@ struct Event {
   Kind kind{};
   std::chrono::system_clock::time_point time;
   std::string command;
-  std::vector<std::string> arguments;  ///< as run, or as asked when refused
+  std::vector<std::string> arguments;  ///< as run, or as asked when refused; cut at 4 KiB
   std::string cwd;                     ///< as the sandbox sees it
   pid_t caller = 0;                    ///< host pid of the shim
   pid_t pid = 0;                       ///< host pid of the command
@@ -86,9 +86,12 @@ class Session;
 ///
 /// Descriptors from inside are never read, written or waited for here; they are looked at with
 /// AT_STATX_DONT_SYNC, so that a file system of the sandbox's own cannot make the launcher wait.
+/// (Closing them can: FUSE is told of it. A sandbox that may mount FUSE can stall its own
+/// launcher.)
 ///
-/// The owner must not reap with waitpid(-1), and calls on_child_stopped() when SIGCHLD arrives, so
-/// that a command that is stopped by others than its caller stops its shim, too.
+/// The owner neither ignores SIGCHLD nor reaps with waitpid(-1), and calls on_child_stopped() when
+/// SIGCHLD arrives, so that a command that is stopped by others than its caller stops its shim,
+/// too.
 class Server {
  public:
   Server(EventLoop& loop, ServerConfig config);

@@ -15,11 +15,28 @@ constexpr int kStatusTimedOut = 124;  // as timeout(1)
 constexpr int kStatusFailed = 125;
 constexpr int kStatusRefused = 126;
 constexpr std::size_t kMaxPacket = wire::kMaxDatagram;
+constexpr std::size_t kMaxLoggedBytes = 4096;
+constexpr std::size_t kMaxLoggedWords = 64;
 
 bool would_block(const Error& error) { return error.err == EAGAIN || error.err == EWOULDBLOCK; }
 
 std::vector<std::string> copy_of(std::span<const std::string_view> views) {
   return {views.begin(), views.end()};
+}
+
+/// What an event shows of the arguments: the log must not grow by a megabyte per call.
+std::vector<std::string> shorten(std::span<const std::string> words) {
+  std::vector<std::string> out;
+  std::size_t room = kMaxLoggedBytes;
+  for (const std::string& word : words) {
+    if (out.size() == kMaxLoggedWords || word.size() > room) {
+      out.push_back("[" + std::to_string(words.size() - out.size()) + " more]");
+      break;
+    }
+    room -= word.size();
+    out.push_back(word);
+  }
+  return out;
 }
 
 int status_of_failure(const Error& error) {
@@ -79,13 +96,15 @@ Result<void> Session::handle(Message message) {
 Result<void> Session::handle_request(Message message) {
   cancel(handshake_timer_);
   Received received = TRY(take_request(std::move(message)));
-  event_.cwd = received.request.cwd;
-  event_.arguments = copy_of(received.request.argv);
-  event_.arguments.erase(event_.arguments.begin());  // the name is the socket's, not the caller's
+  std::string seen_cwd(received.request.cwd);
+  std::vector<std::string> arguments = copy_of(received.request.argv);
+  arguments.erase(arguments.begin());  // the name is the socket's, not the caller's
+  event_.cwd = seen_cwd.substr(0, kMaxLoggedBytes);
+  event_.arguments = shorten(arguments);
 
   const Gate& gate = listener_.command.gate;
-  Verdict verdict = gate ? gate(event_.arguments, event_.cwd)
-                         : Verdict{decide(policy(), event_.arguments), std::nullopt};
+  Verdict verdict =
+      gate ? gate(arguments, seen_cwd) : Verdict{decide(policy(), arguments), std::nullopt};
   event_.decision = verdict.decision;
   if (!verdict.decision.allowed) {
     refuse(kStatusRefused, Event::Kind::refused, explain_refusal(verdict.decision));
@@ -97,7 +116,7 @@ Result<void> Session::handle_request(Message message) {
         std::to_string(listener_.running) + " of them run already, as many as the profile permits");
     return {};
   }
-  auto mapped = server_.config_.map_cwd(event_.cwd);
+  auto mapped = server_.config_.map_cwd(seen_cwd);
   if (!mapped) {
     refuse(kStatusRefused, Event::Kind::refused,
            "the working directory " + event_.cwd +
@@ -109,8 +128,11 @@ Result<void> Session::handle_request(Message message) {
     refuse(kStatusRefused, Event::Kind::refused, cwd.error().message());
     return {};
   }
-  if (verdict.arguments) event_.arguments = std::move(*verdict.arguments);
-  auto launched = launch(received, cwd->get(), event_.arguments);
+  if (verdict.arguments) {
+    arguments = std::move(*verdict.arguments);
+    event_.arguments = shorten(arguments);
+  }
+  auto launched = launch(received, cwd->get(), std::move(arguments));
   if (!launched) {
     kill_now();  // what was started and could not be watched
     refuse(status_of_failure(launched.error()), Event::Kind::failed, launched.error().message());

@@ -136,6 +136,7 @@ def test_large_requests():
     words = ["x" * 1000] * 500
     done = run(BIN + "/hsh", "-c", 'printf %s "$*" | wc -c', "sh", *words)
     assert done.stdout == b"500499\n", done
+    assert "more]" in events("ended")[-1]["arguments"][-1] and sum(map(len, events("ended")[-1]["arguments"])) < 5000
     done = run(BIN + "/hsh", "-c", "true", *["x" * 100000] * 11)
     assert done.returncode == 125 and b"1 MiB" in done.stderr, done
     assert run(BIN + "/hsh", "-c", "true", *["x"] * 5000).returncode == 125
@@ -394,6 +395,46 @@ def test_messages_to_a_running_command():
             until(lambda: len(events("started", "hsleep")) > before, "hsleep starts")
             link.send(packet)
             until(lambda: len(events("ended", "hsleep")) > before, "a malformed message ends the command")
+
+
+def ask_for_terminal():
+    """The master of a pty whose command has ended, or None when there was none to be had."""
+    body = exec_body(["x"])
+    with connect() as link:
+        link.sendmsg([header(EXEC, 3, len(body)) + body],
+                     [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", good_fds()))])
+        _, rights, _, _ = link.recvmsg(4096, socket.CMSG_SPACE(4))
+        answers(link)
+        return array.array("i", rights[0][2][:4])[0] if rights else None
+
+
+def test_terminals_are_not_hoarded():
+    held = [ask_for_terminal() for _ in range(64)]
+    assert None not in held
+    assert ask_for_terminal() is None
+    assert "too many" in events("failed")[-1]["reason"]
+    assert run(BIN + "/htrue").returncode == 0
+    os.close(held.pop())
+    until(lambda: ask_for_terminal() is not None, "there is a terminal again")
+    for master in held:
+        os.close(master)
+
+
+def test_orders_beyond_measure():
+    """A flood of signals and stops neither blocks the broker nor outlives the connection."""
+    body = exec_body(["x", "308"])
+    for flags in (0, 3):
+        before = len(events("ended", "hsleep"))
+        with connect("hsleep") as link:
+            link.sendmsg([header(EXEC, flags, len(body)) + body],
+                         [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", good_fds()))])
+            until(lambda: len(events("started", "hsleep")) > before, "hsleep starts")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for _ in range(2000):
+                    link.send(header(SIGNAL, signal.SIGTSTP))
+                    link.send(header(4))
+            assert run(BIN + "/htrue").returncode == 0
+        until(lambda: len(events("ended", "hsleep")) > before, "hsleep ends")
 
 
 def test_silent_connections_time_out():

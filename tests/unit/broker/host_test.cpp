@@ -122,6 +122,7 @@ TEST_CASE("the launcher's environment reaches the host only by name") {
   CHECK(compile_host_environment(launcher, "/usr/bin") ==
         std::vector<std::string>{"PATH=/usr/bin", "HOME=/root",
                                  "DOCKER_HOST=unix:///run/user/1/docker.sock"});
+  CHECK(compile_host_environment({}, "") == std::vector<std::string>{"PATH=/usr/bin:/bin"});
 }
 
 TEST_CASE("nothing that the sandbox can plant is pinned") {
