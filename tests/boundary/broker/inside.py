@@ -142,6 +142,16 @@ def test_large_requests():
     assert run(BIN + "/hsh", "-c", "true", *["x"] * 5000).returncode == 125
 
 
+def test_scripts_and_what_cannot_be_executed():
+    done = run(BIN + "/hscript", "a", "b c")
+    assert done.returncode == 5 and done.stdout == f"{DIR}/host/script a b c u\n".encode(), done
+    done = run(BIN + "/hbroken")
+    assert done.returncode == 126 and b"ENOEXEC" in done.stderr, done
+    with terminal() as t:
+        t.line("hbroken; echo rc $?")
+        t.expect("ENOEXEC[^\r]*\r\nrc 126\r\n")
+
+
 def test_signals_reach_the_command():
     script = 'trap "echo caught; exit 7" USR1; echo ready; while :; do sleep 0.01; done'
     child = subprocess.Popen([BIN + "/hsh", "-c", script], stdout=subprocess.PIPE)
@@ -562,6 +572,15 @@ def test_terminal_editor():
         assert t.modes()[:4] == modes[:4]
         t.line("hcat edited; rm edited")
         t.expect("hello from vi\r\n")
+
+
+def test_terminal_timeout():
+    with terminal() as t:
+        modes = t.modes()
+        t.line("hslow 309; echo rc $?")
+        t.expect("timeout[^\r]*\r\nrc 124\r\n")
+        t.prompt()
+        assert t.modes()[:4] == modes[:4]
 
 
 def test_terminal_of_a_killed_shim():

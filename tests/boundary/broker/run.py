@@ -12,9 +12,19 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 20.0
 
 
-def commands(work):
+def write_programs(folder):
+    """Host programs that are no ELF files: a script, and nothing that can be executed."""
+    os.mkdir(folder)
+    for name, content in (("script", '#!/bin/sh -u\necho "$0" "$@" "$-"\nexit 5\n'), ("broken", "no program\n")):
+        with open(f"{folder}/{name}", "w", encoding="ascii") as file:
+            file.write(content)
+        os.chmod(f"{folder}/{name}", 0o755)
+
+
+def commands(top, work):
     tools = {"hsh": "/bin/sh", "hcat": "/bin/cat", "htrue": "/bin/true", "hsleep": "/bin/sleep", "henv": "/usr/bin/env",
-             "hvi": shutil.which("vim.tiny") or shutil.which("vi"), "hone": "/bin/sh", "hslow": "/bin/sleep", "git": "git"}
+             "hvi": shutil.which("vim.tiny") or shutil.which("vi"), "hone": "/bin/sh", "hslow": "/bin/sleep", "git": "git",
+             "hscript": top + "/host/script", "hbroken": top + "/host/broken"}
     out = []
     for name, path in tools.items():
         out += ["--command", f"{name}={path}"]
@@ -23,7 +33,7 @@ def commands(work):
 
 
 def host_command(host, mode, top, work):
-    return [host, "--dir", top, "--log", top + "/log", *(["--userns"] if mode == "userns" else []), *commands(work)]
+    return [host, "--dir", top, "--log", top + "/log", *(["--userns"] if mode == "userns" else []), *commands(top, work)]
 
 
 def alive(pid):
@@ -67,6 +77,7 @@ def main():
     top = tempfile.mkdtemp(prefix="dirbox-broker-")
     work = top + "/work"
     os.mkdir(work)
+    write_programs(top + "/host")
     try:
         inside = [sys.executable, HERE + "/inside.py", top, top + "/log", work, *sys.argv[3:]]
         open(top + "/log", "w", encoding="utf-8").close()
