@@ -7,6 +7,9 @@
 /// One file per subcommand; main picks from the table.
 namespace dirbox::cli {
 
+/// `dirbox __options` prints "subcommand --option" lines, from which a test checks the manuals.
+constexpr const char* kListOptions = "__options";
+
 constexpr int kFailed = 125;  ///< dirbox itself failed and nothing ran
 
 /// The command line after the subcommand's name: what stands before the first "--" is dirbox's,

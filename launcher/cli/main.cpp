@@ -62,6 +62,10 @@ int dispatch(int argc, char** argv) {
     fmt::print("dirbox {}\n", DIRBOX_VERSION);
     return 0;
   }
+  if (word == kListOptions) {
+    for (const Subcommand& subcommand : kSubcommands) subcommand.run({{kListOptions}, {}, false});
+    return 0;
+  }
   for (const Subcommand& subcommand : kSubcommands) {
     if (word == subcommand.name) return subcommand.run(split(argc, argv, 2));
   }
@@ -72,7 +76,7 @@ int dispatch(int argc, char** argv) {
 
 int report(const Error& error) {
   fmt::print(stderr, "dirbox: {}\n", error.message());
-  if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", error.hint);
+  if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", escape_for_terminal(error.hint));
   return kFailed;
 }
 

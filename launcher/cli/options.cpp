@@ -35,6 +35,20 @@ std::vector<std::string_view> long_names(const Syntax& syntax) {
   return names;
 }
 
+/// "run --profile", a line for each name of each option. The usage's second word is the subcommand.
+void list_options(const Syntax& syntax) {
+  std::string_view command = syntax.usage;
+  command.remove_prefix(command.find(' ') + 1);
+  command = command.substr(0, command.find(' '));
+  for (const Option& option : syntax.options) {
+    for (std::string_view names = option.names; !names.empty();) {
+      std::size_t end = std::min(names.find(','), names.size());
+      fmt::print("{} {}\n", command, names.substr(0, end));
+      names.remove_prefix(std::min(end + 1, names.size()));
+    }
+  }
+}
+
 int complain(const Syntax& syntax, const std::string& what) {
   fmt::print(stderr, "dirbox: {}\nusage: {}\n", what, syntax.usage);
   return kFailed;
@@ -58,6 +72,10 @@ int check_known(const Syntax& syntax, const CLI::App& app) {
 
 int parse_options(const Syntax& syntax, const std::vector<std::string>& arguments) {
   if (arguments.empty()) return -1;
+  if (arguments.front() == kListOptions) {
+    list_options(syntax);
+    return 0;
+  }
   if (std::find_if(arguments.begin(), arguments.end(), [](const std::string& a) {
         return a == "-h" || a == "--help";
       }) != arguments.end()) {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "launcher/base/text.h"
@@ -50,12 +51,22 @@ int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arg
   return outcome->status;
 }
 
+bool known_step(const std::string& name) {
+  const auto steps = supervise::list_steps();
+  return name.empty() ||
+         std::any_of(steps.begin(), steps.end(), [&](const auto& s) { return s.first == name; });
+}
+
 int run(RunFlags& flags, const Arguments& arguments, const std::vector<std::string>& command) {
   if (flags.test_fail == "list") {
     Table table;
     for (const auto& [name, reason] : supervise::list_steps()) table.add({name, reason});
     fmt::print("{}", table.render());
     return 0;
+  }
+  if (!known_step(flags.test_fail)) {
+    return report({"make a step fail", escape_for_terminal(flags.test_fail), 0, "no such step",
+                   "--test-fail=list names them"});
   }
   Compiled compiled = compile_settings(flags.settings, command, !flags.dry_run);
   if (!compiled.ok) return compiled.status;

@@ -146,7 +146,10 @@ std::string find_program(Resolver& resolver, const std::string& name, std::strin
     return true;
   };
   if (name.find('/') != std::string::npos) {
-    try_file(path_join(cwd, name));
+    std::string path = path_join(cwd, name);
+    // execve(2) on what exists and is no program: EACCES, where PATH would be searched further.
+    if (!try_file(path))
+      found_not_executable |= resolver.resolve(path).stat.type != FileType::missing;
   } else if (!name.empty()) {
     for_each_directory(search_path,
                        [&](const std::string& d) { return try_file(path_join(d, name)); });

@@ -54,6 +54,7 @@ constexpr ProcRow kMaskedProc[] = {
     {"/proc/kallsyms", false},  {"/proc/acpi", false},         {"/proc/scsi", true},
     {"/proc/interrupts", true}, {"/proc/latency_stats", true}, {"/proc/timer_stats", true},
     {"/proc/asound", true},     {"/proc/vmallocinfo", true},   {"/proc/slabinfo", true},
+    {"/proc/kpagecount", true}, {"/proc/kpageflags", true},    {"/proc/kpagecgroup", true},
 };
 
 }  // namespace

@@ -22,3 +22,7 @@ foreach(suite ${suites})
   set_tests_properties(${name} ${name}.root PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900 ENVIRONMENT
                        "DIRBOX_PROBE=$<TARGET_FILE:probe>;NETBOX=$<TARGET_FILE:netbox>;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support;PYTHONDONTWRITEBYTECODE=1")
 endforeach()
+if(TARGET dirbox)
+  add_test(NAME lint.documented COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/lint/documented.py)
+  set_tests_properties(lint.documented PROPERTIES ENVIRONMENT DIRBOX=$<TARGET_FILE:dirbox>)
+endif()

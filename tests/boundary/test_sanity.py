@@ -184,7 +184,7 @@ class Tools(sandbox.Boundary):
         self.run_ok("sh", "-c", "ps -e | grep -q ps && pgrep sh >/dev/null && grep -q content file && ls")
 
     def test_tmux_inside(self):
-        script = ("tmux -f /dev/null new-session -d -x 80 -y 24 'echo from-the-pane > pane; tmux wait-for -S done' && "
+        script = ("tmux -f /dev/null new-session -d -x 80 -y 24 'echo from-the-pane > pane; tmux wait-for -S done; exec cat' && "
                   "tmux wait-for done && cat pane; tmux kill-server 2>/dev/null; true")
         self.assertIn("from-the-pane", self.run_ok("sh", "-c", script).out)
 
