@@ -11,6 +11,7 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "profiles/decode.h"
+#include "profiles/packed.h"
 
 namespace dirbox::profiles {
 namespace {
@@ -34,6 +35,7 @@ struct Found {
   std::string name;        ///< when it was found by name
   Place place = kNowhere;  ///< where; kNowhere for a path
   std::string text;
+  const EmbeddedFile* built_in = nullptr;  ///< then `text` is empty
 };
 
 class Loader {
@@ -41,12 +43,11 @@ class Loader {
   Loader(const Request& request, Source& source) : request_(request), source_(source) {}
 
   Result<Profile> run() {
-    profile_ = default_profile();
     Found root = TRY(find(request_.name, kConfigDir, "", Origin{}));
+    TRY_VOID(add(std::move(root), true));
     profile_.name = is_path(request_.name)
                         ? std::string(path_name(request_.name.substr(0, request_.name.rfind('.'))))
                         : request_.name;
-    TRY_VOID(add(std::move(root), true));
     return std::move(profile_);
   }
 
@@ -58,18 +59,21 @@ class Loader {
       std::string path = path_join(dir, name + std::string(kSuffix));
       if (auto text = TRY(source_.read(path))) {
         return Found{path, escape_for_terminal(path), dir,
-                     name, static_cast<Place>(place), std::move(*text)};
+                     name, static_cast<Place>(place), std::move(*text),
+                     {}};
       }
     }
     for (const EmbeddedFile& file : request_.embedded) {
       if (file.name != name) continue;
       std::string shown = name + std::string(kSuffix);
-      return Found{"built-in:" + shown, shown, "", name, kEmbedded, std::string(file.text)};
+      return Found{embedded_id(shown), shown, "", name, kEmbedded, "", &file};
     }
     return std::nullopt;
   }
 
  private:
+  static std::string embedded_id(const std::string& shown) { return "built-in:" + shown; }
+
   /// `from` is the origin of the `extends` entry, without a file for the request itself.
   Result<Found> find(const std::string& name, int first, const std::string& directory,
                      const Origin& from) {
@@ -124,9 +128,30 @@ class Loader {
                 "take one of the extends out");
   }
 
+  /// Takes a built-in file and all that it extends as merged by the build, if that is what parsing
+  /// would come to: nothing is merged before it, and every name in its chain finds the built-in.
+  bool add_merged(const Found& file, bool root) {
+    if (file.built_in == nullptr || file.built_in->merged.empty() || !merged_.empty()) return false;
+    auto chain = unpack_chain(file.built_in->merged);
+    if (!chain || stack_.size() + chain->size() > kMaxChain) return false;
+    for (const std::string& shown : *chain) {
+      if (shown == file.shown) continue;  // found already, and perhaps as what a like-named extends
+      auto found = find_name(shown.substr(0, shown.size() - kSuffix.size()), kConfigDir);
+      if (!found || !*found || (*found)->place != kEmbedded) return false;
+    }
+    auto profile = unpack_profile(file.built_in->merged);
+    if (!profile) return false;
+    profile_ = std::move(*profile);
+    if (!root) profile_.description = {};
+    for (const std::string& shown : *chain) merged_.push_back(embedded_id(shown));
+    return true;
+  }
+
   /// Parses `file`, adds what it extends, then the file itself.
   Result<void> add(Found file, bool root) {
-    NodeTable tree = TRY(parse_toml(file.text, file.shown));
+    if (add_merged(file, root)) return {};
+    const std::string_view text = file.built_in != nullptr ? file.built_in->text : file.text;
+    NodeTable tree = TRY(parse_toml(text, file.shown));
     file.text.clear();
     Layer layer = TRY(decode_layer(tree, file.shown));
     stack_.push_back(file.id);
@@ -146,6 +171,7 @@ class Loader {
     stack_.pop_back();
     shown_stack_.pop_back();
     if (!root) layer.values.description = {};
+    if (merged_.empty()) profile_ = default_profile();
     TRY_VOID(merge_layer(profile_, std::move(layer)));
     merged_.push_back(std::move(file.id));
     profile_.chain.push_back(std::move(file.shown));

@@ -15,6 +15,7 @@ namespace dirbox::profiles {
 struct EmbeddedFile {
   std::string_view name;
   std::string_view text;
+  std::string_view merged = {};  ///< it with all that it extends, by pack_profile(); "": not packed
 };
 /// profiles/*.toml, sorted by name.
 std::span<const EmbeddedFile> embedded_files();
@@ -49,7 +50,8 @@ struct Request {
 /// searched for likewise, but a file that extends its own name gets the next one in the search
 /// order, so that a user's director.toml can extend the built-in one. A path in `extends` is
 /// relative to the file it stands in. A file that is reached twice is merged once, where it came
-/// first. Errors: not found, unreadable, those of parse_toml, decode_layer and merge_layer, a
+/// first. A built-in file none of whose chain is overridden is taken as the build merged it.
+/// Errors: not found, unreadable, those of parse_toml, decode_layer and merge_layer, a
 /// cycle, a chain that is too deep.
 Result<Profile> load_profile(const Request& request, Source& source);
 Result<Profile> load_profile(const Request& request);
