@@ -243,6 +243,7 @@ class Decoder {
 }  // namespace
 
 void put_entries(std::vector<Entry>& list, std::vector<Entry>&& from) {
+  if (from.empty()) return;
   list.reserve(list.size() + from.size());  // nothing moves: the index points into the elements
   TextIndex index = make_index(list, from.size());
   for (Entry& entry : from) {
