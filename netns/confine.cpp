@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/unique_fd.h"
@@ -101,6 +103,13 @@ Result<void> apply_identity() {
   // Entering a user namespace can clear the signal (prctl(2)).
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail_errno("die with the parent", "");
   return {};
+}
+
+std::uint32_t connection_capacity() {
+  constexpr rlim_t kOthers = 512;  // listeners, pipes, resolver, connections being refused
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= kOthers) return 1;
+  return static_cast<std::uint32_t>(std::min<rlim_t>((limit.rlim_cur - kOthers) / 2, 1U << 20));
 }
 
 Result<void> drop_privileges() {

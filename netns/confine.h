@@ -1,4 +1,6 @@
 #pragma once
+#include <cstdint>
+
 #include "launcher/base/result.h"
 
 /// What the proxy process gives up before it reads a byte from the sandbox. In order:
@@ -16,6 +18,8 @@
 namespace dirbox::netns {
 
 Result<void> apply_identity();
+/// How many connections the descriptor limit of this process carries, at two each.
+std::uint32_t connection_capacity();
 Result<void> drop_privileges();
 /// ENOSYS or EOPNOTSUPP where the kernel has no Landlock.
 Result<void> enter_landlock();

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <netdb.h>
 
+#include <algorithm>
+
 #include "launcher/base/event_loop.h"
 #include "netns/confine.h"
 #include "netns/engine.h"
@@ -42,6 +44,8 @@ class Process {
 Result<void> Process::start() {
   ProxyStart start = TRY(receive_proxy_start(control_.get()));
   TRY_VOID(apply_identity());
+  Limits& limits = start.spec.limits;
+  limits.max_connections = std::min(limits.max_connections, connection_capacity());
   warm_up_resolver();
   TRY_VOID(drop_privileges());
   TRY_VOID(enter_landlock());
