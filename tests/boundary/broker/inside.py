@@ -110,7 +110,8 @@ def terminal(*command):
 
 def test_every_exit_status():
     for status in range(256):
-        assert run(BIN + "/hsh", "-c", f"exit {status}").returncode == status
+        done = run(BIN + "/hsh", "-c", f"exit {status}")
+        assert done.returncode == status, done
 
 
 def test_deaths_by_signal():
