@@ -1,3 +1,5 @@
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "netns/address_guard.h"
@@ -38,6 +40,9 @@ void Engine::accept_from(Watched& watched) {
     UniqueFd client(
         ::accept4(watched.listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client.valid()) {
+      // A relayed segment must not wait for the acknowledgement of the one before (RFC 896).
+      constexpr int on = 1;
+      if (::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) continue;
       take_connection(watched.listener, std::move(client));
       continue;
     }

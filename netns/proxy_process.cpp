@@ -33,6 +33,7 @@ class Process {
   void on_order();
   void swap_rules(const NetworkSpec& rules);
   void finish();
+  bool set_blocking(bool blocking);
   bool send(ProxyReport report);
 
   EventLoop& loop_;
@@ -58,7 +59,7 @@ Result<void> Process::start() {
 #if !defined(__SANITIZE_ADDRESS__)  // the sanitizer's own calls are not the proxy's
   TRY_VOID(enter_filter());
 #endif
-  if (::fcntl(control_.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) {
+  if (!set_blocking(false)) {
     return fail_errno("prepare the control socket", "");
   }
   TRY_VOID(engine_->serve(std::move(start.listeners), std::move(start.socket_channel)));
@@ -70,6 +71,10 @@ Result<void> Process::serve() {
   ready.kind = ProxyReport::Kind::ready;
   TRY_VOID(send_proxy_report(control_.get(), ready));
   return loop_.run();
+}
+
+bool Process::set_blocking(bool blocking) {
+  return ::fcntl(control_.get(), F_SETFL, blocking ? O_RDWR : O_RDWR | O_NONBLOCK) == 0;
 }
 
 bool Process::send(ProxyReport report) {
@@ -97,12 +102,13 @@ void Process::swap_rules(const NetworkSpec& rules) {
   ProxyReport report;
   report.kind = swapped ? ProxyReport::Kind::rules_accepted : ProxyReport::Kind::rules_refused;
   if (!swapped) report.text = swapped.error().message();
-  if (!send(std::move(report))) ++unsent_;
+  // Events may have filled the socket; this answer is waited for.
+  if (!set_blocking(true) || !send(std::move(report)) || !set_blocking(false)) loop_.stop();
 }
 
 void Process::finish() {
   // The summary may be longer than the socket's buffer: wait for the reader.
-  if (::fcntl(control_.get(), F_SETFL, O_RDWR) != 0) return loop_.stop();
+  if (!set_blocking(true)) return loop_.stop();
   bool sent = true;
   for (const NameCount& count : engine_->summary()) {
     ProxyReport report;
