@@ -64,6 +64,10 @@ class Reader {
   explicit Reader(std::string_view bytes) : rest_(bytes) {}
 
   void number(std::uint64_t& value) {
+    if (!rest_.empty() && static_cast<unsigned char>(rest_.front()) < 0x80) {  // most are
+      value = static_cast<unsigned char>(rest_.front());
+      return rest_.remove_prefix(1);
+    }
     value = 0;
     for (unsigned shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
       const auto byte = static_cast<unsigned char>(rest_.front());

@@ -52,9 +52,9 @@ int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arg
 }
 
 bool known_step(const std::string& name) {
+  if (name.empty()) return true;
   const auto steps = supervise::list_steps();
-  return name.empty() ||
-         std::any_of(steps.begin(), steps.end(), [&](const auto& s) { return s.first == name; });
+  return std::any_of(steps.begin(), steps.end(), [&](const auto& s) { return s.first == name; });
 }
 
 int run(RunFlags& flags, const Arguments& arguments, const std::vector<std::string>& command) {

@@ -213,11 +213,12 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (auto done = compile_command(command, facts, resolver, rules, plan); !done) {
     return tl::unexpected(done.error());
   }
+  rules.sort();
   if (auto done = compile_tree(profile, facts, resolver, rules, plan); !done)
     return failed(done.error());
+  plan.rules = rules.take();
   compile_limits(profile, plan);
   if (auto done = compile_syscalls(profile, plan); !done) return failed(done.error());
-  plan.rules = rules.rules();
   return plan;
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
@@ -13,8 +15,6 @@ namespace {
 std::string where(const profiles::Entry& entry) {
   return entry.origin.text() + ": \"" + escape_for_terminal(entry.text) + "\"";
 }
-
-bool by_path(const PathRule& rule, std::string_view path) { return rule.path < path; }
 
 /// True for text that names something inside the work tree: it cannot be a reason to refuse the
 /// work tree itself.
@@ -65,16 +65,9 @@ std::string find_project(Resolver& resolver, const std::string& cwd, const std::
 
 Result<void> RuleSet::add_profile(const profiles::Profile& profile) {
   // Write entries first: a symlink inside what the sandbox may write cannot lead to another grant.
-  // Hidden ones before all, hundreds at once: sorted when all are there.
   rules_.reserve(profile.hide.size() + profile.read.size() + profile.write.size() + 64);
-  unsorted_ = true;
+  order_.reserve(rules_.capacity());
   for (const auto& entry : profile.hide) TRY_VOID(add(entry, PathAccess::hide));
-  unsorted_ = false;
-  std::stable_sort(rules_.begin(), rules_.end(),
-                   [](const PathRule& a, const PathRule& b) { return a.path < b.path; });
-  rules_.erase(std::unique(rules_.begin(), rules_.end(),
-                           [](const PathRule& a, const PathRule& b) { return a.path == b.path; }),
-               rules_.end());
   for (const auto& entry : profile.write) TRY_VOID(add(entry, PathAccess::write));
   for (const auto& entry : profile.protect) TRY_VOID(add(entry, PathAccess::protect));
   for (const auto& entry : profile.read) TRY_VOID(add(entry, PathAccess::read));
@@ -212,32 +205,58 @@ void RuleSet::keep_links(const Resolver::Resolution& resolution) {
   }
 }
 
+std::size_t RuleSet::lower_bound(std::string_view path) const {
+  auto at = std::lower_bound(
+      order_.begin(), order_.end(), path,
+      [this](std::uint32_t index, std::string_view p) { return rules_[index].path < p; });
+  return static_cast<std::size_t>(at - order_.begin());
+}
+
+const PathRule* RuleSet::find(std::string_view path) const {
+  const std::size_t at = lower_bound(path);
+  const bool found = at < order_.size() && rules_[order_[at]].path == path;
+  return found ? &rules_[order_[at]] : nullptr;
+}
+
 void RuleSet::put(PathRule rule) {
-  if (unsorted_) {
+  const std::size_t at = lower_bound(rule.path);
+  if (at == order_.size() || rules_[order_[at]].path != rule.path) {
+    order_.insert(order_.begin() + static_cast<std::ptrdiff_t>(at),
+                  static_cast<std::uint32_t>(rules_.size()));
     rules_.push_back(std::move(rule));
-    return;
-  }
-  auto at = std::lower_bound(rules_.begin(), rules_.end(), rule.path, by_path);
-  if (at == rules_.end() || at->path != rule.path) {
-    rules_.insert(at, std::move(rule));
-  } else if (rule.access < at->access) {
-    *at = std::move(rule);
+  } else if (PathRule& old = rules_[order_[at]]; rule.access < old.access) {
+    old = std::move(rule);
   }
 }
 
+void RuleSet::sort() {
+  std::vector<PathRule> sorted;
+  sorted.reserve(rules_.size());
+  for (std::uint32_t index : order_) sorted.push_back(std::move(rules_[index]));
+  rules_ = std::move(sorted);
+  std::iota(order_.begin(), order_.end(), 0U);
+}
+
+std::vector<PathRule> RuleSet::take() {
+  order_.clear();
+  return std::exchange(rules_, {});
+}
+
 const PathRule* RuleSet::decide(std::string_view path) const {
-  for (std::string at(path);; at = path_parent(at)) {
-    auto found = std::lower_bound(rules_.begin(), rules_.end(), at, by_path);
-    if (found != rules_.end() && found->path == at) return &*found;
-    if (at == "/") return nullptr;
+  for (std::string_view at = path;;) {
+    if (const PathRule* rule = find(at)) return rule;
+    const std::size_t slash = at.rfind('/');
+    if (at == "/" || slash == at.npos) return nullptr;
+    at = at.substr(0, std::max<std::size_t>(slash, 1));
   }
 }
 
 bool RuleSet::hides_beneath(std::string_view path) const {
-  auto at = std::lower_bound(rules_.begin(), rules_.end(), path, by_path);
-  for (; at != rules_.end() && at->path.starts_with(path); ++at) {
-    if (at->access == PathAccess::hide && path_is_beneath(at->path, path) &&
-        !is_inside_work_tree(at->text)) {
+  for (std::size_t at = lower_bound(path); at < order_.size(); ++at) {
+    const PathRule& rule = rules_[order_[at]];
+    if (!rule.path.starts_with(path)) break;
+    if (rule.access == PathAccess::hide && path_is_beneath(rule.path, path) &&
+        !is_inside_work_tree(rule.text)) {
       return true;
     }
   }

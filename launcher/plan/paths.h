@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,12 @@ class RuleSet {
   const PathRule* decide(std::string_view path) const;
   /// True when a rule hides something at or beneath `path` (existing or not).
   bool hides_beneath(std::string_view path) const;
+  /// In the order in which they were added.
   const std::vector<PathRule>& rules() const { return rules_; }
+  /// Puts rules() in the order of their paths. What decide() returned before is not valid any more.
+  void sort();
+  /// Empties the set.
+  std::vector<PathRule> take();
   const std::vector<Resolver::Hop>& links() const { return links_; }
 
  private:
@@ -47,6 +53,8 @@ class RuleSet {
   Result<void> add_hidden(const profiles::Entry& entry, const std::string& path);
   Result<bool> check_grant(const profiles::Entry& entry, const std::string& path,
                            const Resolver::Resolution& found, PathAccess access);
+  std::size_t lower_bound(std::string_view path) const;  // in order_
+  const PathRule* find(std::string_view path) const;
   void put(PathRule rule);
   void add_aliases(const PathRule& rule);
 
@@ -54,8 +62,8 @@ class RuleSet {
   const HostFacts& facts_;
   const Places& places_;
   Plan& plan_;
-  std::vector<PathRule> rules_;  // sorted by path, but for the time in which hidden ones are added
-  bool unsorted_ = false;
+  std::vector<PathRule> rules_;
+  std::vector<std::uint32_t> order_;  // positions in rules_ by path: what moves at an insertion
   std::vector<Resolver::Hop> links_;
   std::vector<std::string> writable_;  // canonical, of write entries
 };

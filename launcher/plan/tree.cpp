@@ -82,9 +82,9 @@ class Tree {
   }
 
   Result<void> place_hidden(const PathRule& rule) {
+    if (rule.type == FileType::missing || rule.type == FileType::symlink) return {};
     const Mount* cover = cover_of(rule.path);
     if (cover == nullptr || cover->kind == MountKind::mask) return {};
-    if (rule.type == FileType::missing || rule.type == FileType::symlink) return {};
     if (rules_.hides_beneath(rule.path) && grants_beneath(rule.path)) {
       Mount empty;
       empty.kind = MountKind::tmpfs;
