@@ -13,6 +13,7 @@
 #include "launcher/sandbox/caps.h"
 #include "launcher/sandbox/command.h"
 #include "launcher/sandbox/control.h"
+#include "launcher/sandbox/init_filter.h"
 #include "launcher/sandbox/landlock.h"
 #include "launcher/sandbox/mounts.h"
 #include "launcher/sandbox/namespaces.h"
@@ -21,6 +22,10 @@
 
 namespace dirbox::sandbox {
 namespace {
+
+/// The descriptors that survive, with 0-2: the supervisor's messages, and requests for sockets.
+constexpr int kControlFd = 3;
+constexpr int kChannelFd = 4;
 
 struct Init {
   const Spec& spec;
@@ -71,8 +76,8 @@ Result<void> step_hostname(Init& init) { return apply_hostname(init.spec.hostnam
 
 Result<void> step_network(Init& init) {
   if (!init.spec.own_network) return {};
-  TRY_VOID(apply_loopback());
-  return {};
+  if (init.options.network.setup) return init.options.network.setup(kChannelFd);
+  return apply_loopback();
 }
 
 Result<void> step_stdio(Init& init) {
@@ -235,10 +240,16 @@ void handle_message(const Control& message, pid_t command, int terminal) {
   }
 }
 
-[[noreturn]] void serve(int control, int signals, pid_t command, int terminal) {
+[[noreturn]] void serve(const NetworkHooks& network, int signals, pid_t command, int terminal) {
+  constexpr int control = kControlFd;
+  int channel = network.serve ? kChannelFd : -1;
   for (;;) {
-    pollfd sources[] = {{control, POLLIN, 0}, {signals, POLLIN, 0}};
-    if (::poll(sources, 2, -1) < 0 && errno != EINTR) end(124);
+    pollfd sources[] = {{control, POLLIN, 0}, {signals, POLLIN, 0}, {channel, POLLIN, 0}};
+    if (::poll(sources, 3, -1) < 0 && errno != EINTR) end(124);
+    if (sources[2].revents != 0) {
+      auto more = network.serve(channel);
+      if (!more || !*more) channel = -1;  // the network is closed; the command lives
+    }
     if (sources[1].revents != 0) {
       signalfd_siginfo info;
       while (::read(signals, &info, sizeof info) == sizeof info) {
@@ -266,14 +277,30 @@ std::vector<StepInfo> list_init_steps() {
   return steps;
 }
 
-void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
-  constexpr int kControlFd = 3;
-  if (control.get() != kControlFd) {
-    if (::dup3(control.get(), kControlFd, O_CLOEXEC) < 0) end(124);
-    control.reset(kControlFd);
+namespace {
+
+/// Moves the two descriptors to their places and closes every other above 2.
+Result<void> keep_descriptors(UniqueFd control, int channel) {
+  constexpr int kOutOfTheWay = 16;
+  int high_control = ::fcntl(control.get(), F_DUPFD_CLOEXEC, kOutOfTheWay);
+  int high_channel = channel >= 0 ? ::fcntl(channel, F_DUPFD_CLOEXEC, kOutOfTheWay) : -1;
+  if (::dup3(high_control, kControlFd, O_CLOEXEC) < 0) end(124);
+  if (control.get() == kControlFd || control.get() == kChannelFd) control.release();
+  unsigned first = kControlFd + 1;
+  if (channel >= 0) {
+    if (::dup3(high_channel, kChannelFd, O_CLOEXEC) < 0) return fail_errno("keep the channel", "");
+    first = kChannelFd + 1;
   }
-  if (::close_range(kControlFd + 1, ~0u, 0) != 0) {
-    report_failure(kControlFd, fail_errno("close inherited descriptors", "").value());
+  control.release();
+  if (::close_range(first, ~0u, 0) != 0) return fail_errno("close inherited descriptors", "");
+  return {};
+}
+
+}  // namespace
+
+void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
+  if (auto kept = keep_descriptors(std::move(control), options.network.channel); !kept) {
+    report_failure(kControlFd, kept.error());
   }
   sigset_t child;
   sigemptyset(&child);
@@ -295,9 +322,10 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
     if (!send_control(kControlFd, ControlType::exec_failed, command->exec_errno)) end(124);
     end(125);
   }
+  if (auto confined = enter_init_filter(); !confined) report_failure(kControlFd, confined.error());
   if (!send_control(kControlFd, ControlType::started, command->pid)) end(124);
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
-  serve(kControlFd, signals.get(), command->pid, init.terminal.get());
+  serve(options.network, signals.get(), command->pid, init.terminal.get());
 }
 
 }  // namespace dirbox::sandbox

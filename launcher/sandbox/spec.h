@@ -6,11 +6,13 @@
 #include <termios.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "launcher/base/origin.h"
+#include "launcher/base/result.h"
 
 /// What the sandbox mechanism is told to build. A Spec is part of an immutable Plan; nothing here
 /// decides anything, and every path is absolute and without symlinks unless said otherwise.
@@ -92,6 +94,16 @@ struct Spec {
 /// How one of the descriptors 0-2 reaches the command.
 enum class StdioKind { pass, pty };
 
+/// How the network namespace gets its sockets. The mechanism is another's: init only calls it.
+struct NetworkHooks {
+  int channel = -1;  ///< SEQPACKET; init's end
+  /// In the new namespace, with every capability over it: brings it up, sends its listeners over
+  /// `channel`.
+  std::function<Result<void>(int channel)> setup;
+  /// While the command runs, without capabilities: answers a request on `channel`. False: no more.
+  std::function<Result<bool>(int channel)> serve;
+};
+
 /// What differs from one run of the same Spec to the next.
 struct RunOptions {
   StdioKind stdio[3] = {StdioKind::pass, StdioKind::pass, StdioKind::pass};
@@ -101,7 +113,8 @@ struct RunOptions {
   std::vector<sock_filter> filter;  ///< compiled seccomp program, last thing before exec
   sigset_t caller_mask{};           ///< the signal mask that the command gets back
   bool filter_notifies = false;     ///< the filter has a notify action: hand out its listener
-  char* title = nullptr;            ///< this process's argument area, which init overwrites
+  NetworkHooks network;
+  char* title = nullptr;  ///< this process's argument area, which init overwrites
   std::size_t title_size = 0;
   std::string test_fail;  ///< name of a step that fails on purpose (test builds)
 };
