@@ -32,9 +32,10 @@ void put_entries(std::vector<Entry>& list, std::vector<Entry>&& from);
 /// Settings of the command line, which come after every file.
 struct Overrides {
   std::string cwd;  ///< absolute; relative paths below are relative to it
-  std::vector<std::string> read, write, hide;
-  std::vector<std::string> allow, deny;  ///< network rules
-  std::vector<std::string> env;          ///< "NAME" passes, "NAME=value" sets
+  std::vector<std::string> read{}, write{}, hide{};
+  std::vector<std::string> allow{}, deny{};  ///< network rules
+  std::vector<std::string> env;              ///< "NAME" passes, "NAME=value" sets
+  std::vector<std::string> publish{}, host_ports{};
 };
 /// Each value gets the Origin {"--read"}, {"--write"}…. Texts are taken literally: no "?" or "-"
 /// marks, no variables but a "~" at the beginning of a path. Errors: empty or malformed texts.

@@ -70,10 +70,10 @@ Result<void> override_paths(std::vector<Entry>& list, const std::vector<std::str
 }
 
 Result<void> override_rules(std::vector<Entry>& list, const std::vector<std::string>& texts,
-                            const char* flag) {
+                            const char* flag, Check check) {
   std::vector<Entry> entries;
   for (const std::string& text : texts) {
-    if (auto wrong = check_network_rule(text)) {
+    if (auto wrong = check(text)) {
       return fail(flag, escape_for_terminal(text), wrong->detail, wrong->hint);
     }
     Entry entry;
@@ -82,6 +82,28 @@ Result<void> override_rules(std::vector<Entry>& list, const std::vector<std::str
     entries.push_back(std::move(entry));
   }
   put_entries(list, std::move(entries));
+  return {};
+}
+
+/// A network flag on a profile whose network no rule opens would do nothing.
+Result<void> check_network_mode(const Profile& profile, const Overrides& overrides) {
+  if (profile.network_mode.value == NetworkMode::proxy) return {};
+  struct Flag {
+    const char* name;
+    const std::vector<std::string>& texts;
+  };
+  const Flag flags[] = {{"--allow", overrides.allow},
+                        {"--publish", overrides.publish},
+                        {"--host-port", overrides.host_ports}};
+  for (const Flag& flag : flags) {
+    if (flag.texts.empty()) continue;
+    std::string origin = profile.network_mode.origin.text();
+    return fail(flag.name, escape_for_terminal(flag.texts.front()),
+                fmt::format("the profile's network is \"{}\"{}",
+                            profile.network_mode.value == NetworkMode::host ? "host" : "none",
+                            origin.empty() ? "" : " (" + origin + ")"),
+                "choose a profile with [network] mode = \"proxy\", such as director");
+  }
   return {};
 }
 
@@ -129,8 +151,12 @@ Result<void> apply_overrides(Profile& profile, const Overrides& overrides) {
   TRY_VOID(override_paths(profile.read, overrides.read, overrides.cwd, "--read"));
   TRY_VOID(override_paths(profile.write, overrides.write, overrides.cwd, "--write"));
   TRY_VOID(override_paths(profile.hide, overrides.hide, overrides.cwd, "--hide"));
-  TRY_VOID(override_rules(profile.net_allow, overrides.allow, "--allow"));
-  TRY_VOID(override_rules(profile.net_deny, overrides.deny, "--deny"));
+  TRY_VOID(check_network_mode(profile, overrides));
+  TRY_VOID(override_rules(profile.net_allow, overrides.allow, "--allow", check_allow_rule));
+  TRY_VOID(override_rules(profile.net_deny, overrides.deny, "--deny", check_network_rule));
+  TRY_VOID(override_rules(profile.publish, overrides.publish, "--publish", check_publish));
+  TRY_VOID(
+      override_rules(profile.host_ports, overrides.host_ports, "--host-port", check_port_forward));
   return override_env(profile, overrides.env);
 }
 

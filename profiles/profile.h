@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "launcher/base/origin.h"
+#include "netns/spec.h"
 
 /// A Profile is what the TOML files say after `extends` and the command line are merged, before
 /// anything is resolved against a host. Every value carries its Origin.
@@ -49,6 +50,14 @@ struct SyscallRule {
   Origin origin;
 };
 
+/// [[network.limits]]: bytes of one allowed name, in a session; 0: no limit.
+struct NameLimit {
+  std::string name;
+  std::uint64_t max_upload = 0, max_download = 0;
+  std::uint64_t rate = 0;  ///< bytes per second
+  Origin origin;
+};
+
 /// [[verify]]
 struct VerifyCheck {
   std::string run;       ///< for `sh -c` inside
@@ -76,7 +85,14 @@ struct Profile {
 
   // [network]
   Setting<NetworkMode> network_mode;
-  std::vector<Entry> net_allow, net_deny;
+  std::vector<Entry> net_allow, net_deny, net_upgrade;
+  Setting<netns::TlsCheck> net_tls;
+  std::vector<Entry> net_tls_ports;
+  Setting<bool> net_allow_ech;
+  Setting<std::uint64_t> net_proxy_port;
+  Setting<bool> net_proxy_variables;
+  std::vector<Entry> host_ports, publish;
+  std::vector<NameLimit> net_limits;
 
   // [seccomp]
   std::vector<Entry> syscalls_allow, syscalls_deny;  ///< names and @groups

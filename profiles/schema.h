@@ -42,8 +42,10 @@ using Target = std::variant<
     Setting<std::uint64_t> Profile::*, Setting<std::optional<std::uint64_t>> Profile::*,
     Setting<HomeMode> Profile::*, Setting<NetworkMode> Profile::*, std::vector<Entry> Profile::*,
     std::vector<Assignment> Profile::*, std::vector<SyscallRule> Profile::*,
-    std::vector<VerifyCheck> Profile::*, std::string SyscallRule::*,
-    std::vector<std::string> SyscallRule::*, std::string VerifyCheck::*, bool VerifyCheck::*>;
+    Setting<netns::TlsCheck> Profile::*, std::vector<NameLimit> Profile::*,
+    std::vector<VerifyCheck> Profile::*, std::string SyscallRule::*, std::string NameLimit::*,
+    std::uint64_t NameLimit::*, std::vector<std::string> SyscallRule::*, std::string VerifyCheck::*,
+    bool VerifyCheck::*>;
 
 /// Marks that an entry of a list may carry.
 enum Mark : unsigned {

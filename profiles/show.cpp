@@ -61,6 +61,14 @@ void collect(const Row&, const std::vector<SyscallRule>& rules, std::vector<Show
     out.push_back({escape_for_terminal(text), rule.origin});
   }
 }
+void collect(const Row&, const std::vector<NameLimit>& limits, std::vector<Shown>& out) {
+  for (const NameLimit& limit : limits) {
+    out.push_back({fmt::format("{}: upload {}, download {}, rate {}",
+                               escape_for_terminal(limit.name), format_size(limit.max_upload),
+                               format_size(limit.max_download), format_size(limit.rate)),
+                   limit.origin});
+  }
+}
 void collect(const Row&, const std::vector<VerifyCheck>& checks, std::vector<Shown>& out) {
   for (const VerifyCheck& check : checks) {
     std::string text = fmt::format("{}: {}", check.blocked ? "blocked" : "ok", check.run);
@@ -116,6 +124,13 @@ Json json_of(const Row&, const SyscallRule& rule) {
                     {"when", std::move(when)},
                     {"action", rule.action},
                     {"origin", origin_text(rule.origin)}};
+}
+Json json_of(const Row&, const NameLimit& limit) {
+  return JsonObject{{"name", limit.name},
+                    {"max_upload", limit.max_upload},
+                    {"max_download", limit.max_download},
+                    {"rate", limit.rate},
+                    {"origin", origin_text(limit.origin)}};
 }
 Json json_of(const Row&, const VerifyCheck& check) {
   return JsonObject{{"run", check.run},

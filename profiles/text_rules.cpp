@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "launcher/base/text.h"
+#include "netns/rules.h"
+#include "netns/spec.h"
 
 namespace dirbox::profiles {
 namespace {
@@ -205,12 +207,36 @@ std::optional<Complaint> check_hostname(std::string_view text) {
                    "1 to 63 letters, digits and -, with no - at either end"};
 }
 
+namespace {
+
+/// What the network's own parser says.
+template <class T>
+std::optional<Complaint> complaint_of(const Result<T>& parsed) {
+  if (parsed) return std::nullopt;
+  const Error& error = parsed.error();
+  return Complaint{error.detail.empty() ? error.message() : error.detail, error.hint};
+}
+
+}  // namespace
+
 std::optional<Complaint> check_network_rule(std::string_view text) {
   if (auto wrong = check_plain(text)) return wrong;
-  bool graphic = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c != 0x7f; });
-  if (graphic) return std::nullopt;
-  return Complaint{fmt::format("{} is not a network rule", quoted(text)),
-                   "a rule is host, *.host, host:port or an address range, without blanks"};
+  return complaint_of(netns::parse_rules({std::string(text), {}}, /*deny=*/true));
+}
+
+std::optional<Complaint> check_allow_rule(std::string_view text) {
+  if (auto wrong = check_plain(text)) return wrong;
+  return complaint_of(netns::parse_rules({std::string(text), {}}, /*deny=*/false));
+}
+
+std::optional<Complaint> check_port(std::string_view text) {
+  return complaint_of(netns::parse_port(text));
+}
+std::optional<Complaint> check_port_forward(std::string_view text) {
+  return complaint_of(netns::parse_port_forward(text));
+}
+std::optional<Complaint> check_publish(std::string_view text) {
+  return complaint_of(netns::parse_publish(text));
 }
 
 std::optional<Complaint> check_profile_name(std::string_view text) {

@@ -39,13 +39,17 @@ std::string expand_path(std::string_view text, const Variables& variables);
 std::optional<Complaint> check_value(std::string_view text);
 std::string expand_value(std::string_view text, const Variables& variables);
 
-std::optional<Complaint> check_env_name(std::string_view text);     ///< FOO_1
-std::optional<Complaint> check_env_pattern(std::string_view text);  ///< FOO or FOO_*
-std::optional<Complaint> check_syscall(std::string_view text);      ///< openat or @group
-std::optional<Complaint> check_action(std::string_view text);       ///< allow, errno:EPERM, …
-std::optional<Complaint> check_hostname(std::string_view text);     ///< one label, RFC 1123 2.1
-std::optional<Complaint> check_network_rule(std::string_view text);
-std::optional<Complaint> check_plain(std::string_view text);  ///< not empty, no NUL
+std::optional<Complaint> check_env_name(std::string_view text);      ///< FOO_1
+std::optional<Complaint> check_env_pattern(std::string_view text);   ///< FOO or FOO_*
+std::optional<Complaint> check_syscall(std::string_view text);       ///< openat or @group
+std::optional<Complaint> check_action(std::string_view text);        ///< allow, errno:EPERM, …
+std::optional<Complaint> check_hostname(std::string_view text);      ///< one label, RFC 1123 2.1
+std::optional<Complaint> check_network_rule(std::string_view text);  ///< netns/rules.h
+std::optional<Complaint> check_allow_rule(std::string_view text);    ///< without too wide wildcards
+std::optional<Complaint> check_port(std::string_view text);          ///< 1 to 65535
+std::optional<Complaint> check_port_forward(std::string_view text);  ///< netns::parse_port_forward
+std::optional<Complaint> check_publish(std::string_view text);       ///< netns::parse_publish
+std::optional<Complaint> check_plain(std::string_view text);         ///< not empty, no NUL
 /// A profile's name: letters, digits, '.', '-', '_'; it becomes NAME.toml in a directory.
 std::optional<Complaint> check_profile_name(std::string_view text);
 

@@ -5,6 +5,7 @@
 
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
+#include "netns/proxy_process.h"
 
 namespace dirbox::cli {
 namespace {
@@ -66,6 +67,8 @@ int dispatch(int argc, char** argv) {
     for (const Subcommand& subcommand : kSubcommands) subcommand.run({{kListOptions}, {}, false});
     return 0;
   }
+  // Started by the supervisor, which passes descriptor 3.
+  if (word == "__proxy") return netns::run_proxy(3);
   for (const Subcommand& subcommand : kSubcommands) {
     if (word == subcommand.name) return subcommand.run(split(argc, argv, 2));
   }

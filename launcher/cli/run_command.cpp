@@ -14,7 +14,7 @@ namespace {
 
 struct RunFlags {
   RunSettings settings;
-  bool dry_run = false, json = false, verbose = false;
+  bool dry_run = false, json = false, verbose = false, quiet = false;
   std::string test_fail;
 };
 
@@ -24,6 +24,7 @@ Syntax run_syntax(RunFlags& flags, const char* usage, const char* summary) {
   syntax.options.push_back({"--json", "", "with --dry-run: as JSON", &flags.json});
   syntax.options.push_back(
       {"-v,--verbose", "", "say what was found and what was left out", &flags.verbose});
+  syntax.options.push_back({"-q,--quiet", "", "do not list what was blocked", &flags.quiet});
 #ifdef DIRBOX_TEST_BUILD
   syntax.options.push_back(
       {"--test-fail", "STEP", "make a set-up step fail (\"list\" names them)", &flags.test_fail});
@@ -40,14 +41,39 @@ void find_title(const Arguments& arguments, sandbox::RunOptions& options) {
   options.title_size = static_cast<std::size_t>(last - first) + std::strlen(last);
 }
 
+/// What was refused, a line each, with what would allow it; and, when asked, what was used.
+void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
+  for (const std::string& complaint : outcome.complaints) {
+    fmt::print(stderr, "dirbox: {}\n", escape_for_terminal(complaint));
+  }
+  if (flags.quiet) return;
+  for (const auto& [event, times] : outcome.denied) {
+    std::string where = escape_for_terminal(event.host);
+    if (event.port != 0) where += fmt::format(":{}", event.port);
+    fmt::print(stderr, "dirbox: blocked: {} ({}){}\n", where, netns::cause_text(event.cause),
+               times > 1 ? fmt::format(", {} times", times) : "");
+    if (!event.fix.empty()) fmt::print(stderr, "hint: {}\n", escape_for_terminal(event.fix));
+  }
+  if (!flags.verbose || outcome.counts.empty()) return;
+  Table table;
+  table.add({"name", "connections", "denied", "failed", "up", "down"});
+  for (const netns::NameCount& count : outcome.counts) {
+    table.add({escape_for_terminal(count.name), std::to_string(count.connections),
+               std::to_string(count.denied), std::to_string(count.failed),
+               std::to_string(count.uploaded), std::to_string(count.downloaded)});
+  }
+  fmt::print(stderr, "{}", table.render());
+}
+
 int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arguments) {
   sandbox::RunOptions options;
   options.test_fail = flags.test_fail;
   find_title(arguments, options);
   if (auto done = supervise::prepare_filter(plan, cache_directory(), options); !done)
     return report(done.error());
-  auto outcome = supervise::run_sandbox(plan.spec, std::move(options));
+  auto outcome = supervise::run_sandbox(plan, std::move(options));
   if (!outcome) return report(outcome.error());
+  print_outcome(*outcome, flags);
   return outcome->status;
 }
 

@@ -19,6 +19,22 @@ std::string xdg_directory(const char* variable, const char* fallback) {
   return path_join(path_join(home, fallback), "dirbox");
 }
 
+/// The test seam: refused, and said, unless the environment asks for it.
+Result<std::vector<netns::NetMap>> parse_net_map(const RunSettings& settings) {
+  std::vector<netns::NetMap> maps;
+  if (settings.net_map.empty()) return maps;
+  const char* test = std::getenv("DIRBOX_TEST");
+  if (test == nullptr || std::string_view(test) != "1") {
+    return fail("use --net-map", settings.net_map.front(), "only tests may redirect names",
+                "set DIRBOX_TEST=1 in the environment if this is one");
+  }
+  for (const std::string& text : settings.net_map) {
+    fmt::print(stderr, "dirbox: test: --net-map {}\n", escape_for_terminal(text));
+    maps.push_back(TRY(netns::parse_net_map(text)));
+  }
+  return maps;
+}
+
 }  // namespace
 
 std::vector<Option> plan_options(RunSettings& settings) {
@@ -27,6 +43,15 @@ std::vector<Option> plan_options(RunSettings& settings) {
       {"--read", "PATH", "let the command read PATH", &settings.read},
       {"--write", "PATH", "let the command read and write PATH", &settings.write},
       {"--hide", "PATH", "make PATH absent inside", &settings.hide},
+      {"--allow", "RULE", "let the command reach a host: host, *.host, host:port, network, @bundle",
+       &settings.allow},
+      {"--deny", "RULE", "refuse a host, whatever allows it", &settings.deny},
+      {"--publish", "PORT", "reach a port inside from the host: port, address:port, outside:inside",
+       &settings.publish},
+      {"--host-port", "PORT", "reach a port of the host's 127.0.0.1 inside: port, inside:outside",
+       &settings.host_ports},
+      {"--net-map", "NAME:PORT=ADDR:PORT", "for tests (DIRBOX_TEST=1): where a name really is",
+       &settings.net_map},
       {"--env", "NAME[=VALUE]", "pass or set an environment variable", &settings.environment},
       {"--force-cwd", "", "run even in the home, in / or above hidden paths", &settings.force_cwd},
   };
@@ -51,6 +76,8 @@ Result<profiles::Profile> load_settings(const RunSettings& settings) {
   overrides.env = settings.environment;
   overrides.allow = settings.allow;
   overrides.deny = settings.deny;
+  overrides.publish = settings.publish;
+  overrides.host_ports = settings.host_ports;
   TRY_VOID(profiles::apply_overrides(profile, overrides));
   return profile;
 }
@@ -67,7 +94,12 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   plan::HostFiles files;
   auto facts = plan::gather_facts(files, environ);
   if (!facts) return failed(facts.error());
-  plan::Command wanted{command, settings.force_cwd};
+  plan::Command wanted;
+  wanted.argv = command;
+  wanted.force_cwd = settings.force_cwd;
+  auto net_map = parse_net_map(settings);
+  if (!net_map) return failed(net_map.error());
+  wanted.net_map = *net_map;
   auto compiled = plan::compile(*profile, *facts, wanted);
   if (compiled && prepare && !compiled->missing_directories.empty()) {
     for (const std::string& directory : compiled->missing_directories) {

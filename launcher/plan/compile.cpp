@@ -6,9 +6,11 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/install_tree.h"
+#include "launcher/plan/network.h"
 #include "launcher/plan/paths.h"
 #include "launcher/plan/plan.h"
 #include "launcher/plan/tree.h"
+#include "profiles/text_rules.h"
 
 namespace dirbox::plan {
 namespace {
@@ -36,8 +38,16 @@ void compile_environment(const Profile& profile, const HostFacts& facts, Plan& p
       plan.environment.push_back({name, value, entry->origin});
     }
   }
+  const profiles::Variables places{facts.home, plan.cwd, plan.project};
   for (const profiles::Assignment& a : profile.env_set) {
-    plan.environment.push_back({a.name, a.value, a.origin});
+    plan.environment.push_back(
+        {a.name, a.literal ? a.value : profiles::expand_value(a.value, places), a.origin});
+  }
+  for (const netns::ProxyVariable& variable : netns::proxy_environment(plan.network)) {
+    bool set = std::any_of(plan.environment.begin(), plan.environment.end(),
+                           [&](const EnvironmentVariable& e) { return e.name == variable.name; });
+    if (!set)
+      plan.environment.push_back({variable.name, variable.value, profile.network_mode.origin});
   }
   const Origin built_in{"built in", 0, 0};
   plan.environment.push_back({"IS_SANDBOX", "1", built_in});
@@ -142,8 +152,7 @@ Result<void> compile_syscalls(const Profile& profile, Plan& plan) {
 }
 
 Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan& plan) {
-  plan.network = profile.network_mode.value;
-  plan.spec.own_network = plan.network != NetworkMode::host;
+  plan.spec.own_network = profile.network_mode.value != NetworkMode::host;
   plan.spec.nested_userns = profile.nested_userns.value;
   plan.spec.landlock = true;
   if (plan.spec.nested_userns) {
@@ -207,6 +216,8 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (profile.home.value != profiles::HomeMode::private_home) {
     if (auto done = rules.add_home(profile.home); !done) return failed(done.error());
   }
+  if (auto done = compile_network(profile, facts, command, plan); !done)
+    return failed(done.error());
   rules.keep_links(resolver.resolve(facts.home));
   if (auto done = check_cwd(plan, rules, command.force_cwd); !done) return failed(done.error());
   compile_environment(profile, facts, plan);

@@ -7,6 +7,7 @@
 #include "launcher/base/result.h"
 #include "launcher/plan/host.h"
 #include "launcher/sandbox/spec.h"
+#include "netns/spec.h"
 #include "profiles/profile.h"
 #include "seccomp/policy.h"
 
@@ -48,7 +49,7 @@ struct Plan {
   std::vector<EnvironmentVariable> environment;
   std::vector<std::string> dropped_variables;  ///< names only
   seccomp::Policy syscalls;
-  profiles::NetworkMode network = profiles::NetworkMode::none;
+  netns::NetworkSpec network;
   std::vector<profiles::VerifyCheck> checks;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})
@@ -59,6 +60,7 @@ struct Plan {
 /// What is to be run.
 struct Command {
   std::vector<std::string> argv;
+  std::vector<netns::NetMap> net_map{};  ///< test seam, see netns/spec.h
   bool force_cwd =
       false;  ///< run even where the working directory is the home, "/", or holds secrets
 };

@@ -26,8 +26,11 @@ constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2
 
 class Supervisor {
  public:
-  Supervisor(EventLoop loop, const sandbox::Spec& spec, sandbox::RunOptions options)
-      : loop_(std::move(loop)), spec_(spec), options_(std::move(options)) {}
+  Supervisor(EventLoop loop, const plan::Plan& plan, sandbox::RunOptions options)
+      : loop_(std::move(loop)),
+        spec_(plan.spec),
+        options_(std::move(options)),
+        network_(loop_, plan.network) {}
 
   Result<Outcome> run() {
     TRY_VOID(watch_signals());
@@ -39,7 +42,10 @@ class Supervisor {
       terminal_.emplace(loop_, options_.stdio, terminal_hooks());
       terminal_->describe(options_);
     }
+    TRY_VOID(network_.prepare(options_));
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
+    if (auto received = network_.receive_listeners(); !received)
+      return Failure(why_init_failed(received.error()));
     TRY_VOID(loop_.add(sandbox_.control.get(), EPOLLIN, [this](std::uint32_t) { on_control(); }));
     TRY_VOID(loop_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { on_signal(); }));
     TRY_VOID(loop_.run());
@@ -49,6 +55,10 @@ class Supervisor {
     while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     if (failure_) return Failure(*failure_);
+    network_.finish();
+    outcome_.denied = network_.denied();
+    outcome_.counts = network_.counts();
+    outcome_.complaints = network_.complaints();
     return outcome_;
   }
 
@@ -64,6 +74,17 @@ class Supervisor {
     signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals_.valid()) return fail_errno("watch for signals", "");
     return {};
+  }
+
+  /// Init ended while its listeners were awaited: what it said itself tells more.
+  Error why_init_failed(const Error& otherwise) {
+    auto received = sandbox::receive_control(sandbox_.control.get());
+    sandbox_.control.reset();
+    while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    if (!received || received->closed || received->control.type != ControlType::failed)
+      return otherwise;
+    return sandbox::decode_error(received->control.a, received->control.text);
   }
 
   void stop_with(Error error) {
@@ -185,6 +206,7 @@ class Supervisor {
   sandbox::RunOptions options_;
   UniqueFd signals_;
   sandbox::Sandbox sandbox_;
+  Network network_;
   std::optional<Terminal> terminal_;
   bool has_terminal_ = false;
   bool started_ = false;
@@ -196,8 +218,8 @@ class Supervisor {
 
 }  // namespace
 
-Result<Outcome> run_sandbox(const sandbox::Spec& spec, sandbox::RunOptions options) {
-  return Supervisor(TRY(EventLoop::make()), spec, std::move(options)).run();
+Result<Outcome> run_sandbox(const plan::Plan& plan, sandbox::RunOptions options) {
+  return Supervisor(TRY(EventLoop::make()), plan, std::move(options)).run();
 }
 
 std::vector<std::pair<std::string, std::string>> list_steps() {

@@ -4,18 +4,22 @@
 #include "launcher/base/result.h"
 #include "launcher/plan/plan.h"
 #include "launcher/sandbox/spec.h"
+#include "launcher/supervise/network.h"
 
 /// Runs one Plan: spawns the sandbox, relays the terminal, forwards signals, brings back the
 /// status.
 namespace dirbox::supervise {
 
 struct Outcome {
+  std::vector<Network::Denied> denied;   ///< connections that policy refused
+  std::vector<netns::NameCount> counts;  ///< per allowed name
+  std::vector<std::string> complaints;   ///< what went wrong beside the command
   int status = 125;  ///< for exit(3): the command's, 128+n for a signal, 126/127 where exec failed
 };
 
 /// Blocks until the command has ended and everything inside is gone.
 /// An Error means that nothing ran (exit status 125).
-Result<Outcome> run_sandbox(const sandbox::Spec& spec, sandbox::RunOptions options);
+Result<Outcome> run_sandbox(const plan::Plan& plan, sandbox::RunOptions options);
 
 /// The compiled filter of `plan`, from the user's cache when it is there.
 /// `cache_directory` may be empty.

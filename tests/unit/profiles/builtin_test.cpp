@@ -69,7 +69,8 @@ TEST_CASE("what each built-in profile opens") {
                             [](const Entry& e) { return e.text == "~/.swarm"; });
   REQUIRE(swarm != director.write.end());
   CHECK(swarm->create);
-  CHECK(director.network_mode.value == NetworkMode::none);
+  CHECK(director.network_mode.value == NetworkMode::proxy);
+  CHECK(has(director.net_allow, "@anthropic"));
   CHECK_FALSE(has(load_builtin("director-strict").write, "~/.swarm"));
   CHECK(load_builtin("worker").write.size() == 1);
   CHECK(load_builtin("offline").network_mode.origin.file == "offline.toml");

@@ -206,6 +206,12 @@ TEST_CASE("the command line comes last, with its flag as the origin") {
   MemorySource source;
   auto profile = load_profile(request_for("director", kBuiltIn), source);
   REQUIRE(profile);
+  Overrides networked;
+  networked.allow = {"github.com"};
+  auto refused = apply_overrides(*profile, networked);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().detail.find("network is \"none\"") != std::string::npos);
+  profile->network_mode.value = NetworkMode::proxy;
   Overrides overrides;
   overrides.cwd = "/w/${CWD}";
   overrides.read = {"data", "/usr"};
