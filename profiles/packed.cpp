@@ -213,6 +213,10 @@ class Exchange {
     columns(record, syscall_columns_);
   }
   template <class V>
+  void exchange(V& record, NameLimit*) {
+    columns(record, limit_columns_);
+  }
+  template <class V>
   void exchange(V& record, VerifyCheck*) {
     columns(record, verify_columns_);
   }
@@ -231,6 +235,7 @@ class Exchange {
   Archive& archive_;
   const std::vector<std::string>& chain_;
   std::vector<const Row*> syscall_columns_ = columns_of<SyscallRule>();
+  std::vector<const Row*> limit_columns_ = columns_of<NameLimit>();
   std::vector<const Row*> verify_columns_ = columns_of<VerifyCheck>();
 };
 
