@@ -23,9 +23,11 @@ enum class ControlType : std::uint32_t {
   // supervisor → init
   signal_command,  ///< a = signal for the command alone
   signal_group,    ///< a = signal for its process group
-  foreground,      ///< a = 1: its process group into the foreground of its terminal; 0: out of it
-  make_socket,     ///< text = request for the network hook; answered by `sockets` or `refused`
-  refused,         ///< init → supervisor: the network hook failed; a and text as in `failed`
+  foreground,   ///< a = 1: its process group continues in the foreground of its terminal; 0: out of
+                ///< it;
+                ///< answered by the same
+  make_socket,  ///< text = request for the network hook; answered by `sockets` or `refused`
+  refused,      ///< init → supervisor: the network hook failed; a and text as in `failed`
 };
 
 struct Control {

@@ -223,7 +223,7 @@ void kill_rest() {
   }
 }
 
-void handle_message(const Control& message, pid_t command, int terminal) {
+void handle_message(const Control& message, int control, pid_t command, int terminal) {
   switch (message.type) {
     case ControlType::signal_command:
       ::kill(command, message.a);
@@ -234,6 +234,8 @@ void handle_message(const Control& message, pid_t command, int terminal) {
     case ControlType::foreground:
       // Fails when the command has just ended, and then nobody needs it.
       ::tcsetpgrp(terminal, message.a != 0 ? command : ::getpgrp());
+      if (message.a != 0) ::kill(-command, SIGCONT);
+      if (!send_control(control, ControlType::foreground, message.a)) end(124);
       break;
     default:
       break;
@@ -263,7 +265,7 @@ void handle_message(const Control& message, pid_t command, int terminal) {
     if (sources[0].revents != 0) {
       auto received = receive_control(control);
       if (!received || received->closed) end(124);
-      handle_message(received->control, command, terminal);
+      handle_message(received->control, control, command, terminal);
     }
   }
 }

@@ -125,6 +125,9 @@ class Supervisor {
         outcome_.status = message.a == ENOENT ? 127 : 126;
         report_exec_failure(message.a);
         return loop_.stop();
+      case ControlType::foreground:
+        if (terminal_) terminal_->confirm(message.a != 0);
+        return;
       case ControlType::stopped:
         return on_stopped(message.a);
       case ControlType::exited:
@@ -148,8 +151,9 @@ class Supervisor {
     return {[this](bool on) { forward(ControlType::foreground, on ? 1 : 0); },
             [this](int signal, pid_t group) {
               // Its neighbours in the caller's job would have got it from the user's terminal.
-              // Ctrl-Z reaches them when the command has stopped.
-              if (signal != SIGTSTP && check_group_leader(group, command_)) ::kill(0, signal);
+              // That of Ctrl-Z follows when the command has stopped.
+              // Before init's word of the start there is no other group than the command's.
+              if (!started_ || check_group_leader(group, command_)) ::kill(0, signal);
             }};
   }
 
@@ -157,16 +161,26 @@ class Supervisor {
   /// user's. Otherwise this process stops as well, and with it the caller's job.
   void on_stopped(int signal) {
     bool wants_terminal = terminal_ && (signal == SIGTTIN || signal == SIGTTOU);
-    if (wants_terminal && terminal_->take()) return forward(ControlType::signal_group, SIGCONT);
+    if (wants_terminal && terminal_->take(true)) return;
     bool group = wants_terminal || (terminal_ && terminal_->taken());
     if (terminal_) terminal_->release();
     // SIGSTOP would stop also where nobody can continue this process.
     if (stop_job(signal == SIGSTOP ? SIGTSTP : signal, group)) return;
-    // There the kernel would not have stopped the command either. It reads a terminal on which
-    // nothing is typed instead of an error for ever.
-    if (terminal_) terminal_->resume();
-    if (wants_terminal) forward(ControlType::foreground, 1);
-    if (signal != SIGSTOP) forward(ControlType::signal_group, SIGCONT);
+    // There the kernel would not have stopped the command either, SIGSTOP excepted. It reads a
+    // terminal on which nothing is typed instead of an error for ever.
+    if (signal == SIGSTOP) {
+      if (terminal_) terminal_->take(false);
+    } else if (!resume() && wants_terminal) {
+      forward(ControlType::foreground, 1);
+    }
+  }
+
+  /// Continues the command; true when it has the user's terminal.
+  bool resume() {
+    // One message does both: a Ctrl-Z between them would be undone by the SIGCONT.
+    if (terminal_ && terminal_->resume()) return true;
+    forward(ControlType::signal_group, SIGCONT);
+    return false;
   }
 
   void on_signal() {
@@ -176,8 +190,7 @@ class Supervisor {
       if (signal == SIGWINCH) {
         on_resized();
       } else if (signal == SIGCONT) {
-        if (terminal_) terminal_->resume();
-        forward(ControlType::signal_group, SIGCONT);
+        resume();
       } else if (info.ssi_code == SI_USER && info.ssi_pid == static_cast<unsigned>(::getpid())) {
         // Meant for the neighbours: the command got it from its own terminal.
       } else {

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 namespace dirbox::supervise {
 
@@ -25,8 +26,7 @@ constexpr int kReadsPerTurn = 16;
 /// holds: the kernel reports a terminal as writable when it has room for 256 bytes.
 constexpr std::size_t kBlockingWrite = 128;
 constexpr std::chrono::milliseconds kTick{250};
-constexpr int kPatience = 2000;     ///< ms without progress after which the last output is dropped
-constexpr int kStopPatience = 200;  ///< the same before a stop, where nothing is dropped
+constexpr int kPatience = 2000;  ///< ms without progress after which the last output is dropped
 
 bool is_same_terminal(int a, int b) {
   unsigned device_a = 0, device_b = 0;
@@ -97,8 +97,7 @@ Terminal::~Terminal() {
 
 bool Terminal::in_foreground() const {
   pid_t group = ::tcgetpgrp(user_.get());
-  // A terminal that is not the controlling one knows no background.
-  return group < 0 ? errno == ENOTTY : group == ::getpgrp();
+  return group < 0 ? errno == ENOTTY : group == ::getpgrp();  // not the controlling one: no jobs
 }
 
 void Terminal::describe(sandbox::RunOptions& options) {
@@ -121,7 +120,7 @@ Result<void> Terminal::attach(UniqueFd master, pid_t idle_group) {
   TRY_VOID(add(master_, &Terminal::on_master));
   TRY_VOID(add(user_, &Terminal::on_user));
   TRY_VOID(add(display_, &Terminal::on_display));
-  if (!has_foreground_ || !take()) lose();
+  if (!has_foreground_ || !take(false)) lose();
   resize();
   watch();
   return {};
@@ -133,24 +132,31 @@ void Terminal::resize() {
     ::ioctl(master_.get(), TIOCSWINSZ, &size);
 }
 
-bool Terminal::take() {
+bool Terminal::take(bool give) {
   if (!master_.valid() || !in_foreground()) return false;
   if (!taken_) {
     enter_raw();
     taken_ = was_taken_ = true;
     resize();
   }
-  if (!has_foreground_) hooks_.give(true);
-  has_foreground_ = true;
+  if (give || !has_foreground_) {
+    gives_ = has_foreground_ = true;
+    hooks_.give(true);
+  }
   watch();
   return true;
+}
+
+void Terminal::confirm(bool foreground) {
+  if (foreground) gives_ = false;
+  watch();
 }
 
 void Terminal::lose() {
   leave_raw();
   taken_ = false;
   if (has_foreground_) hooks_.give(false);
-  has_foreground_ = false;
+  gives_ = has_foreground_ = false;
   start_ticking();
   watch();
 }
@@ -162,11 +168,11 @@ void Terminal::release() {
   watch();
 }
 
-void Terminal::resume() {
+bool Terminal::resume() {
   resize();
-  bool wanted = whole_ || was_taken_;
-  if (!master_.valid() || (wanted && take())) return;
-  lose();
+  if ((whole_ || was_taken_) && take(true)) return true;
+  if (master_.valid()) lose();
+  return false;
 }
 
 void Terminal::enter_raw() {
@@ -183,7 +189,21 @@ void Terminal::enter_raw() {
   if (!was_taken_ && known && initial_ && is_equal(inner, *initial_) && !is_equal(inner, *saved_)) {
     set_modes(master_.get(), *saved_);
   }
+  if ((present.c_lflag & ICANON) != 0) read_lines(static_cast<char>(present.c_cc[VEOF]));
   if (!set_modes(user_.get(), raw_)) saved_.reset();
+}
+
+/// What was typed while the user's terminal still made lines of it: there an end of file is a
+/// mark, which a switch to raw mode would turn into a NUL.
+void Terminal::read_lines(char end_of_file) {
+  pollfd line{user_.get(), POLLIN, 0};
+  while (to_master_.size() < kQueue && ::poll(&line, 1, 0) == 1 && line.revents == POLLIN) {
+    char bytes[4096];
+    ssize_t n = ::read(user_.get(), bytes, sizeof bytes);
+    if (n < 0) return;
+    to_master_.append(bytes, static_cast<std::size_t>(n));
+    if (n == 0 || bytes[n - 1] != '\n') to_master_ += end_of_file;
+  }
 }
 
 void Terminal::leave_raw() {
@@ -209,7 +229,7 @@ void Terminal::hang_up() {
 
 void Terminal::on_user(std::uint32_t events) {
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) return hang_up();
-  if (!taken_) return;
+  if (!taken_ || gives_) return;
   if (!in_foreground()) return lose();
   read_user();
   if (master_.valid()) watch();
@@ -228,7 +248,7 @@ void Terminal::on_master(std::uint32_t events) {
     more = read_master();
   }
   if (!master_.valid()) return;
-  // Init alone holds the other side for as long as it lives: finish() reads what there is.
+  // Init is gone; finish() reads what there is.
   if ((events & EPOLLHUP) != 0) return loop_.remove(master_.get());
   watch();
 }
@@ -244,31 +264,22 @@ void Terminal::read_user() {
   write_master();
 }
 
-/// A signal key reaches the command as a byte that its terminal interprets. Two things need help:
-/// the rest of the caller's job, which a signal from the user's own terminal would have reached,
-/// and a command that has left so much unread that the byte would never be looked at.
+/// A signal key reaches the command as a byte that its terminal interprets. The rest of the
+/// caller's job, which a signal from the user's own terminal would have reached, sees nothing.
 void Terminal::note_typed(std::string_view bytes) {
   termios inner{};
   if (::tcgetattr(master_.get(), &inner) != 0 || (inner.c_lflag & ISIG) == 0) return;
   pid_t group = 0;
   if (::ioctl(master_.get(), TIOCGPGRP, &group) != 0) return;
-  constexpr struct {
-    int key, signal;
-  } kKeys[] = {{VINTR, SIGINT}, {VQUIT, SIGQUIT}, {VSUSP, SIGTSTP}};
+  constexpr struct { int key, signal; } kKeys[] = {{VINTR, SIGINT}, {VQUIT, SIGQUIT}};
   for (char byte : bytes) {
     char before = std::exchange(last_typed_, byte);
     bool quoted = (inner.c_lflag & IEXTEN) != 0 && byte != 0 &&
                   before == static_cast<char>(inner.c_cc[VLNEXT]);
     if (quoted) continue;
     for (auto [key, signal] : kKeys) {
-      if (byte != static_cast<char>(inner.c_cc[key]) || inner.c_cc[key] == _POSIX_VDISABLE)
-        continue;
-      if (to_master_.size() > bytes.size()) {
-        ::ioctl(master_.get(), TIOCSIG, signal);
-        if ((inner.c_lflag & NOFLSH) == 0) to_master_.clear();
-      }
-      hooks_.typed(signal, group);
-      return;
+      bool means = byte == static_cast<char>(inner.c_cc[key]) && inner.c_cc[key] != _POSIX_VDISABLE;
+      if (means) return hooks_.typed(signal, group);
     }
   }
 }
@@ -327,8 +338,7 @@ void Terminal::write_user() {
 void Terminal::write_master() {
   while (!to_master_.empty()) {
     ssize_t n = write_some(master_.get(), to_master_);
-    // Init is gone, and with it who could read.
-    if (n < 0) return to_master_.clear();
+    if (n < 0) return to_master_.clear();  // init is gone, and with it who could read
     if (n == 0) return;
     to_master_.erase(0, static_cast<std::size_t>(n));
   }
@@ -340,7 +350,7 @@ void Terminal::show_pending() {
     }
     if (!master_.valid() || to_user_.empty()) return;
     pollfd room{display_.get(), POLLOUT, 0};
-    int ready = ::poll(&room, 1, saved_ ? kPatience : kStopPatience);
+    int ready = ::poll(&room, 1, kPatience);
     if (ready == 0 || (ready < 0 && errno != EINTR)) return;
     write_user();
   }
@@ -353,7 +363,7 @@ void Terminal::finish() {
 
 void Terminal::watch() {
   if (!master_.valid()) return;
-  watch(user_.get(), taken_ && to_master_.size() < kQueue ? EPOLLIN : 0u, user_events_);
+  watch(user_.get(), taken_ && !gives_ && to_master_.size() < kQueue ? EPOLLIN : 0u, user_events_);
   watch(display_.get(), to_user_.empty() ? 0u : EPOLLOUT, display_events_);
   watch(master_.get(), (to_user_.empty() ? EPOLLIN : 0u) | (to_master_.empty() ? 0u : EPOLLOUT),
         master_events_);
@@ -383,7 +393,7 @@ void Terminal::tick() {
   line_waits_ = waited;
   // Whoever claimed the foreground keeps it.
   has_foreground_ |= claimed;
-  if ((claimed || unread) && take()) return;
+  if ((claimed || unread) && take(false)) return;
   start_ticking();
 }
 

@@ -51,10 +51,10 @@ namespace dirbox::supervise {
 class Terminal {
  public:
   struct Hooks {
-    /// Puts the command into the foreground of its terminal (true) or out of it.
+    /// Continues the command in the foreground of its terminal (true) or puts it out of it.
     std::function<void(bool)> give;
-    /// The user typed a key that sends `signal` to the foreground group `group` of the command's
-    /// terminal.
+    /// The user typed a key that sends `signal` (SIGINT or SIGQUIT) to the foreground group `group`
+    /// of the command's terminal.
     std::function<void(int signal, pid_t group)> typed;
   };
 
@@ -72,13 +72,17 @@ class Terminal {
   Result<void> attach(UniqueFd master, pid_t idle_group);
   /// Window size of the user's terminal to the command's.
   void resize();
-  /// False when dirbox is not in the foreground; then nothing has changed.
-  bool take();
+  /// The answer to Hooks::give. No input is passed on before: Ctrl-C would miss the command.
+  void confirm(bool foreground);
+  /// False when dirbox is not in the foreground; then nothing has changed. With `give` the command
+  /// is continued in the foreground of its terminal, where otherwise it may be already.
+  bool take(bool give);
   bool taken() const { return taken_; }
   /// Shows what was written so far and gives the terminal back, before this process stops.
   void release();
-  /// After SIGCONT: takes it again, or tells the command that it is in the background.
-  void resume();
+  /// After SIGCONT: takes it again with the command (true), or puts the command into the background
+  /// of its terminal, which does not continue it.
+  bool resume();
   /// Shows what the command wrote last, then gives the terminal back. Waits for a user's terminal
   /// that takes nothing no longer than kPatience.
   void finish();
@@ -86,6 +90,7 @@ class Terminal {
  private:
   bool in_foreground() const;
   void enter_raw();
+  void read_lines(char end_of_file);
   void leave_raw();
   void lose();
   void hang_up();
@@ -111,6 +116,7 @@ class Terminal {
   UniqueFd master_;
   bool reads_stdin_ = false;     ///< stdin is the terminal
   bool whole_ = false;           ///< stdin and stdout are: nobody else is expected to write there
+  bool gives_ = false;           ///< Hooks::give(true) is not confirmed yet
   bool has_foreground_ = false;  ///< the command, of its terminal
   bool taken_ = false, was_taken_ = false;
   pid_t idle_group_ = 0;

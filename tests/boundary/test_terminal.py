@@ -7,24 +7,7 @@ import threading
 import sandbox
 
 
-class WithTerminal(sandbox.Boundary):
-    def terminal(self, *command, options=(), **size):
-        return self.raw_terminal(sandbox.DIRBOX, "run", *options, "--", *command, **size)
-
-    def raw_terminal(self, *argv, **size):
-        terminal = sandbox.Terminal(list(argv), self.world.project, self.world.environment, **size)
-        self.addCleanup(terminal.close)
-        return terminal
-
-    def shell(self):
-        """An interactive shell outside, for job control."""
-        terminal = self.raw_terminal("bash", "--norc", "--noprofile", "-i")
-        terminal.send("PS1='prompt''> '; set -m\n")
-        terminal.expect("prompt> ")
-        return terminal
-
-
-class Behaviour(WithTerminal):
+class Behaviour(sandbox.WithTerminal):
     def test_the_command_has_a_terminal(self):
         terminal = self.terminal("sh", "-c", "test -t 0 && test -t 1 && test -t 2 && tty && echo yes")
         terminal.expect("/dev/pts/[0-9]+")
@@ -41,14 +24,14 @@ class Behaviour(WithTerminal):
         self.assertEqual(terminal.wait(), 0)
 
     def test_interrupt(self):
-        terminal = self.terminal("sh", "-c", "echo ready; exec sleep 100")
+        terminal = self.terminal("tail", "-f", "ready")
         terminal.expect("ready")
         terminal.send("\x03")
         self.assertEqual(terminal.wait(), 130)
         self.assertEqual(terminal.modes(), terminal.before)
 
     def test_quit(self):
-        terminal = self.terminal("sh", "-c", "echo ready; exec sleep 100")
+        terminal = self.terminal("tail", "-f", "ready")
         terminal.expect("ready")
         terminal.send("\x1c")
         self.assertEqual(terminal.wait(), 131)
@@ -70,7 +53,7 @@ class Behaviour(WithTerminal):
     def test_modes_are_restored_when_the_launcher_is_terminated(self):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             with self.subTest(signal=number):
-                terminal = self.terminal("sh", "-c", "stty raw -echo; echo ready; exec sleep 100")
+                terminal = self.terminal("sh", "-c", "stty raw -echo; exec tail -f ready")
                 terminal.expect("ready")
                 terminal.child.send_signal(number)
                 self.assertIn(terminal.wait(), (128 + number, -number))
@@ -78,7 +61,7 @@ class Behaviour(WithTerminal):
 
     def test_stop_and_continue(self):
         terminal = self.shell()
-        terminal.send(f"{sandbox.DIRBOX} run -- sh -c 'echo started; exec sleep 100'\n")
+        terminal.send(f"{sandbox.DIRBOX} run -- tail -f started\n")
         terminal.expect(r"[\r\n]started")
         terminal.send("\x1a")
         terminal.expect("Stopped")
@@ -151,7 +134,7 @@ class Behaviour(WithTerminal):
 
     def test_input_that_nobody_reads(self):
         """A paste into a command that does not read blocks neither signals nor the end."""
-        terminal = self.terminal("sh", "-c", "stty raw -echo; echo ready; exec sleep 100")
+        terminal = self.terminal("sh", "-c", "stty raw -echo; exec tail -f ready")
         terminal.expect("ready")
         os.set_blocking(terminal.master, False)
         with self.assertRaises(BlockingIOError):
@@ -172,7 +155,7 @@ class Behaviour(WithTerminal):
         self.assertEqual(terminal.wait(), 0)
 
 
-class Injection(WithTerminal):
+class Injection(sandbox.WithTerminal):
     """The probe's line must not appear in the input of the shell that started dirbox."""
 
     def attack(self, verb, high):

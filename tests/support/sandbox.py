@@ -304,6 +304,22 @@ class Terminal:
     def send(self, text):
         os.write(self.master, text.encode())
 
+    def send_all(self, text):
+        """Waits for room as often as it must: for another thread than the one that reads."""
+        left = text.encode()
+        while left:
+            left = left[os.write(self.master, left[:1024]):]
+
+    def read_until(self, end):
+        """Everything up to `end`, where there is too much for expect()."""
+        seen = bytearray(self.text.encode())
+        self.text = ""
+        while not seen.endswith(end):
+            if not select.select([self.master], [], [], PATIENCE)[0]:
+                raise AssertionError(f"the terminal never showed {end!r}")
+            seen += os.read(self.master, 65536)
+        return bytes(seen)
+
     def expect(self, pattern):
         """Reads until `pattern` has come; what follows it stays for the next call."""
         deadline = time.monotonic() + PATIENCE
@@ -332,6 +348,34 @@ class Terminal:
             self.child.wait()
         os.close(self.master)
         os.close(self.slave)
+
+
+class WithTerminal(Boundary):
+    """A suite whose commands have a terminal.
+
+    `tail -f ready` says that it is there and then waits, with no exec in between in which a signal could get lost.
+    """
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for word in ("ready", "started"):
+            cls.world.plant(f"{cls.world.project}/{word}", word + "\n")
+
+    def terminal(self, *command, options=(), **size):
+        return self.raw_terminal(DIRBOX, "run", *options, "--", *command, **size)
+
+    def raw_terminal(self, *argv, **size):
+        terminal = Terminal(list(argv), self.world.project, self.world.environment, **size)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def shell(self):
+        """An interactive shell outside, for job control."""
+        terminal = self.raw_terminal("bash", "--norc", "--noprofile", "-i")
+        terminal.send("PS1='prompt''> '; set -m\n")
+        terminal.expect("prompt> ")
+        return terminal
 
 
 def wait_until(condition, what, patience=PATIENCE):
