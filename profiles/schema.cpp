@@ -13,7 +13,7 @@ constexpr std::uint64_t kTiB = 1ULL << 40;     // far above any RAM, far below o
 constexpr std::uint64_t kMostFiles = 1 << 20;  // the kernel's default ceiling, proc(5) fs.nr_open
 
 // clang-format off
-const Row kRows[] = {
+constexpr Row kRows[] = {
   {"", "description", Kind::text, &Profile::description, Merge::replace, "",
    "One line that profile list shows; not inherited.", "\"my work profile\"",
    {}, 0, check_plain},

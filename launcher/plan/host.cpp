@@ -193,7 +193,7 @@ Result<HostFacts> gather_facts(const FileView& files, char** environment) {
 }
 
 bool Resolver::is_known_missing(const std::string& path) {
-  constexpr int kPatience = 2;
+  constexpr int kPatience = 32;  // an lstat(2) is about a hundredth of reading a directory
   constexpr std::uint64_t kLargeDirectory = 64 << 10;  // bytes: some thousand entries on ext4
   std::string parent = path_parent(path);
   Directory& directory = directories_[parent];

@@ -100,7 +100,7 @@ class Resolver {
 
  private:
   /// What was asked of one directory so far. A start looks for hundreds of names, most of which are
-  /// not there: from the third question on, a directory that is not large is read once instead.
+  /// not there: after some dozens of questions, a directory that is not large is read once instead.
   struct Directory {
     int questions = 0;
     bool listed = false;

@@ -15,7 +15,7 @@ using sandbox::Access;
 using sandbox::Mount;
 using sandbox::MountKind;
 
-constexpr std::uint64_t kMaxCopy = 96 << 10;  // bytes
+constexpr std::uint64_t kMaxCopy = 8 << 10;  // bytes: above, a mount costs less
 constexpr std::size_t kMaxMounts = 4096;  // fs.mount-max leaves 100 000; a start must stay quick
 
 class Tree {
@@ -70,10 +70,10 @@ class Tree {
     return {};
   }
 
-  /// A directory of /etc with a few small files: cheaper, and owned as they should be, as copies.
+  /// Copies belong to the own uid, which ssh(1) wants of the files that its configuration includes.
   bool is_small_config(const std::string& path, const FileStat& stat) const {
-    constexpr std::size_t kFew = 8;
-    if (stat.type != FileType::directory || !path_is_beneath(path, "/etc")) return false;
+    constexpr std::size_t kFew = 32;
+    if (stat.type != FileType::directory || !path_is_beneath(path, "/etc/ssh")) return false;
     std::vector<Child> children = resolver_.files().list(path);
     return children.size() <= kFew &&
            std::all_of(children.begin(), children.end(), [](const Child& child) {
