@@ -16,7 +16,7 @@ using sandbox::Mount;
 using sandbox::MountKind;
 
 constexpr std::uint64_t kMaxCopy = 8 << 10;  // bytes: above, a mount costs less
-constexpr std::size_t kMaxMounts = 4096;  // fs.mount-max leaves 100 000; a start must stay quick
+constexpr std::size_t kMaxMounts = 4096;     // fs.mount-max leaves 100 000; a start must stay quick
 
 class Tree {
  public:

@@ -221,7 +221,8 @@ def check_threats():
         match = re.match(r"^(\w+):(test_\w+)$", line)
         if not match:
             continue
-        suite = f"tests/boundary/test_{match.group(1)}.py"
+        prefix = "" if match.group(1).startswith("net_") else "test_"
+        suite = f"tests/boundary/{prefix}{match.group(1)}.py"
         if suite not in tracked() or not any(f"def {match.group(2)}(" in text for text in lines_of(suite)):
             yield f"{page}:{number}: there is no test {line}"
 
