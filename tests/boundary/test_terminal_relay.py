@@ -247,8 +247,8 @@ class Jobs(sandbox.WithTerminal):
     def test_signals_reach_the_command_alone(self):
         for stdin in (subprocess.DEVNULL, None):
             child = self.start(
-                "sh", "-c", "(trap 'echo child' USR1; echo ready; while :; do sleep 0.1; done) & "
-                "trap 'echo command; kill $!; exit 7' USR1; while :; do wait; done",
+                "sh", "-c", "trap 'echo command; kill $!; exit 7' USR1; "
+                "(trap 'echo child' USR1; echo ready; while :; do sleep 0.1; done) & while :; do wait; done",
                 stdin=stdin or subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             with child:
                 self.assertEqual(child.stdout.readline(), "ready\n")
@@ -329,7 +329,8 @@ class Floods(sandbox.WithTerminal):
         before = cpu_seconds(terminal.child.pid)
         sandbox.select.select([], [], [], 0.5)
         self.assertLess(cpu_seconds(terminal.child.pid) - before, 0.1)
-        self.assertLess(int(status_of(terminal.child.pid, "VmHWM")), (64 if "DIRBOX_SANITIZED" in os.environ else 6) << 10)
+        # No buffer grows: the debug build itself takes 6 MiB; tests/bench/start holds the release build to its target.
+        self.assertLess(int(status_of(terminal.child.pid, "VmHWM")), (64 if "DIRBOX_SANITIZED" in os.environ else 8) << 10)
         terminal.send("\x03")
         self.assertEqual(terminal.wait(), 130)
         self.assertEqual(terminal.modes(), terminal.before)
