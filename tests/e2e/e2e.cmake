@@ -1,0 +1,12 @@
+# Real programs of others in the sandbox, as an ordinary user.
+file(GLOB suites CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/test_*.py)
+if(TARGET dirbox)
+  foreach(suite ${suites})
+    string(REGEX REPLACE ".*/test_(.*)\\.py$" "\\1" name ${suite})
+    add_test(NAME e2e.${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_user /usr/bin/python3 ${suite})
+    set_tests_properties(
+      e2e.${name} PROPERTIES
+      ENVIRONMENT "DIRBOX=$<TARGET_FILE:dirbox>;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support;PYTHONDONTWRITEBYTECODE=1"
+      SKIP_RETURN_CODE 77 TIMEOUT 900)
+  endforeach()
+endif()
