@@ -1,5 +1,8 @@
 #pragma once
+#include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "launcher/base/result.h"
@@ -7,10 +10,10 @@
 /// One file per subcommand; main picks from the table.
 namespace dirbox::cli {
 
-/// `dirbox __options` prints "subcommand --option" lines, from which a test checks the manuals.
-constexpr const char* kListOptions = "__options";
-
 constexpr int kFailed = 125;  ///< dirbox itself failed and nothing ran
+
+struct Syntax;  // options.h
+using SyntaxVisitor = std::function<void(const Syntax&)>;
 
 /// The command line after the subcommand's name: what stands before the first "--" is dirbox's,
 /// what stands behind it is the command's.
@@ -20,6 +23,8 @@ struct Arguments {
   bool has_command = false;  ///< there was a "--"
   char** raw = nullptr;      ///< main's argv
   int raw_count = 0;
+  /// Set: parse_options() passes the Syntax to it and tells the subcommand to end.
+  const SyntaxVisitor* describe = nullptr;
 };
 
 struct Subcommand {
@@ -30,6 +35,16 @@ struct Subcommand {
 
 int run_command(const Arguments& arguments);
 int shell_command(const Arguments& arguments);
+int profile_command(const Arguments& arguments);
+int completion_command(const Arguments& arguments);
+
+/// The table, in the order of the help.
+std::span<const Subcommand> subcommands();
+/// A subcommand of subcommands: `parent` is its name, the first own argument that of the verb.
+int run_verb(std::string_view parent, std::span<const Subcommand> verbs,
+             const Arguments& arguments);
+/// Shows the Syntax of every subcommand and verb.
+void describe_all(const SyntaxVisitor& visitor);
 
 /// Prints an Error as the user reads it. Returns kFailed.
 int report(const Error& error);

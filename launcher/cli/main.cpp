@@ -5,6 +5,7 @@
 
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
+#include "launcher/cli/options.h"
 #include "netns/proxy_process.h"
 
 namespace dirbox::cli {
@@ -13,25 +14,41 @@ namespace {
 constexpr Subcommand kSubcommands[] = {
     {"run", "run a command in the sandbox", run_command},
     {"shell", "an interactive shell in the sandbox", shell_command},
+    {"profile", "list, show, check, write and compare profiles", profile_command},
+    {"completion", "completion for bash, zsh or fish", completion_command},
 };
 
-void print_help(std::FILE* to) {
-  fmt::print(to,
-             "usage: dirbox run [OPTION…] -- COMMAND [ARG…]\n"
-             "       dirbox -- COMMAND [ARG…]\n"
-             "       dirbox SUBCOMMAND --help\n\n");
+std::string help_of(std::string_view parent, std::span<const Subcommand> verbs) {
+  std::string text = parent.empty() ? "usage: dirbox run [OPTION…] -- COMMAND [ARG…]\n"
+                                      "       dirbox -- COMMAND [ARG…]\n"
+                                      "       dirbox SUBCOMMAND [OPTION…]\n\n"
+                                    : fmt::format("usage: dirbox {} VERB [OPTION…]\n\n", parent);
   Table table;
-  for (const Subcommand& subcommand : kSubcommands)
-    table.add({subcommand.name, subcommand.summary});
-  fmt::print(to, "{}", table.render(2));
+  for (const Subcommand& verb : verbs) table.add({verb.name, verb.summary});
+  const std::string path = parent.empty() ? "SUBCOMMAND" : std::string(parent) + " VERB";
+  return text + table.render(2) + fmt::format("\n`dirbox help {}` tells its options.\n", path);
 }
 
-int unknown(std::string_view word) {
+const Subcommand* find_verb(std::span<const Subcommand> verbs, std::string_view word) {
+  for (const Subcommand& verb : verbs) {
+    if (word == verb.name) return &verb;
+  }
+  return nullptr;
+}
+
+std::string nearest_verb(std::span<const Subcommand> verbs, std::string_view word) {
   std::vector<std::string_view> names;
-  for (const Subcommand& subcommand : kSubcommands) names.push_back(subcommand.name);
+  for (const Subcommand& verb : verbs) names.push_back(verb.name);
+  return did_you_mean(word, names);
+}
+
+int complain_unknown(std::string_view word, const Arguments& all) {
   fmt::print(stderr, "dirbox: unknown subcommand: {}{}\n", escape_for_terminal(word),
-             did_you_mean(word, names));
-  fmt::print(stderr, "hint: to run a command, write: dirbox -- {}\n", escape_for_terminal(word));
+             nearest_verb(kSubcommands, word));
+  std::string line;
+  for (const std::string& part : all.own) line += " " + shell_quote(part);
+  if (!word.starts_with("-"))
+    fmt::print(stderr, "hint: to run a command: dirbox --{}\n", escape_for_terminal(line));
   return kFailed;
 }
 
@@ -48,34 +65,92 @@ Arguments split(int argc, char** argv, int first) {
   return arguments;
 }
 
+/// `help run`, `help profile show`: the subcommand with --help.
+int help(const Arguments& arguments) {
+  if (arguments.own.empty()) {
+    fmt::print("{}", help_of("", kSubcommands));
+    return 0;
+  }
+  const Subcommand* subcommand = find_verb(kSubcommands, arguments.own.front());
+  if (subcommand == nullptr) {
+    fmt::print(stderr, "dirbox: unknown subcommand: {}{}\n",
+               escape_for_terminal(arguments.own.front()),
+               nearest_verb(kSubcommands, arguments.own.front()));
+    return kFailed;
+  }
+  Arguments asked;
+  asked.own.assign(arguments.own.begin() + 1, arguments.own.end());
+  asked.own.emplace_back("--help");
+  return subcommand->run(asked);
+}
+
+/// "run --profile", a line for each name of each option: a test looks for them in the manuals.
+int list_options() {
+  describe_all([](const Syntax& syntax) {
+    for (const Option& option : syntax.options) {
+      for (std::string_view name : names_of(option)) {
+        fmt::print("{} {}\n", command_of(syntax), name);
+      }
+    }
+  });
+  return 0;
+}
+
 int dispatch(int argc, char** argv) {
   if (argc < 2) {
-    print_help(stderr);
+    fmt::print(stderr, "{}", help_of("", kSubcommands));
     return kFailed;
   }
   std::string_view word = argv[1];
   if (word == "--") return run_command(split(argc, argv, 1));
-  if (word == "--help" || word == "-h" || word == "help") {
-    print_help(stdout);
-    return 0;
-  }
+  if (word == "--help" || word == "-h" || word == "help") return help(split(argc, argv, 2));
   if (word == "--version") {
     fmt::print("dirbox {}\n", DIRBOX_VERSION);
     return 0;
   }
-  if (word == kListOptions) {
-    for (const Subcommand& subcommand : kSubcommands) subcommand.run({{kListOptions}, {}, false});
-    return 0;
-  }
+  if (word == "__options") return list_options();
   // Started by the supervisor, which passes descriptor 3.
   if (word == "__proxy") return netns::run_proxy(3);
-  for (const Subcommand& subcommand : kSubcommands) {
-    if (word == subcommand.name) return subcommand.run(split(argc, argv, 2));
-  }
-  return unknown(word);
+  const Subcommand* subcommand = find_verb(kSubcommands, word);
+  if (subcommand == nullptr) return complain_unknown(word, split(argc, argv, 1));
+  return subcommand->run(split(argc, argv, 2));
 }
 
 }  // namespace
+
+std::span<const Subcommand> subcommands() { return kSubcommands; }
+
+int run_verb(std::string_view parent, std::span<const Subcommand> verbs,
+             const Arguments& arguments) {
+  if (arguments.describe != nullptr) {
+    for (const Subcommand& verb : verbs) verb.run(arguments);
+    return 0;
+  }
+  if (arguments.own.empty()) {
+    fmt::print(stderr, "dirbox: {}: no verb\n{}", parent, help_of(parent, verbs));
+    return kFailed;
+  }
+  const std::string& word = arguments.own.front();
+  if (word == "--help" || word == "-h") {
+    fmt::print("{}", help_of(parent, verbs));
+    return 0;
+  }
+  const Subcommand* verb = find_verb(verbs, word);
+  if (verb == nullptr) {
+    fmt::print(stderr, "dirbox: {}: unknown verb: {}{}\n", parent, escape_for_terminal(word),
+               nearest_verb(verbs, word));
+    return kFailed;
+  }
+  Arguments rest = arguments;
+  rest.own.erase(rest.own.begin());
+  return verb->run(rest);
+}
+
+void describe_all(const SyntaxVisitor& visitor) {
+  Arguments arguments;
+  arguments.describe = &visitor;
+  for (const Subcommand& subcommand : kSubcommands) subcommand.run(arguments);
+}
 
 int report(const Error& error) {
   fmt::print(stderr, "dirbox: {}\n", error.message());

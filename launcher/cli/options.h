@@ -1,4 +1,6 @@
 #pragma once
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -19,22 +21,33 @@ struct Option {
   Target target;
 };
 
+/// Words that are not options; one row takes all of them.
 struct Positional {
   const char* name;
   const char* doc;
   std::vector<std::string>* target;
+  std::size_t min = 0;
+  std::size_t max = SIZE_MAX;
 };
 
-/// What a subcommand takes in front of "--".
+/// What a subcommand takes. The names of values and positionals tell completion what to offer:
+/// those with PATH or FILE files, NAME|FILE profiles as well, "a|b|c" these words.
 struct Syntax {
   const char* usage;  ///< "dirbox run [OPTION…] -- COMMAND [ARG…]"
   const char* summary;
   std::vector<Option> options;
   std::vector<Positional> positionals = {};
+  bool takes_command = false;  ///< behind "--"
 };
 
 /// Parses `arguments`. Returns an exit status when the subcommand shall end with it: 0 after
-/// --help, kFailed after a message about what is wrong; -1 to go on.
-int parse_options(const Syntax& syntax, const std::vector<std::string>& arguments);
+/// --help or where only the Syntax was wanted, kFailed after a message about what is wrong; -1 to
+/// go on. Every subcommand calls it before it does anything.
+int parse_options(const Syntax& syntax, const Arguments& arguments);
+
+/// "run", "profile show": the words behind "dirbox" in the usage.
+std::string command_of(const Syntax& syntax);
+/// {"-p", "--profile"}
+std::vector<std::string_view> names_of(const Option& option);
 
 }  // namespace dirbox::cli

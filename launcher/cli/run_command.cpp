@@ -113,8 +113,9 @@ int run(RunFlags& flags, const Arguments& arguments, const std::vector<std::stri
 int run_command(const Arguments& arguments) {
   RunFlags flags;
   constexpr const char* kUsage = "dirbox run [OPTION…] -- COMMAND [ARG…]";
-  int status = parse_options(run_syntax(flags, kUsage, "Runs COMMAND in the sandbox of a profile."),
-                             arguments.own);
+  Syntax syntax = run_syntax(flags, kUsage, "Runs COMMAND in the sandbox of a profile.");
+  syntax.takes_command = true;
+  int status = parse_options(syntax, arguments);
   if (status >= 0) return status;
   if (arguments.command.empty() && flags.test_fail != "list") {
     fmt::print(stderr, "dirbox: no command\nusage: {}\n", kUsage);
@@ -126,12 +127,8 @@ int run_command(const Arguments& arguments) {
 int shell_command(const Arguments& arguments) {
   RunFlags flags;
   int status = parse_options(
-      run_syntax(flags, "dirbox shell [OPTION…]", "Starts $SHELL in the sandbox."), arguments.own);
+      run_syntax(flags, "dirbox shell [OPTION…]", "Starts $SHELL in the sandbox."), arguments);
   if (status >= 0) return status;
-  if (arguments.has_command) {
-    fmt::print(stderr, "dirbox: shell takes no command\nhint: dirbox run -- COMMAND\n");
-    return kFailed;
-  }
   const char* shell = std::getenv("SHELL");
   return run(flags, arguments, {shell != nullptr && *shell != '\0' ? shell : "/bin/sh"});
 }

@@ -78,6 +78,7 @@ Result<void> check_cwd(const Plan& plan, const RuleSet& rules, bool force) {
   }
   for (const PathRule& hidden : rules.rules()) {
     if (hidden.access == PathAccess::hide && hidden.type != FileType::missing &&
+        hidden.origin.line != 0 &&  // not an option's: who names it knows where it is
         path_is_beneath(hidden.path, plan.cwd) && !hidden.text.starts_with("${CWD}") &&
         !hidden.text.starts_with("${PROJECT}")) {
       return fail("use the working directory", shown,
@@ -137,20 +138,6 @@ void compile_limits(const Profile& profile, Plan& plan) {
   }
 }
 
-Result<void> compile_syscalls(const Profile& profile, Plan& plan) {
-  seccomp::PolicyInput input;
-  for (const auto& entry : profile.syscalls_allow)
-    input.allow.push_back({entry.text, entry.origin});
-  for (const auto& entry : profile.syscalls_deny) input.deny.push_back({entry.text, entry.origin});
-  for (const auto& rule : profile.syscall_rules) {
-    input.rules.push_back({rule.syscall, rule.when, rule.action, rule.origin});
-  }
-  input.nested_userns = profile.nested_userns.value;
-  input.nested_userns_origin = profile.nested_userns.origin;
-  plan.syscalls = TRY(seccomp::compile_policy(input));
-  return {};
-}
-
 Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan& plan) {
   plan.spec.own_network = profile.network_mode.value != NetworkMode::host;
   plan.spec.nested_userns = profile.nested_userns.value;
@@ -181,6 +168,19 @@ Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan
 }
 
 }  // namespace
+
+Result<seccomp::Policy> compile_syscalls(const Profile& profile) {
+  seccomp::PolicyInput input;
+  for (const auto& entry : profile.syscalls_allow)
+    input.allow.push_back({entry.text, entry.origin});
+  for (const auto& entry : profile.syscalls_deny) input.deny.push_back({entry.text, entry.origin});
+  for (const auto& rule : profile.syscall_rules) {
+    input.rules.push_back({rule.syscall, rule.when, rule.action, rule.origin});
+  }
+  input.nested_userns = profile.nested_userns.value;
+  input.nested_userns_origin = profile.nested_userns.origin;
+  return seccomp::compile_policy(input);
+}
 
 const PathRule* find_rule(const Plan& plan, std::string_view path) {
   for (std::string at(path);; at = path_parent(at)) {
@@ -219,7 +219,9 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (auto done = compile_network(profile, facts, command, plan); !done)
     return failed(done.error());
   rules.keep_links(resolver.resolve(facts.home));
-  if (auto done = check_cwd(plan, rules, command.force_cwd); !done) return failed(done.error());
+  if (!command.argv.empty() || !command.force_cwd) {
+    if (auto done = check_cwd(plan, rules, command.force_cwd); !done) return failed(done.error());
+  }
   compile_environment(profile, facts, plan);
   if (auto done = compile_command(command, facts, resolver, rules, plan); !done) {
     return tl::unexpected(done.error());
@@ -229,7 +231,9 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
     return failed(done.error());
   plan.rules = rules.take();
   compile_limits(profile, plan);
-  if (auto done = compile_syscalls(profile, plan); !done) return failed(done.error());
+  auto syscalls = compile_syscalls(profile);
+  if (!syscalls) return failed(syscalls.error());
+  plan.syscalls = std::move(*syscalls);
   return plan;
 }
 

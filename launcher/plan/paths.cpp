@@ -147,6 +147,23 @@ void RuleSet::add_aliases(const PathRule& rule) {
   }
 }
 
+/// A grant of the command line at or beneath a hidden path. Equal paths: hiding wins, so the option
+/// would do nothing. Beneath: the longer path wins, and opens a part of what is hidden.
+Result<void> RuleSet::check_option(const profiles::Entry& entry, const PathRule& hidden,
+                                   const std::string& path) {
+  const std::string by =
+      fmt::format("{} hides {}", hidden.origin.text(), escape_for_terminal(hidden.path));
+  if (path == hidden.path) {
+    return fail(entry.origin.text(), escape_for_terminal(entry.text), by,
+                fmt::format("hiding wins; a profile of your own can drop it: [filesystem] hide = "
+                            "[\"-{}\"]",
+                            escape_for_terminal(hidden.text)));
+  }
+  plan_.warnings.push_back(
+      {fmt::format("{} is granted although {}", escape_for_terminal(path), by), entry.origin});
+  return {};
+}
+
 Result<bool> RuleSet::check_grant(const profiles::Entry& entry, const std::string& path,
                                   const Resolver::Resolution& found, PathAccess access) {
   auto refuse = [&](const std::string& why) -> Result<bool> {
@@ -173,12 +190,15 @@ Result<bool> RuleSet::check_grant(const profiles::Entry& entry, const std::strin
                        entry.text.starts_with("${CWD}") ? places_.cwd : places_.project)) {
     return refuse("a symlink leads out of the work tree, to " + escape_for_terminal(found.path));
   }
-  // A symlink into a hidden tree does not open it, however long the path is that it leads to.
   const PathRule* rule = decide(found.path);
+  // A symlink into a hidden tree does not open it, however long the path is that it leads to.
   if (rule != nullptr && rule->access == PathAccess::hide && !found.hops.empty() &&
       !path_is_beneath(path_normalize(path), rule->path)) {
     return refuse(fmt::format("a symlink leads into {}, which {} hides",
                               escape_for_terminal(rule->path), rule->origin.text()));
+  }
+  if (rule != nullptr && rule->access == PathAccess::hide && entry.origin.line == 0) {
+    TRY_VOID(check_option(entry, *rule, found.path));
   }
   return true;
 }

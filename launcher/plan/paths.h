@@ -55,6 +55,8 @@ class RuleSet {
                            const Resolver::Resolution& found, PathAccess access);
   std::size_t lower_bound(std::string_view path) const;  // in order_
   const PathRule* find(std::string_view path) const;
+  Result<void> check_option(const profiles::Entry& entry, const PathRule& hidden,
+                            const std::string& path);
   void put(PathRule rule);
   void add_aliases(const PathRule& rule);
 

@@ -57,7 +57,8 @@ struct Plan {
   std::vector<Note> waivers;  ///< layers that are not in force, and why
 };
 
-/// What is to be run.
+/// What is to be run. Without argv, a plan to look at; with force_cwd it need not even grant the
+/// working directory.
 struct Command {
   std::vector<std::string> argv;
   std::vector<netns::NetMap> net_map{};  ///< test seam, see netns/spec.h
@@ -74,6 +75,9 @@ struct CompileError {
 };
 tl::expected<Plan, CompileError> compile(const profiles::Profile& profile, const HostFacts& facts,
                                          const Command& command);
+
+/// What a profile decides about system calls, by itself. Pure.
+Result<seccomp::Policy> compile_syscalls(const profiles::Profile& profile);
 
 /// The rule that decides about `path` (absolute, without symlinks); nullptr: no rule, so not
 /// visible.

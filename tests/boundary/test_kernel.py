@@ -124,7 +124,7 @@ class Switches(sandbox.Boundary):
               mount -o remount,bind,rw {self.world.outside}; echo planted > {self.outside("planted")}
               cat {self.home(".ssh/id_rsa")}; cat /proc/1/root{self.home(".ssh/id_rsa")}
               mount -t proc proc /proc; mount -t tmpfs t /mnt; cat /mnt/x' ; true"""
-        self.sh(script, options=["-p", profile, "--force-cwd", "--hide", self.project("hidden")])
+        self.sh(script, options=["-p", profile, "--hide", self.project("hidden")])
         self.assertFalse(os.path.exists(self.outside("planted")))
 
 

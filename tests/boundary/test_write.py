@@ -153,7 +153,7 @@ class Leftovers(sandbox.Boundary):
         before = sorted(os.listdir(self.world.project))
         during = self.run_ok("ls", "-A").out.split("\n")
         self.assertEqual(sorted(name for name in during if name), before)
-        self.run_ok("true", options=["--force-cwd", "--hide", self.project("absent"), "--hide", self.project("file")])
+        self.run_ok("true", options=["--hide", self.project("absent"), "--hide", self.project("file")])
         self.assertEqual(sorted(os.listdir(self.world.project)), before)
 
     def test_host_mount_table_and_temporary_directory(self):

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Every option of every subcommand, as `dirbox __options` prints them ("subcommand --option"), is in a manual.
+"""Every option of every subcommand, as `dirbox __options` prints them ("profile show --json"), is in a manual.
 
-An option of `dirbox NAME` must be in dirbox-NAME(1) where there is such a page, and in dirbox(1) otherwise.
+An option of `dirbox NAME …` must be in dirbox-NAME(1) where there is such a page, and in dirbox(1) otherwise.
 """
 import os
 import subprocess
@@ -22,7 +22,8 @@ def page_of(command):
 
 def main():
     listed = subprocess.run([os.environ["DIRBOX"], "__options"], capture_output=True, text=True, check=True).stdout
-    pairs = [line.split()[:2] for line in listed.splitlines() if len(line.split()) >= 2]
+    words = [line.split() for line in listed.splitlines()]
+    pairs = [(line[0], line[-1]) for line in words if len(line) >= 2]
     missing = []
     for command, option in pairs:
         # `dirbox shell` has run's options and shares its page.

@@ -16,6 +16,8 @@ TEST_CASE("text from inside cannot drive the terminal") {
 
 TEST_CASE("near misses") {
   CHECK(did_you_mean("allowd", {"allow", "deny"}) == " (did you mean \"allow\"?)");
+  CHECK(did_you_mean("rnu", {"run", "show"}) == " (did you mean \"run\"?)");
+  CHECK(did_you_mean("shwo", {"run", "show"}) == " (did you mean \"show\"?)");
   CHECK(did_you_mean("zzz", {"allow", "deny"}).empty());
 }
 

@@ -1,0 +1,276 @@
+"""The command line itself: help, mistakes, profiles, completion. Nothing but a dry run needs the sandbox."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+DIRBOX = os.environ["DIRBOX"]
+
+
+class Cli(unittest.TestCase):
+    def setUp(self):
+        self.base = os.path.realpath(tempfile.mkdtemp(prefix="dirbox-cli-"))
+        self.addCleanup(shutil.rmtree, self.base)
+        self.home = os.path.join(self.base, "home")
+        self.project = os.path.join(self.home, "project")
+        self.config = os.path.join(self.home, ".config/dirbox")
+        os.makedirs(self.project)
+        os.makedirs(self.config)
+        self.environment = {"HOME": self.home, "PATH": os.path.dirname(DIRBOX) + ":/usr/bin:/bin", "TERM": "dumb"}
+
+    def write(self, path, text):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def dirbox(self, *words):
+        return subprocess.run([DIRBOX, *words], cwd=self.project, env=self.environment, text=True, capture_output=True,
+                              timeout=60, stdin=subprocess.DEVNULL)
+
+    def ok(self, *words, code=0):
+        done = self.dirbox(*words)
+        self.assertEqual((done.returncode, done.stderr), (code, ""), done)
+        return done.stdout
+
+    def refused(self, *words):
+        """What stands on stderr."""
+        done = self.dirbox(*words)
+        self.assertEqual((done.returncode, done.stdout), (125, ""), done)
+        self.assertTrue(done.stderr.startswith("dirbox: "), done)
+        return done.stderr
+
+
+class Help(Cli):
+    def test_every_subcommand_and_verb_has_help(self):
+        listed = {line.rsplit(" ", 1)[0] for line in self.ok("__options").splitlines()}
+        self.assertLessEqual({"run", "shell", "profile list", "profile show", "profile new"}, listed)
+        for command in listed | {"profile check", "profile diff", "completion"}:
+            with self.subTest(command=command):
+                text = self.ok("help", *command.split())
+                self.assertTrue(text.startswith(f"usage: dirbox {command}"), text)
+                self.assertEqual(text, self.ok(*command.split(), "--help"))
+        for command in ("run", "shell", "profile", "completion"):
+            self.assertIn(f"\n  {command}  ", self.ok("--help"))
+        self.assertIn("\n  check  ", self.ok("help", "profile"))
+
+    def test_typing_errors_get_a_suggestion(self):
+        for words, suggestion in ((["rnu"], "run"), (["help", "profil"], "profile"), (["profile", "shwo"], "show"),
+                                  (["run", "--raed", "x"], "--read"), (["profile", "show", "directr"], "director"),
+                                  (["profile", "check", "directr"], "director"), (["completion", "bahs"], "bash"),
+                                  (["profile", "new", "mine", "--extends", "ofline"], "offline")):
+            with self.subTest(words=words):
+                self.assertIn(f'did you mean "{suggestion}"', self.refused(*words))
+
+    def test_a_command_without_dashes_gets_the_line_to_paste(self):
+        for words, line in ((["ls", "-l", "a b"], "dirbox -- ls -l 'a b'"),
+                            (["run", "ls", "-l"], "dirbox run -- ls -l"),
+                            (["run", "-p", "offline", "--read=x", "make", "all"],
+                             "dirbox run -p offline --read=x -- make all"),
+                            (["run", "sh", "--", "x"], "dirbox run -- sh -- x")):
+            with self.subTest(words=words):
+                self.assertIn(f"{line}\n", self.refused(*words))
+
+    def test_counts_of_words(self):
+        for words in (["profile"], ["profile", "show", "a", "b"], ["profile", "diff", "base"], ["profile", "check"],
+                      ["profile", "new"], ["shell", "--", "x"], ["profile", "list", "--", "x"], ["profile", "list", "x"]):
+            with self.subTest(words=words):
+                self.refused(*words)
+
+
+class Profiles(Cli):
+    def test_list(self):
+        self.write(self.config + "/mine.toml", 'description = "of my own"\nextends = "director"\n')
+        self.write(self.config + "/offline.toml", 'extends = "offline"\n')
+        self.write(self.config + "/broken.toml", "nonsense = 1\n")
+        text = self.ok("profile", "list")
+        self.assertRegex(text, r"(?m)^mine +\S+/mine\.toml +of my own$")
+        self.assertRegex(text, r"(?m)^offline +\S+ \(shadows\)")
+        self.assertRegex(text, r"(?m)^broken .*broken\.toml:1:1: unknown key")
+        names = self.ok("profile", "list", "--names").split()
+        self.assertEqual(names, [row["name"] for row in json.loads(self.ok("profile", "list", "--json"))])
+        self.assertIn("director-strict", names)
+
+    def test_show_has_the_place_of_every_value(self):
+        self.write(self.project + "/p.toml", 'extends = "offline"\n[filesystem]\ntmp_size = "2G"\n')
+        self.assertRegex(self.ok("profile", "show", "p.toml"), r"(?m)^filesystem\.tmp_size +2G +\./p\.toml:3:12$")
+        shown = json.loads(self.ok("profile", "show", "./p.toml", "--json"))
+        self.assertEqual(shown["filesystem"]["tmp_size"], {"value": 2 << 30, "origin": "./p.toml:3:12"})
+        self.assertEqual(self.ok("profile", "show"), self.ok("profile", "show", "director"))
+
+    def test_show_plan(self):
+        text = self.ok("profile", "show", "offline", "--plan")
+        self.assertIn(self.project, text)
+        plan = json.loads(self.ok("profile", "show", "offline", "--plan", "--json"))
+        self.assertEqual((plan["profile"], plan["cwd"]), ("offline", self.project))
+        self.refused("profile", "show", "--plan", "--syscalls")
+
+    def test_show_syscalls(self):
+        self.assertRegex(self.ok("profile", "show", "--syscalls"), r"(?m)^ptrace +@\S+ +errno:EPERM ")
+        rows = json.loads(self.ok("profile", "show", "debug", "--syscalls", "--json"))
+        ptrace = [row for row in rows if row["call"] == "ptrace"]
+        self.assertEqual([row["action"] for row in ptrace], ["allow"])
+        self.assertIn(".toml:", ptrace[0]["source"])
+        self.assertTrue(all(row["reason"] for row in rows))
+
+    def test_check(self):
+        self.assertEqual(self.ok("profile", "check", "director", "offline"), "director: ok\noffline: ok\n")
+        bad = self.project + "/bad.toml"
+        for text, where in (("[filesystem]\nraed = [\"/x\"]\n", "bad.toml:2:1: unknown key"),
+                            ("[filesystem]\nread = [\"/no/such\"]\n", "bad.toml:2:9"),
+                            ("x = [", "bad.toml:1:"), ("[seccomp]\nallow = [\"@nosuch\"]\n", "bad.toml:2:10")):
+            with self.subTest(text=text):
+                self.write(bad, text)
+                self.assertIn(where, self.refused("profile", "check", bad))
+        done = self.dirbox("profile", "check", bad, "director")
+        self.assertEqual((done.returncode, done.stdout), (125, "director: ok\n"), done)
+
+    def test_new(self):
+        path = self.config + "/mine.toml"
+        self.assertEqual(self.ok("profile", "new", "mine", "--extends", "worker"), path + "\n")
+        self.assertEqual(self.ok("profile", "check", "mine"), "mine: ok\n")
+        self.assertIn("worker.toml", self.ok("profile", "show", "mine").splitlines()[0])
+        with open(path, encoding="utf-8") as file:
+            before = file.read()
+        self.assertIn("EEXIST", self.refused("profile", "new", "mine"))
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), before)
+        other = self.project + "/deep/other.toml"
+        self.assertEqual(self.ok("profile", "new", "other", "-o", other), other + "\n")
+        self.ok("profile", "check", other)
+        self.ok("profile", "new", "director")
+        self.ok("profile", "check", "director")
+        for name in ("../x", "a/b", "", "-x"):
+            with self.subTest(name=name):
+                self.refused("profile", "new", name)
+        os.symlink(self.base + "/victim", self.config + "/link.toml")
+        self.refused("profile", "new", "link")
+        self.assertFalse(os.path.exists(self.base + "/victim"))
+
+    def test_diff(self):
+        self.assertEqual(self.ok("profile", "diff", "base", "base"), "")
+        self.assertRegex(self.ok("profile", "diff", "director", "offline", code=1),
+                         r"(?m)^- +filesystem\.write +~/\.swarm .*director\.toml:\d+:\d+$")
+        self.refused("profile", "diff", "base", "nosuch")
+
+
+class Grants(Cli):
+    """Options against hidden paths; --dry-run compiles and runs nothing."""
+
+    def dry(self, *options):
+        return self.dirbox("run", *options, "--dry-run", "--", "true")
+
+    def test_hiding_in_the_working_directory_needs_no_force(self):
+        self.write(self.project + "/secret", "x")
+        done = self.dry("--hide", "secret")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(self.project + "/secret", done.stdout)
+
+    def test_what_a_profile_hides_there_still_refuses(self):
+        self.write(self.project + "/secret", "x")
+        self.write(self.base + "/p.toml", f'extends = "director"\n[filesystem]\nhide = ["{self.project}/secret"]\n')
+        done = self.dry("-p", self.base + "/p.toml")
+        self.assertEqual(done.returncode, 125, done)
+        self.assertIn("p.toml:3:9", done.stderr)
+        self.assertEqual(self.dry("-p", self.base + "/p.toml", "--force-cwd").returncode, 0)
+        self.write(self.base + "/p.toml", 'extends = "director"\n[filesystem]\nhide = ["${CWD}/secret"]\n')
+        self.assertEqual(self.dry("-p", self.base + "/p.toml").returncode, 0)
+
+    def test_a_grant_of_a_hidden_path_is_an_error_that_names_both(self):
+        self.write(self.home + "/.ssh/id_rsa", "x")
+        for flag in ("--read", "--write"):
+            done = self.dry(flag, self.home + "/.ssh")
+            self.assertEqual(done.returncode, 125, done)
+            self.assertRegex(done.stderr, r"%s: \S+/\.ssh: base\.toml:\d+:\d+ hides \S+/\.ssh" % flag)
+            self.assertIn('hide = ["-~/.ssh"]', done.stderr)
+        done = self.dry("--read", "x", "--hide", "x")
+        self.assertEqual(done.returncode, 125, done)
+        self.write(self.base + "/p.toml", 'extends = "director"\n[filesystem]\nhide = ["-~/.ssh"]\n')
+        self.assertEqual(self.dry("-p", self.base + "/p.toml", "--read", self.home + "/.ssh").returncode, 0)
+
+    def test_a_grant_beneath_one_warns(self):
+        self.write(self.home + "/.ssh/known_hosts", "x")
+        done = self.dry("--read", self.home + "/.ssh/known_hosts")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertRegex(done.stdout, r"known_hosts is granted although base\.toml:\d+:\d+ hides \S+/\.ssh")
+
+
+class Completion(Cli):
+    def need(self, shell):
+        if not shutil.which(shell):
+            self.skipTest(f"this machine has no {shell}")
+
+    def shell(self, *words):
+        done = subprocess.run(words, cwd=self.project, env=self.environment, text=True, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+        return done.stdout.splitlines()
+
+    def bash(self, *words):
+        script = ('source <(dirbox completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dirbox; '
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        return self.shell("bash", "--norc", "-c", script, "bash", *words)
+
+    def fish(self, line):
+        return [text.split("\t")[0] for text in
+                self.shell("fish", "--no-config", "-c", "dirbox completion fish | source; complete -C $argv[1]", line)]
+
+    CASES = [
+        (["dirbox", "pro"], {"profile"}),
+        (["dirbox", "profile", "sh"], {"show"}),
+        (["dirbox", "profile", "show", "director-s"], {"director-strict"}),
+        (["dirbox", "run", "-p", "offl"], {"offline"}),
+        (["dirbox", "run", "--prof"], {"--profile"}),
+        (["dirbox", "profile", "new", "--ext"], {"--extends"}),
+        (["dirbox", "run", "--read", "some f"], {"some file"}),
+        (["dirbox", "completion", "z"], {"zsh"}),
+        (["dirbox", "help", "sh"], {"shell"}),
+        (["dirbox", "shell", "--env", "HOM"], {"HOME"}),
+    ]
+
+    def test_bash(self):
+        self.need("bash")
+        self.write(self.project + "/some file", "")
+        for words, wanted in self.CASES:
+            with self.subTest(words=words):
+                self.assertEqual(set(self.bash(*words)), wanted)
+        self.assertIn("basename", self.bash("dirbox", "run", "--", "basen"))
+        self.assertIn("some file", self.bash("dirbox", "run", "--", "cat", "so"))
+        self.assertIn("--dry-run", self.bash("dirbox", "run", "--"))
+
+    def test_fish(self):
+        self.need("fish")
+        self.write(self.project + "/some file", "")
+        for words, wanted in self.CASES:
+            with self.subTest(words=words):
+                line = " ".join(word.replace(" ", "\\ ") for word in words)
+                self.assertEqual({text.replace("\\ ", " ") for text in self.fish(line)}, wanted)
+
+    def test_zsh(self):
+        """Outside of its line editor: what the function hands to zsh's own helpers."""
+        self.need("zsh")
+        script = """
+compdef() { print -r -- "registered $*" }
+source <(dirbox completion zsh)
+_describe() { print -rl -- "${list[@]%%:*}" }
+_arguments() { print -rl -- "$@" }
+_normal() { print -r -- "normal $CURRENT ${words[*]}" }
+words=("$@"); CURRENT=$#
+_dirbox
+"""
+        def offered(*words):
+            out = self.shell("zsh", "-f", "-c", script, "zsh", *words)
+            self.assertEqual(out[0], "registered _dirbox dirbox")
+            return out[1:]
+        self.assertLessEqual({"run", "profile", "help"}, set(offered("dirbox", "")))
+        self.assertEqual(offered("dirbox", "profile", ""), ["list", "show", "check", "new", "diff"])
+        self.assertIn("*--profile[the profile (default\\: director)]:NAME|FILE:_dirbox_profiles",
+                      offered("dirbox", "run", "--prof"))
+        self.assertIn("*:NAME|FILE:_dirbox_profiles", offered("dirbox", "profile", "show", ""))
+        self.assertIn("*:bash|zsh|fish:(bash zsh fish)", offered("dirbox", "completion", ""))
+        self.assertEqual(offered("dirbox", "run", "--", "cat", "x"), ["normal 2 cat x"])
+
+
+if __name__ == "__main__":
+    unittest.main()
