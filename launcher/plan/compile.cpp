@@ -26,7 +26,8 @@ bool matches(std::string_view pattern, std::string_view name) {
 }
 
 void compile_environment(const Profile& profile, const HostFacts& facts, Plan& plan) {
-  for (const auto& [name, value] : facts.environment) {
+  for (const auto& variable : facts.environment) {
+    const std::string& name = variable.first;
     auto entry = std::find_if(profile.env_pass.begin(), profile.env_pass.end(),
                               [&](const profiles::Entry& e) { return matches(e.text, name); });
     bool set = std::any_of(profile.env_set.begin(), profile.env_set.end(),
@@ -35,7 +36,7 @@ void compile_environment(const Profile& profile, const HostFacts& facts, Plan& p
     if (entry == profile.env_pass.end()) {
       plan.dropped_variables.push_back(name);
     } else {
-      plan.environment.push_back({name, value, entry->origin});
+      plan.environment.push_back({name, variable.second, entry->origin});
     }
   }
   const profiles::Variables places{facts.home, plan.cwd, plan.project};
