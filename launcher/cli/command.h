@@ -45,6 +45,9 @@ int run_verb(std::string_view parent, std::span<const Subcommand> verbs,
              const Arguments& arguments);
 /// Shows the Syntax of every subcommand and verb.
 void describe_all(const SyntaxVisitor& visitor);
+int verify_command(const Arguments& arguments);
+/// What `verify` runs inside its sandbox: answers probes on its standard input and output.
+int probe_command(const Arguments& arguments);
 
 /// Prints an Error as the user reads it. Returns kFailed.
 int report(const Error& error);

@@ -16,6 +16,7 @@ constexpr Subcommand kSubcommands[] = {
     {"shell", "an interactive shell in the sandbox", shell_command},
     {"profile", "list, show, check, write and compare profiles", profile_command},
     {"completion", "completion for bash, zsh or fish", completion_command},
+    {"verify", "attack the sandbox and tell which promises hold", verify_command},
 };
 
 std::string help_of(std::string_view parent, std::span<const Subcommand> verbs) {
@@ -109,6 +110,7 @@ int dispatch(int argc, char** argv) {
     return 0;
   }
   if (word == "__options") return list_options();
+  if (word == "__probe") return probe_command(split(argc, argv, 2));
   // Started by the supervisor, which passes descriptor 3.
   if (word == "__proxy") return netns::run_proxy(3);
   const Subcommand* subcommand = find_verb(kSubcommands, word);

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
@@ -30,15 +29,6 @@ Syntax run_syntax(RunFlags& flags, const char* usage, const char* summary) {
       {"--test-fail", "STEP", "make a set-up step fail (\"list\" names them)", &flags.test_fail});
 #endif
   return syntax;
-}
-
-/// The memory of argv, one block from its first to its last byte.
-void find_title(const Arguments& arguments, sandbox::RunOptions& options) {
-  if (arguments.raw_count == 0) return;
-  char* first = arguments.raw[0];
-  char* last = arguments.raw[arguments.raw_count - 1];
-  options.title = first;
-  options.title_size = static_cast<std::size_t>(last - first) + std::strlen(last);
 }
 
 /// What was refused, a line each, with what would allow it; and, when asked, what was used.

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
@@ -115,6 +117,14 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   out.plan = std::move(*compiled);
   out.ok = true;
   return out;
+}
+
+void find_title(const Arguments& arguments, sandbox::RunOptions& options) {
+  if (arguments.raw_count == 0) return;
+  char* first = arguments.raw[0];
+  char* last = arguments.raw[arguments.raw_count - 1];
+  options.title = first;
+  options.title_size = static_cast<std::size_t>(last - first) + std::strlen(last);
 }
 
 void print_notices(const plan::Plan& plan, bool verbose) {

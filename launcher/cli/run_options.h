@@ -35,6 +35,9 @@ struct Compiled {
 Compiled compile_settings(const RunSettings& settings, const std::vector<std::string>& command,
                           bool prepare);
 
+/// The memory of argv, one block from its first to its last byte, for init to overwrite.
+void find_title(const Arguments& arguments, sandbox::RunOptions& options);
+
 /// Warnings and waivers of a plan, on stderr.
 void print_notices(const plan::Plan& plan, bool verbose);
 

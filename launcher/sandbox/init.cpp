@@ -19,6 +19,7 @@
 #include "launcher/sandbox/namespaces.h"
 #include "launcher/sandbox/stdio.h"
 #include "launcher/sandbox/sys.h"
+#include "launcher/sandbox/test_skip.h"
 
 namespace dirbox::sandbox {
 namespace {
@@ -133,9 +134,13 @@ Result<void> step_limits(Init& init) { return apply_limits(init.spec.limits); }
 
 Result<void> step_capabilities(Init&) { return drop_capabilities(); }
 
-Result<void> step_no_new_privs(Init& init) {
+Result<void> step_no_new_privs(Init&) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("set no_new_privs", "");
   if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) return fail("set no_new_privs", "", "not set");
+  return {};
+}
+
+Result<void> step_concealment(Init& init) {
   // The caller's command line names what is hidden: it is not for /proc/1/cmdline.
   if (init.options.title != nullptr) std::memset(init.options.title, 0, init.options.title_size);
   constexpr std::string_view kTitle = "dirbox-init";
@@ -177,6 +182,7 @@ constexpr Step kSteps[] = {
     {{"limits", "no core dumps; the profile's limits"}, step_limits},
     {{"capabilities", "every set empty, for good"}, step_capabilities},
     {{"no-new-privs", "needed by Landlock and seccomp"}, step_no_new_privs},
+    {{"concealment", "nobody inside looks into init, a copy of the supervisor"}, step_concealment},
     {{"landlock", "second layer over the same tree"}, step_landlock},
 };
 
@@ -187,6 +193,7 @@ Result<void> apply_steps(Init& init) {
       return fail("set up the sandbox", step.info.name, "made to fail by --test-fail");
     }
 #endif
+    if (is_skipped(init.options, step.info.name)) continue;
     TRY_VOID(step.apply(init));
   }
   return {};

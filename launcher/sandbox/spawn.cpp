@@ -9,6 +9,7 @@
 #include "launcher/base/unix_socket.h"
 #include "launcher/sandbox/init.h"
 #include "launcher/sandbox/sys.h"
+#include "launcher/sandbox/test_skip.h"
 
 namespace dirbox::sandbox {
 namespace {
@@ -34,15 +35,33 @@ std::string_view clone_hint(int err) {
   }
 }
 
+/// Beside those without which nothing could be set up.
+struct Namespace {
+  std::string_view name;
+  std::uint64_t flag;
+};
+constexpr Namespace kNamespaces[] = {{"ipc-namespace", CLONE_NEWIPC},
+                                     {"uts-namespace", CLONE_NEWUTS},
+                                     {"cgroup-namespace", CLONE_NEWCGROUP},
+                                     {"net-namespace", CLONE_NEWNET}};
+
 }  // namespace
+
+std::vector<std::string_view> list_namespaces() {
+  std::vector<std::string_view> names;
+  for (const Namespace& space : kNamespaces) names.push_back(space.name);
+  return names;
+}
 
 Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options) {
   SocketPair pair = TRY(make_socket_pair());
   int pidfd = -1;
   clone_args args{};
-  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-               CLONE_NEWCGROUP | CLONE_PIDFD;
-  if (spec.own_network) args.flags |= CLONE_NEWNET;
+  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD;
+  for (const Namespace& space : kNamespaces) {
+    if (space.flag == CLONE_NEWNET && !spec.own_network) continue;
+    if (!is_skipped(options, space.name)) args.flags |= space.flag;
+  }
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   long pid = ::syscall(SYS_clone3, &args, sizeof args);

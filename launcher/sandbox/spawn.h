@@ -1,6 +1,9 @@
 #pragma once
 #include <sys/types.h>
 
+#include <string_view>
+#include <vector>
+
 #include "launcher/base/result.h"
 #include "launcher/base/unique_fd.h"
 #include "launcher/sandbox/spec.h"
@@ -13,6 +16,9 @@ struct Sandbox {
   UniqueFd pidfd;
   UniqueFd control;  ///< see control.h
 };
+
+/// Names of the namespaces that a test build can leave out (RunOptions::test_skip).
+std::vector<std::string_view> list_namespaces();
 
 /// Clones init into new user, mount, pid, ipc, uts, cgroup and (unless the Spec shares the host's)
 /// network namespaces in one clone3(2). Everything further is reported over `control`.

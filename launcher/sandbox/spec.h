@@ -117,6 +117,7 @@ struct RunOptions {
   char* title = nullptr;  ///< this process's argument area, which init overwrites
   std::size_t title_size = 0;
   std::string test_fail;  ///< name of a step that fails on purpose (test builds)
+  std::string test_skip;  ///< names of steps that are left out, with commas (test builds)
 };
 
 }  // namespace dirbox::sandbox

@@ -1,0 +1,107 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "launcher/base/text.h"
+#include "launcher/cli/command.h"
+#include "launcher/cli/run_options.h"
+#include "launcher/sandbox/test_skip.h"
+#include "launcher/supervise/supervisor.h"
+#include "launcher/verify/probe.h"
+#include "launcher/verify/verify.h"
+
+namespace dirbox::cli {
+namespace {
+
+constexpr int kUntested = 2;
+
+struct VerifyFlags {
+  RunSettings settings;
+  std::string only, test_skip;
+  bool json = false, verbose = false;
+};
+
+Syntax verify_syntax(VerifyFlags& flags) {
+  Syntax syntax{"dirbox verify [OPTION…]",
+                "Attacks the sandbox that run would make here, and tells which promises hold.",
+                plan_options(flags.settings)};
+  syntax.options.push_back(
+      {"--only", "NAME", "one promise, or all of an area (\"list\" names them)", &flags.only});
+  syntax.options.push_back({"--json", "", "the report as JSON", &flags.json});
+  syntax.options.push_back({"-v,--verbose", "", "show every probe", &flags.verbose});
+#ifdef DIRBOX_TEST_BUILD
+  syntax.options.push_back({"--test-skip", "STEP[,STEP…]",
+                            "leave set-up steps out silently (\"list\" names them)",
+                            &flags.test_skip});
+#endif
+  return syntax;
+}
+
+/// The canary must be in the memory that this process began with, since init begins as its copy:
+/// so start again with it.
+Result<void> plant_variable(char** argv) {
+  if (std::getenv(verify::kCanaryVariable) != nullptr) return {};
+  if (::setenv(verify::kCanaryVariable, verify::make_token().c_str(), 1) != 0)
+    return fail_errno("set a variable", verify::kCanaryVariable);
+  ::execv("/proc/self/exe", argv);
+  return fail_errno("start again", "/proc/self/exe");
+}
+
+/// Descriptors 0-2 are open afterwards: no pipe of ours takes their place.
+Result<void> open_standard() {
+  int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (fd < 0) return fail_errno("open", "/dev/null");
+  ::close(fd);
+  return {};
+}
+
+int print_list(const std::vector<std::string>& names) {
+  for (const std::string& name : names) fmt::print("{}\n", name);
+  return 0;
+}
+
+int untested(const Error& error) {
+  report(error);
+  return kUntested;
+}
+
+}  // namespace
+
+int verify_command(const Arguments& arguments) {
+  VerifyFlags flags;
+  int status = parse_options(verify_syntax(flags), arguments);
+  if (status >= 0) return status == 0 ? 0 : kUntested;
+  if (arguments.has_command) {
+    fmt::print(stderr, "dirbox: verify takes no command\n");
+    return kUntested;
+  }
+  if (flags.only == "list") return print_list(verify::list_promises());
+  if (flags.test_skip == "list") return print_list(sandbox::list_skippable_steps());
+  if (auto done = plant_variable(arguments.raw); !done) return untested(done.error());
+  if (auto done = open_standard(); !done) return untested(done.error());
+  Compiled compiled = compile_settings(flags.settings, {"sh"}, true);
+  if (!compiled.ok) return kUntested;
+  verify::Options options;
+  options.only = flags.only;
+  options.sandbox.test_skip = flags.test_skip;
+  find_title(arguments, options.sandbox);
+  if (auto done = supervise::prepare_filter(compiled.plan, cache_directory(), options.sandbox);
+      !done) {
+    return untested(done.error());
+  }
+  auto found = verify::run_verify(compiled.plan, std::move(options));
+  if (!found) return untested(found.error());
+  if (flags.json) {
+    fmt::print("{}\n", verify::report_to_json(*found).dump(true));
+  } else {
+    fmt::print("{}", verify::render_report(*found, flags.verbose, use_color(1)));
+  }
+  return found->status();
+}
+
+int probe_command(const Arguments&) { return verify::serve_probes(STDIN_FILENO, STDOUT_FILENO); }
+
+}  // namespace dirbox::cli

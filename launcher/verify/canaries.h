@@ -1,0 +1,43 @@
+#pragma once
+#include <sys/types.h>
+
+#include <string>
+
+#include "launcher/base/result.h"
+#include "launcher/base/unique_fd.h"
+
+/// Things outside that nothing inside may reach; all gone with the object.
+namespace dirbox::verify {
+
+class Canaries {
+ public:
+  static Result<Canaries> make();
+  Canaries(Canaries&&) noexcept;
+  Canaries& operator=(Canaries&&) = delete;
+  ~Canaries();
+
+  std::string token;  ///< in the name of each
+  pid_t victim = -1;  ///< a process that waits to be killed
+  pid_t decoy = -1;   ///< another one, which the control kills
+  UniqueFd tcp;       ///< listens on 127.0.0.1
+  unsigned port = 0;
+  UniqueFd abstract_socket;  ///< listens on the abstract name of `token`
+  int ipc_key = 0;           ///< of a shared memory segment and a semaphore
+  std::string shm_path;      ///< /dev/shm/…; empty where the host has no such directory
+  std::string tmp_path;      ///< /tmp/…
+  UniqueFd tmp_write_only;   ///< tmp_path, for writing only
+
+  /// True while `victim` lives.
+  bool victim_lives() const;
+  /// True when a connection to `listener` waits, which is accepted and closed.
+  static bool take_connection(const UniqueFd& listener);
+
+ private:
+  Canaries() = default;
+  Result<void> make_files();
+  Result<void> make_listeners();
+  Result<void> make_ipc();
+  int shm_ = -1, sem_ = -1;
+};
+
+}  // namespace dirbox::verify

@@ -1,0 +1,153 @@
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "launcher/base/text.h"
+#include "launcher/verify/context.h"
+#include "launcher/verify/verify.h"
+
+namespace dirbox::verify {
+namespace {
+
+void check_processes(Context& context) {
+  context.must_refuse("other processes in /proc", "processes", {}, {ENOENT});
+}
+
+void check_signals(Context& context) {
+  Canaries& canaries = context.canaries();
+  const std::string fatal = std::to_string(SIGKILL);
+  Outcome control = context.outside("kill", {std::to_string(canaries.decoy), fatal});
+  Outcome got = context.inside("kill", {std::to_string(canaries.victim), fatal});
+  if (!canaries.victim_lives())
+    return context.add("killing a process of the host", Verdict::fail, "it died");
+  context.judge_refused("killing a process of the host", got, control, {ESRCH, EPERM});
+}
+
+const Origin* network_waiver(const plan::Plan& plan) {
+  if (plan.spec.own_network) return nullptr;
+  for (const plan::Note& waiver : plan.waivers) {
+    if (waiver.text.starts_with("network")) return &waiver.origin;
+  }
+  return nullptr;
+}
+
+void check_tcp(Context& context) {
+  Canaries& canaries = context.canaries();
+  const std::string port = std::to_string(canaries.port);
+  Outcome control = context.outside("connect-tcp", {port});
+  bool arrives = Canaries::take_connection(canaries.tcp);
+  Outcome got = context.inside("connect-tcp", {port});
+  bool reached = Canaries::take_connection(canaries.tcp);
+  if (const Origin* origin = network_waiver(context.plan()); origin != nullptr)
+    return context.add("a server on 127.0.0.1", Verdict::waived, "reached", *origin);
+  if (reached) return context.add("a server on 127.0.0.1", Verdict::fail, "it was reached");
+  if (!arrives) control = {Outcome::Kind::not_run, 0, "no connection arrived"};
+  context.judge_refused("a server on 127.0.0.1", got, control,
+                        {ECONNREFUSED, ENETUNREACH, EACCES, EPERM});
+}
+
+void check_interfaces(Context& context) {
+  if (network_waiver(context.plan()) != nullptr)
+    return context.add("interfaces", Verdict::waived, "the host's",
+                       *network_waiver(context.plan()));
+  Outcome got = context.inside("text", {"/proc/net/dev"});
+  if (!got.done()) return context.add("interfaces", Verdict::not_run, got.text());
+  // Two lines of headings, then "NAME: …".
+  std::string others;
+  std::size_t start = 0;
+  for (int line = 0; start < got.detail.size(); ++line) {
+    std::size_t end = std::min(got.detail.find('\n', start), got.detail.size());
+    std::string name = got.detail.substr(start, got.detail.find(':', start) - start);
+    start = end + 1;
+    name.erase(0, name.find_first_not_of(' '));
+    if (line >= 2 && name != "lo") others += name + " ";
+  }
+  context.add("interfaces", others.empty() ? Verdict::pass : Verdict::fail,
+              others.empty() ? "only lo" : escape_for_terminal(others));
+  context.must_succeed("own loopback", "loopback", {});
+}
+
+void check_abstract(Context& context) {
+  Canaries& canaries = context.canaries();
+  Outcome control = context.outside("connect-abstract", {canaries.token});
+  bool arrives = Canaries::take_connection(canaries.abstract_socket);
+  Outcome got = context.inside("connect-abstract", {canaries.token});
+  bool reached = Canaries::take_connection(canaries.abstract_socket);
+  constexpr int kAbiWithScopes = 6;
+  const Origin* origin = network_waiver(context.plan());
+  if (origin != nullptr && context.landlock_abi() < kAbiWithScopes)
+    return context.add("an abstract socket", Verdict::waived, got.text(), *origin);
+  if (reached) return context.add("an abstract socket", Verdict::fail, "it was reached");
+  if (!arrives) control = {Outcome::Kind::not_run, 0, "no connection arrived"};
+  context.judge_refused("an abstract socket", got, control, {ECONNREFUSED, EPERM});
+}
+
+void check_ipc(Context& context) {
+  Canaries& canaries = context.canaries();
+  const std::string key = std::to_string(canaries.ipc_key);
+  context.must_refuse("System V shared memory", "shm", {key}, {ENOENT, EPERM, ENOSYS});
+  context.must_refuse("System V semaphores", "sem", {key}, {ENOENT, EPERM, ENOSYS});
+  for (const std::string& path : {canaries.shm_path, canaries.tmp_path}) {
+    if (path.empty()) continue;
+    Outcome got = context.inside("exists", {path});
+    const plan::PathRule* rule = plan::find_rule(context.plan(), path);
+    if (got.done() && rule != nullptr && rule->access != plan::PathAccess::hide) {
+      context.add(path, Verdict::waived, "granted", rule->origin);
+    } else {
+      context.judge_refused(path, got, context.outside("exists", {path}), {ENOENT, EACCES});
+    }
+  }
+}
+
+void check_names(Context& context) {
+  Outcome host = context.outside("node-name");
+  const std::string& wanted = context.plan().spec.hostname;
+  if (host.done() && host.detail == wanted)
+    return context.add("host name", Verdict::absent, "the host's is the same");
+  context.must_be("host name", "node-name", {}, wanted);
+}
+
+void check_profile(Context& context) {
+  for (const profiles::VerifyCheck& check : context.plan().checks) {
+    std::string subject = check.why.empty() ? check.run : check.why;
+    Outcome got = context.inside("shell", {check.run});
+    constexpr std::string_view kNotFound = "exit status 127";
+    bool missing = got.detail == kNotFound;
+    if (got.kind == Outcome::Kind::not_run || (check.blocked && missing)) {
+      context.add(subject, Verdict::not_run, missing ? "a command is missing inside" : got.text(),
+                  check.origin);
+      continue;
+    }
+    std::string detail = got.done() ? "exit status 0" : got.detail;
+    bool holds = got.done() != check.blocked;
+    context.add(subject, holds ? Verdict::pass : Verdict::fail,
+                holds ? detail
+                      : detail + ": " + escape_for_terminal(check.run) + ", expected " +
+                            (check.blocked ? "blocked" : "ok"),
+                check.origin);
+  }
+}
+
+constexpr Row kRows[] = {
+    {"processes.visible", "no process of the host can be seen", "pid namespace", check_processes},
+    {"processes.signals", "no process of the host can be signalled", "pid namespace, Landlock",
+     check_signals},
+    {"network.loopback", "servers on the host's loopback are out of reach", "net namespace",
+     check_tcp},
+    {"network.interfaces", "loopback is the only interface", "net namespace", check_interfaces},
+    {"network.abstract", "abstract sockets of the host are out of reach", "net namespace, Landlock",
+     check_abstract},
+    {"ipc.objects", "shared memory, semaphores, /dev/shm and /tmp are private",
+     "ipc namespace, mount", check_ipc},
+    {"host.name", "the host name is the sandbox's own", "uts namespace", check_names},
+    {"profile.checks", "what the profile's [[verify]] lines expect", "all", check_profile},
+};
+
+}  // namespace
+
+std::span<const Row> host_rows() { return kRows; }
+
+}  // namespace dirbox::verify

@@ -1,0 +1,69 @@
+#pragma once
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "launcher/plan/plan.h"
+#include "launcher/verify/canaries.h"
+#include "launcher/verify/probe.h"
+#include "launcher/verify/report.h"
+#include "launcher/verify/runner.h"
+
+/// What the checks share.
+namespace dirbox::verify {
+
+class Context {
+ public:
+  Context(const plan::Plan& plan, Runner& runner, Canaries& canaries, int landlock_abi)
+      : plan_(plan), runner_(runner), canaries_(canaries), landlock_abi_(landlock_abi) {}
+
+  const plan::Plan& plan() const { return plan_; }
+  Canaries& canaries() { return canaries_; }
+  int landlock_abi() const { return landlock_abi_; }  ///< 0 when the plan does not use it
+  Outcome inside(std::string_view verb, const Words& words = {}) {
+    return runner_.inside(verb, words);
+  }
+  static Outcome outside(std::string_view verb, const Words& words = {}) {
+    return run_probe(verb, words);
+  }
+
+  /// Where the findings go.
+  void begin(Promise& promise) { promise_ = &promise; }
+  void add(std::string_view subject, Verdict verdict, std::string detail,
+           const Origin& origin = {});
+
+  /// An attempt that must be refused with one of `errors`, judged beside its control.
+  void judge_refused(std::string_view subject, const Outcome& got, const Outcome& control,
+                     std::initializer_list<int> errors, const Origin& origin = {});
+  /// The same verb and words on both sides.
+  void must_refuse(std::string_view subject, std::string_view verb, const Words& words,
+                   std::initializer_list<int> errors, const Origin& origin = {});
+  /// An attempt that must succeed.
+  void must_succeed(std::string_view subject, std::string_view verb, const Words& words,
+                    const Origin& origin = {});
+  /// A state that is read inside: must be `wanted`.
+  void must_be(std::string_view subject, std::string_view verb, const Words& words,
+               std::string_view wanted);
+
+ private:
+  const plan::Plan& plan_;
+  Runner& runner_;
+  Canaries& canaries_;
+  int landlock_abi_;
+  Promise* promise_ = nullptr;
+};
+
+/// A promise: what is said, and the function that tests it.
+struct Row {
+  const char* name;
+  const char* text;
+  const char* layers;  ///< a layer that the Plan leaves out is taken from it
+  void (*check)(Context& context);
+};
+std::span<const Row> file_rows();
+std::span<const Row> identity_rows();
+std::span<const Row> kernel_rows();
+std::span<const Row> host_rows();
+
+}  // namespace dirbox::verify
