@@ -58,10 +58,49 @@ void compile_environment(const Profile& profile, const HostFacts& facts, Plan& p
   }
 }
 
+constexpr std::string_view kCwdHint = "change into a project directory, or insist with --force-cwd";
+
+/// The directory that this process is in, and not one that took its place since.
+Result<std::string> find_cwd(Resolver& resolver, const HostFacts& facts) {
+  Resolver::Resolution found = resolver.resolve(facts.cwd);
+  if (!found.hops.empty() || found.stat.type != FileType::directory ||
+      found.stat.id != facts.cwd_id) {
+    return fail("use the working directory", escape_for_terminal(facts.cwd),
+                found.stat.err != 0
+                    ? "it cannot be reached by its path: " + errno_name(found.stat.err)
+                    : "it is another directory by now, or under a mount",
+                "change into it again, and look for a process that swaps it");
+  }
+  return found.path;
+}
+
+/// Which directories are too much for a working directory, before anything is granted.
+Result<void> check_cwd_place(const Plan& plan, const Places& places) {
+  const std::string shown = escape_for_terminal(plan.cwd);
+  if (plan.cwd == "/")
+    return fail("use the working directory", shown, "it is the root of everything", kCwdHint);
+  for (const std::string& home : {plan.home, places.account_home}) {
+    if (home.empty() || !path_is_beneath(home, plan.cwd)) continue;
+    return fail("use the working directory", shown,
+                plan.cwd == home ? "it is your home" : "your home lies in it", kCwdHint);
+  }
+  return {};
+}
+
+/// Hides that are no reason to refuse a working directory above them: of the work tree's own files,
+/// of an option, whose author knows where it is, and of what the host mounted there.
+bool is_meant_for_cwd(const PathRule& hidden) {
+  return hidden.origin.line == 0 || hidden.text.starts_with("${CWD}") ||
+         hidden.text.starts_with("${PROJECT}");
+}
+
 Result<void> check_cwd(const Plan& plan, const RuleSet& rules, bool force) {
-  constexpr std::string_view kHint = "change into a project directory, or insist with --force-cwd";
   const std::string shown = escape_for_terminal(plan.cwd);
   const PathRule* rule = rules.decide(plan.cwd);
+  if (rule == nullptr && force &&
+      (plan.cwd == "/" || rules.own().is_own(plan.cwd) || rules.own().lies_above(plan.cwd))) {
+    return {};  // the sandbox has such a directory of its own
+  }
   if (rule == nullptr) {
     return fail("use the working directory", shown, "the profile grants no access to it",
                 "add --read . or --write .");
@@ -71,21 +110,13 @@ Result<void> check_cwd(const Plan& plan, const RuleSet& rules, bool force) {
                 fmt::format("{} hides {}", rule->origin.text(), escape_for_terminal(rule->path)));
   }
   if (force) return {};
-  if (plan.cwd == "/")
-    return fail("use the working directory", shown, "it is the root of everything", kHint);
-  if (path_is_beneath(plan.home, plan.cwd)) {
-    return fail("use the working directory", shown,
-                plan.cwd == plan.home ? "it is your home" : "your home lies in it", kHint);
-  }
   for (const PathRule& hidden : rules.rules()) {
     if (hidden.access == PathAccess::hide && hidden.type != FileType::missing &&
-        hidden.origin.line != 0 &&  // not an option's: who names it knows where it is
-        path_is_beneath(hidden.path, plan.cwd) && !hidden.text.starts_with("${CWD}") &&
-        !hidden.text.starts_with("${PROJECT}")) {
+        path_is_beneath(hidden.path, plan.cwd) && !is_meant_for_cwd(hidden)) {
       return fail("use the working directory", shown,
                   fmt::format("{} in it is hidden by {}", escape_for_terminal(hidden.path),
                               hidden.origin.text()),
-                  kHint);
+                  kCwdHint);
     }
   }
   return {};
@@ -202,7 +233,11 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   plan.session = facts.session;
   plan.checks = profile.verify;
   Resolver resolver(*facts.files);
-  plan.cwd = resolver.resolve(facts.cwd).path;
+  if (auto cwd = find_cwd(resolver, facts)) {
+    plan.cwd = *cwd;
+  } else {
+    return failed(cwd.error());
+  }
   plan.home = resolver.resolve(facts.home).path;
   plan.project = find_project(resolver, plan.cwd, plan.home);
   plan.spec.uid = facts.uid;
@@ -211,12 +246,15 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   plan.spec.cwd = plan.cwd;
 
   if (auto done = compile_layers(profile, facts, plan); !done) return failed(done.error());
-  Places places{facts.home, plan.cwd, plan.project};
-  RuleSet rules(resolver, facts, places, plan);
-  if (auto done = rules.add_profile(profile); !done) return failed(done.error());
-  if (profile.home.value != profiles::HomeMode::private_home) {
-    if (auto done = rules.add_home(profile.home); !done) return failed(done.error());
+  Places places{facts.home, plan.cwd, plan.project, {}};
+  std::string account_home =
+      facts.account_home.empty() ? "" : resolver.resolve(facts.account_home).path;
+  if (account_home != plan.home) places.account_home = account_home;
+  if (!command.force_cwd) {
+    if (auto done = check_cwd_place(plan, places); !done) return failed(done.error());
   }
+  RuleSet rules(resolver, facts, places, plan);
+  if (auto done = rules.add_profile(profile, command.force_cwd); !done) return failed(done.error());
   if (auto done = compile_network(profile, facts, command, plan); !done)
     return failed(done.error());
   rules.keep_links(resolver.resolve(facts.home));

@@ -11,6 +11,7 @@
 #include <climits>
 #include <deque>
 #include <memory>
+#include <unordered_set>
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
@@ -157,6 +158,10 @@ std::vector<MountPoint> parse_mountinfo(std::string_view text) {
     mount.device = next_field(line);
     mount.root = unescape_octal(next_field(line));
     mount.point = unescape_octal(next_field(line));
+    // Options and optional fields, up to a lone "-"; then the type.
+    while (!line.empty() && next_field(line) != "-") {
+    }
+    mount.type = next_field(line);
     if (!mount.point.empty()) mounts.push_back(std::move(mount));
   }
   return mounts;
@@ -167,15 +172,19 @@ Result<HostFacts> gather_facts(const FileView& files, char** environment) {
   facts.files = &files;
   facts.uid = ::geteuid();
   facts.gid = ::getegid();
+  std::unordered_set<std::string_view> names;
   for (char** entry = environment; *entry != nullptr; ++entry) {
     std::string_view text = *entry;
     std::size_t equals = text.find('=');
     if (equals == std::string_view::npos || equals == 0) continue;
+    // Of two with the same name the first one counts, as for getenv(3).
+    if (!names.insert(text.substr(0, equals)).second) continue;
     facts.environment.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
   fill_user(facts);
   if (facts.user.empty()) facts.user = std::to_string(facts.uid);
   facts.group = facts.user;
+  if (facts.home.starts_with('/')) facts.account_home = path_normalize(facts.home);
   if (auto home = facts.variable("HOME"); !home.empty()) facts.home = home;
   if (facts.home.empty() || facts.home.front() != '/') {
     return fail("find the home directory", facts.home, "HOME is not an absolute path");
@@ -185,6 +194,9 @@ Result<HostFacts> gather_facts(const FileView& files, char** environment) {
   if (::getcwd(cwd, sizeof cwd) == nullptr) return fail_errno("find the working directory", "");
   if (cwd[0] != '/') return fail("find the working directory", cwd, "not reachable from the root");
   facts.cwd = cwd;
+  struct stat st {};
+  if (::stat(".", &st) != 0) return fail_errno("stat the working directory", cwd);
+  facts.cwd_id = {st.st_dev, st.st_ino};
   facts.session = make_session_id();
   if (facts.session.empty()) return fail_errno("make a session id", "");
   facts.mounts = parse_mountinfo(TRY(read_file("/proc/self/mountinfo", 16 << 20)));
@@ -246,7 +258,7 @@ Resolver::Resolution Resolver::resolve(std::string_view path) {
       missing = true;
     } else if (out.stat.type == FileType::symlink) {
       std::string text = files_.link_text(at);
-      out.hops.push_back({at, text});
+      out.hops.push_back({at, text, todo.empty()});
       if (out.hops.size() > kMaxLinks) {
         out.stat = {FileType::missing, {}, 0, 0, 0, ELOOP};
         out.path = at;
@@ -263,10 +275,8 @@ Resolver::Resolution Resolver::resolve(std::string_view path) {
     }
   }
   out.path = at.empty() ? "/" : at;
-  if (at.empty() || out.stat.type == FileType::symlink || out.stat.id == sandbox::FileId{}) {
-    if (!missing) out.stat = stat_of(out.path);
-  }
-  if (!missing && out.stat.type != FileType::missing) out.stat = stat_of(out.path);
+  // After "..", or a symlink to a directory above, the last one seen is another.
+  if (!missing) out.stat = stat_of(out.path);
   return out;
 }
 

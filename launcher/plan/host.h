@@ -57,14 +57,17 @@ struct MountPoint {
   std::string device;  ///< "major:minor"
   std::string root;
   std::string point;
+  std::string type{};  ///< of the file system: "ext4", "proc"
 };
 
 struct HostFacts {
   uid_t uid = 0;
   gid_t gid = 0;
   std::string user, group, shell;
-  std::string home;  ///< as $HOME or the password database has it
-  std::string cwd;   ///< absolute, as getcwd(2) gives it: without symlinks
+  std::string home;          ///< as $HOME or the password database has it
+  std::string account_home;  ///< as the password database alone has it, "" where it has none
+  std::string cwd;           ///< absolute, as getcwd(2) gives it: without symlinks
+  sandbox::FileId cwd_id;    ///< of the directory that this process is in, whatever `cwd` names
   std::string session;
   std::vector<std::pair<std::string, std::string>> environment;
   std::vector<MountPoint> mounts;
@@ -88,6 +91,7 @@ class Resolver {
   struct Hop {
     std::string path;  ///< where the symlink is: no symlink in its parents
     std::string text;
+    bool last = false;  ///< nothing followed it: it is a name of what was asked for
   };
   struct Resolution {
     std::string path;  ///< without symlinks; where something is missing, the rest is taken as it is

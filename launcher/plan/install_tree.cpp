@@ -1,8 +1,10 @@
 #include "launcher/plan/install_tree.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "launcher/base/path.h"
+#include "launcher/base/text.h"
 
 namespace dirbox::plan {
 namespace {
@@ -23,13 +25,17 @@ constexpr std::string_view kManagers[] = {
     ".local/share/mise",
     ".local/share/fnm",
     ".local/share/pnpm",
-    ".local/share/uv",
+    ".local/share/uv/python",
+    ".local/share/uv/tools",
     ".local/share/rtx",
     ".nvm/versions",
     ".fnm",
     ".local/opt",
     ".local/lib",
 };
+
+/// A file or directory that marks the top of an installation: venv, conda, Go, JDK.
+constexpr std::string_view kMarkers[] = {"pyvenv.cfg", "conda-meta", "pkg/tool", "release"};
 
 /// Directories that are never taken as an install tree: they hold too much.
 bool is_too_wide(const std::string& path, const std::string& home) {
@@ -46,9 +52,8 @@ bool exists(Resolver& resolver, const std::string& path) {
   return resolver.resolve(path).stat.type != FileType::missing;
 }
 
-/// What `file` (without symlinks, under the home) needs around it.
-std::vector<std::string> needed_around(Resolver& resolver, const std::string& file,
-                                       const std::string& home) {
+/// What a version manager keeps together with `file`; nothing when none of them has it.
+std::vector<std::string> managed_around(const std::string& file, const std::string& home) {
   for (std::string_view manager : kManagers) {
     std::string root = path_join(home, manager);
     if (path_is_beneath(file, root)) return {root};
@@ -56,13 +61,29 @@ std::vector<std::string> needed_around(Resolver& resolver, const std::string& fi
   if (path_is_beneath(file, path_join(home, ".cargo/bin"))) {
     return {path_join(home, ".cargo/bin"), path_join(home, ".rustup")};
   }
+  return {};
+}
+
+/// A directory in which somebody works holds more than a program: its .env, for one.
+bool is_work_tree(Resolver& resolver, const std::string& directory) {
+  return exists(resolver, path_join(directory, ".git")) ||
+         exists(resolver, path_join(directory, ".env"));
+}
+
+/// What `file` (without symlinks) needs around it.
+std::vector<std::string> needed_around(Resolver& resolver, const std::string& file,
+                                       const std::string& home) {
+  if (auto managed = managed_around(file, home); !managed.empty()) return managed;
   if (std::size_t at = file.find("/node_modules/"); at != std::string::npos) {
     return {file.substr(0, at) + "/node_modules"};
   }
   std::string directory = path_parent(file);
   std::string prefix = path_parent(directory);
   if (path_name(directory) == "bin" || path_name(directory) == "libexec") {
-    if (exists(resolver, prefix + "/pyvenv.cfg")) return {prefix};
+    for (std::string_view marker : kMarkers) {
+      if (!is_too_wide(prefix, home) && exists(resolver, path_join(prefix, marker)))
+        return {prefix};
+    }
     std::vector<std::string> parts{directory};
     if (!is_too_wide(prefix, home)) {
       for (const char* name : {"/lib", "/lib64", "/libexec", "/share"})
@@ -70,7 +91,9 @@ std::vector<std::string> needed_around(Resolver& resolver, const std::string& fi
     }
     return parts;
   }
-  if (is_too_wide(directory, home)) return {file};
+  // World-writable with the sticky bit: /tmp and its like.
+  const bool shared = (resolver.resolve(directory).stat.mode & S_ISVTX) != 0;
+  if (shared || is_too_wide(directory, home) || is_work_tree(resolver, directory)) return {file};
   return {directory};
 }
 
@@ -89,7 +112,7 @@ std::string find_interpreter(Resolver& resolver, const std::string& file,
     words.emplace_back(line.substr(begin, end - begin));
     line.remove_prefix(end);
   }
-  if (words.empty()) return {};
+  if (words.empty() || words[0].front() != '/') return {};
   if (path_name(words[0]) != "env") return words[0];
   for (std::size_t i = 1; i < words.size(); ++i) {
     if (words[i].starts_with("-") || words[i].find('=') != std::string::npos) continue;
@@ -99,25 +122,35 @@ std::string find_interpreter(Resolver& resolver, const std::string& file,
   return {};
 }
 
+/// `trusted`: the path was chosen outside, not by a symlink or a "#!" line that a sandbox may have
+/// written. What such a one leads to is granted only where a version manager keeps programs.
 void grant_tree(RuleSet& rules, Resolver& resolver, const std::string& path,
-                std::string_view search_path, const std::string& home, int depth) {
+                std::string_view search_path, const std::string& home, bool trusted, int depth) {
   constexpr int kMaxInterpreters = 4;
   Resolver::Resolution found = resolver.resolve(path);
   if (found.stat.type == FileType::missing || depth > kMaxInterpreters) return;
-  rules.keep_links(found);
-  std::string real_home = resolver.resolve(home).path;
-  if (path_is_beneath(found.path, real_home) && rules.decide(found.path) == nullptr) {
-    std::string why = fmt::format("install tree of {}", path_name(path));
-    for (const std::string& part : needed_around(resolver, found.path, real_home)) {
+  trusted = trusted && rules.planted_hop(found) == nullptr;
+  if (rules.decide(found.path) == nullptr) {
+    const std::string real_home = resolver.resolve(home).path;
+    const std::string why = fmt::format("install tree of {}", escape_for_terminal(path_name(path)));
+    const std::vector<std::string> parts = trusted ? needed_around(resolver, found.path, real_home)
+                                                   : managed_around(found.path, real_home);
+    if (parts.empty()) {
+      rules.warn_of_planted(path, found.path);
+      return;
+    }
+    for (const std::string& part : parts) {
       if (!rules.add_found(part, why) && rules.decide(found.path) == nullptr) {
         rules.add_found(found.path, why);
       }
     }
-  } else if (rules.decide(found.path) == nullptr) {
-    rules.add_found(path_parent(found.path), fmt::format("install tree of {}", path_name(path)));
   }
+  rules.keep_links(found);
+  if (found.stat.type != FileType::regular) return;
+  trusted = trusted && !rules.is_within_writable(found.path);
   std::string interpreter = find_interpreter(resolver, found.path, search_path);
-  if (!interpreter.empty()) grant_tree(rules, resolver, interpreter, search_path, home, depth + 1);
+  if (!interpreter.empty())
+    grant_tree(rules, resolver, interpreter, search_path, home, trusted, depth + 1);
 }
 
 template <class Visit>
@@ -159,7 +192,7 @@ std::string find_program(Resolver& resolver, const std::string& name, std::strin
 
 void grant_install_tree(RuleSet& rules, Resolver& resolver, const std::string& path,
                         std::string_view search_path, const std::string& home) {
-  grant_tree(rules, resolver, path, search_path, home, 0);
+  grant_tree(rules, resolver, path, search_path, home, true, 0);
 }
 
 void grant_path_directories(RuleSet& rules, Resolver& resolver, std::string_view search_path,
@@ -169,7 +202,7 @@ void grant_path_directories(RuleSet& rules, Resolver& resolver, std::string_view
   for_each_directory(search_path, [&](const std::string& directory) {
     Resolver::Resolution found = resolver.resolve(directory);
     if (found.stat.type != FileType::directory || !path_is_beneath(found.path, real_home) ||
-        found.path == real_home) {
+        found.path == real_home || rules.planted_hop(found) != nullptr) {
       return false;
     }
     const PathRule* rule = rules.decide(found.path);
@@ -178,10 +211,17 @@ void grant_path_directories(RuleSet& rules, Resolver& resolver, std::string_view
       return false;
     }
     if (!rules.add_found(directory, "directory of PATH")) return false;
+    // What its programs need: the rest of the venv, the toolchain, the prefix.
+    for (const std::string& part :
+         needed_around(resolver, path_join(found.path, "program"), real_home)) {
+      rules.add_found(part, "install tree of a directory of PATH");
+    }
     std::size_t links = 0;
     for (const Child& child : resolver.files().list(found.path)) {
       if (child.type != FileType::symlink || ++links > kMaxLinks) continue;
-      grant_tree(rules, resolver, path_join(found.path, child.name), search_path, home, 0);
+      const std::string program = path_join(found.path, child.name);
+      if ((resolver.resolve(program).stat.mode & 0111) == 0) continue;  // a note, not a program
+      grant_tree(rules, resolver, program, search_path, home, true, 0);
     }
     return false;
   });

@@ -1,6 +1,7 @@
 #include "launcher/plan/paths.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <numeric>
@@ -8,6 +9,7 @@
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/plan/sockets.h"
 
 namespace dirbox::plan {
 namespace {
@@ -58,39 +60,60 @@ Result<std::string> expand_path(const profiles::Entry& entry, const Places& plac
 
 std::string find_project(Resolver& resolver, const std::string& cwd, const std::string& home) {
   for (std::string at = cwd; at != "/" && !path_is_beneath(home, at); at = path_parent(at)) {
+    // In a shared directory (/tmp) anybody can make a .git.
+    if ((resolver.resolve(at).stat.mode & S_ISVTX) != 0) break;
     if (resolver.resolve(path_join(at, ".git")).stat.type != FileType::missing) return at;
   }
   return cwd;
 }
 
-Result<void> RuleSet::add_profile(const profiles::Profile& profile) {
-  // Write entries first: a symlink inside what the sandbox may write cannot lead to another grant.
+Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced) {
+  using profiles::HomeMode;
+  forced_ = forced;
   rules_.reserve(profile.hide.size() + profile.read.size() + profile.write.size() + 64);
   order_.reserve(rules_.capacity());
-  for (const auto& entry : profile.hide) TRY_VOID(add(entry, PathAccess::hide));
-  for (const auto& entry : profile.write) TRY_VOID(add(entry, PathAccess::write));
-  for (const auto& entry : profile.protect) TRY_VOID(add(entry, PathAccess::protect));
-  for (const auto& entry : profile.read) TRY_VOID(add(entry, PathAccess::read));
-  return {};
-}
+  const bool private_home = profile.home.value == HomeMode::private_home;
+  own_ = OwnPlaces(private_home ? resolver_.resolve(places_.home).path : std::string());
+  profiles::Entry home;
+  home.text = "~";
+  home.origin = profile.home.origin;
 
-Result<void> RuleSet::add_home(const profiles::Setting<profiles::HomeMode>& mode) {
-  bool host = mode.value == profiles::HomeMode::host;
-  profiles::Entry entry;
-  entry.text = "~";
-  entry.origin = mode.origin;
-  return add(entry, host ? PathAccess::write : PathAccess::read);
+  for (const auto& entry : profile.hide) TRY_VOID(add(entry, PathAccess::hide));
+  // What can be written is known before anything is granted: a symlink there leads to no grant,
+  // whatever the order of the entries.
+  for (const auto& entry : profile.write) {
+    Resolver::Resolution found = resolver_.resolve(TRY(expand_path(entry, places_)));
+    if (found.stat.type != FileType::missing) writable_.push_back(found.path);
+  }
+  if (profile.home.value == HomeMode::host) {
+    writable_.push_back(resolver_.resolve(places_.home).path);
+    TRY_VOID(add(home, PathAccess::write));
+  }
+  for (const auto& entry : profile.write) TRY_VOID(add(entry, PathAccess::write));
+  for (const auto& entry : profile.read) TRY_VOID(add(entry, PathAccess::read));
+  if (profile.home.value == HomeMode::masked) TRY_VOID(add(home, PathAccess::read));
+  for (const auto& entry : profile.sockets) TRY_VOID(add_socket(entry));
+  for (const auto& entry : profile.protect) TRY_VOID(add_protected(entry));
+  hide_kernel_mounts();
+  return {};
 }
 
 Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access) {
   std::string path = TRY(expand_path(entry, places_));
-  if (access == PathAccess::hide) return add_hidden(entry, path);
+  if (access == PathAccess::hide) {
+    TRY_VOID(add_hidden(entry, path));
+    if (!entry.text.starts_with('~') || places_.account_home.empty()) return {};
+    return add_hidden(entry, places_.account_home + entry.text.substr(1));
+  }
   Resolver::Resolution found = resolver_.resolve(path);
-  if (found.stat.err == ELOOP) return fail_errno("resolve a path", where(entry), ELOOP);
+  if (found.stat.err == ELOOP && !entry.optional) {
+    return fail_errno("resolve a path", where(entry), ELOOP);
+  }
   if (found.stat.type == FileType::missing) {
     if (entry.create) {
-      plan_.missing_directories.push_back(found.path);
-    } else if (!entry.optional && access != PathAccess::protect) {
+      if (TRY(check_grant(entry, path, found, access)))
+        plan_.missing_directories.push_back(found.path);
+    } else if (!entry.optional) {
       return fail_errno("grant a path", where(entry), found.stat.err,
                         fmt::format("if it may be absent, write \"?{}\"", entry.text));
     }
@@ -98,8 +121,59 @@ Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access) {
   }
   if (!TRY(check_grant(entry, path, found, access))) return {};
   keep_links(found);
-  if (access == PathAccess::write) writable_.push_back(found.path);
   put({found.path, entry.text, access, found.stat.type, entry.origin});
+  return {};
+}
+
+/// Read-only where something else makes the path writable; where nothing does, it grants nothing.
+Result<void> RuleSet::add_protected(const profiles::Entry& entry) {
+  Resolver::Resolution found = resolver_.resolve(TRY(expand_path(entry, places_)));
+  if (found.stat.type == FileType::missing) return {};
+  const PathRule* rule = decide(found.path);
+  if (rule == nullptr || rule->access == PathAccess::hide || rule->access == PathAccess::read)
+    return {};
+  if (planted_hop(found) != nullptr) {
+    plan_.warnings.push_back(
+        {fmt::format("{}: a symlink on the way can be replaced inside: only {}, where it leads, is "
+                     "protected",
+                     escape_for_terminal(entry.text), escape_for_terminal(found.path)),
+         entry.origin});
+  }
+  put({found.path, entry.text, PathAccess::protect, found.stat.type, entry.origin});
+  return {};
+}
+
+Result<void> RuleSet::add_socket(const profiles::Entry& entry) {
+  std::string path = TRY(expand_path(entry, places_));
+  Resolver::Resolution found = resolver_.resolve(path);
+  if (found.stat.type == FileType::missing) {
+    if (entry.optional) return {};
+    return fail_errno("grant a socket", where(entry), found.stat.err,
+                      fmt::format("if it may be absent, write \"?{}\"", entry.text));
+  }
+  if (found.stat.type != FileType::socket)
+    return fail("grant a socket", where(entry), "it is no socket");
+  auto danger = socket_danger(path_normalize(path));
+  if (!danger) danger = socket_danger(found.path);
+  if (danger && !entry.dangerous) {
+    return fail("grant a socket", where(entry), *danger,
+                "if that is meant, a profile says so: sockets = [{path = …, dangerous = true}]");
+  }
+  const PathRule* rule = decide(found.path);
+  if (rule != nullptr && rule->access == PathAccess::hide && rule->path == found.path) {
+    return fail("grant a socket", where(entry),
+                fmt::format("{} hides {}", rule->origin.text(), escape_for_terminal(rule->path)),
+                fmt::format("take it from that list: hide = [\"-{}\"]", rule->text));
+  }
+  Resolver::Resolution place = found;
+  place.stat = {};  // what check_grant() says of sockets is meant for other lists
+  if (!TRY(check_grant(entry, path, place, PathAccess::read))) return {};
+  keep_links(found);
+  put({found.path, entry.text, PathAccess::read, found.stat.type, entry.origin});
+  if (danger) {
+    plan_.waivers.push_back(
+        {fmt::format("socket {}: {}", escape_for_terminal(found.path), *danger), entry.origin});
+  }
   return {};
 }
 
@@ -107,9 +181,7 @@ Result<void> RuleSet::add_hidden(const profiles::Entry& entry, const std::string
   Resolver::Resolution found = resolver_.resolve(path);
   // The link and what it leads to are the same secret (~/.gnupg -> ~/dotfiles/gnupg).
   for (const Resolver::Hop& hop : found.hops) {
-    if (path_is_beneath(hop.path, path_parent(path)) && path_name(hop.path) == path_name(path)) {
-      put({hop.path, entry.text, PathAccess::hide, FileType::symlink, entry.origin});
-    }
+    if (hop.last) put({hop.path, entry.text, PathAccess::hide, FileType::symlink, entry.origin});
   }
   PathRule rule{found.path, entry.text, PathAccess::hide, found.stat.type, entry.origin};
   if (found.stat.type == FileType::regular && found.stat.links > 1) {
@@ -121,6 +193,25 @@ Result<void> RuleSet::add_hidden(const profiles::Entry& entry, const std::string
   put(rule);
   if (rule.type != FileType::missing) add_aliases(rule);
   return {};
+}
+
+/// A host's procfs that is mounted somewhere in a granted tree (of a chroot, of a container) shows
+/// the host's processes, and sysfs the machine.
+void RuleSet::hide_kernel_mounts() {
+  constexpr std::string_view kTypes[] = {"proc",   "sysfs",    "debugfs",    "tracefs",
+                                         "devpts", "devtmpfs", "securityfs", "configfs",
+                                         "bpf",    "efivarfs", "pstore",     "binfmt_misc",
+                                         "mqueue", "fusectl",  "hugetlbfs",  "rpc_pipefs"};
+  for (const MountPoint& mount : facts_.mounts) {
+    if (std::find(std::begin(kTypes), std::end(kTypes), mount.type) == std::end(kTypes)) continue;
+    const PathRule* rule = decide(mount.point);
+    if (rule == nullptr || rule->access == PathAccess::hide || own_.is_own(mount.point)) continue;
+    put({mount.point,
+         {},
+         PathAccess::hide,
+         facts_.files->stat(mount.point).type,
+         Origin{"built in", 0, 0}});
+  }
 }
 
 /// The same directory may be mounted at several places of the host (bind mounts, btrfs subvolumes):
@@ -139,11 +230,56 @@ void RuleSet::add_aliases(const PathRule& rule) {
   for (const MountPoint& mount : facts_.mounts) {
     if (&mount == holder || mount.device != holder->device || mount.point == holder->point)
       continue;
-    if (!path_is_beneath(inner, mount.root)) continue;
-    std::string alias = path_normalize(path_join(mount.point, path_relative(inner, mount.root)));
-    if (alias != rule.path && facts_.files->stat(alias).type != FileType::missing) {
-      put({alias, rule.text, PathAccess::hide, rule.type, rule.origin});
+    std::string alias = mount.point;  // of the hidden path, or of a part of it
+    if (path_is_beneath(inner, mount.root)) {
+      alias = path_normalize(path_join(mount.point, path_relative(inner, mount.root)));
+    } else if (!path_is_beneath(mount.root, inner)) {
+      continue;
     }
+    FileType type = facts_.files->stat(alias).type;
+    if (!path_is_beneath(alias, rule.path) && type != FileType::missing) {
+      put({alias, rule.text, PathAccess::hide, type, rule.origin});
+    }
+  }
+}
+
+bool RuleSet::is_within_writable(std::string_view path) const {
+  return std::any_of(writable_.begin(), writable_.end(), [&](const std::string& writable) {
+    return path != writable && path_is_beneath(path, writable);
+  });
+}
+
+const Resolver::Hop* RuleSet::planted_hop(const Resolver::Resolution& resolution) const {
+  for (const Resolver::Hop& hop : resolution.hops) {
+    if (is_within_writable(hop.path)) return &hop;
+  }
+  return nullptr;
+}
+
+void RuleSet::warn_of_planted(const std::string& path, const std::string& target) {
+  plan_.warnings.push_back(
+      {fmt::format("{} is not granted: {} in a writable tree leads there; if it is what you mean, "
+                   "add --read {}",
+                   escape_for_terminal(target), escape_for_terminal(path),
+                   escape_for_terminal(shell_quote(target))),
+       {}});
+}
+
+/// An earlier sandbox may have made the symlink, in a directory that is not granted this time.
+/// Those in the home itself, and beneath its dot directories, are most likely the user's.
+void RuleSet::warn_of_links(const profiles::Entry& entry, const Resolver::Resolution& found) {
+  const std::string home = resolver_.resolve(places_.home).path;
+  for (const Resolver::Hop& hop : found.hops) {
+    if (!path_is_beneath(hop.path, home) || path_parent(hop.path) == home ||
+        path_relative(hop.path, home).starts_with('.')) {
+      continue;
+    }
+    plan_.warnings.push_back(
+        {fmt::format("{} leads to {} by the symlink {}: make sure that it is "
+                     "yours",
+                     escape_for_terminal(entry.text), escape_for_terminal(found.path),
+                     escape_for_terminal(hop.path)),
+         entry.origin});
   }
 }
 
@@ -175,15 +311,23 @@ Result<bool> RuleSet::check_grant(const profiles::Entry& entry, const std::strin
         {fmt::format("{}: not granted: {}", escape_for_terminal(entry.text), why), entry.origin});
     return false;
   };
-  for (const Resolver::Hop& hop : found.hops) {
-    for (const std::string& writable : writable_) {
-      if (hop.path != writable && path_is_beneath(hop.path, writable)) {
-        return refuse(
-            fmt::format("the symlink {} on the way lies in a writable tree, where the sandbox "
-                        "can point it anywhere",
-                        escape_for_terminal(hop.path)));
-      }
+  if (auto refusal = own_.refuse(found.path, access, found.stat)) {
+    if (forced_ && (entry.text == "${CWD}" || entry.text == "${PROJECT}")) {
+      plan_.warnings.push_back(
+          {fmt::format("{} is not granted: {}", escape_for_terminal(path), refusal->reason),
+           entry.origin});
+      return false;
     }
+    return fail(fmt::format("grant {} access", access_name(access)), where(entry), refusal->reason,
+                refusal->hint);
+  }
+  // A symlink to where the sandbox may write anyway gives nothing away.
+  const Resolver::Hop* planted = planted_hop(found);
+  if (planted != nullptr && !is_within_writable(found.path)) {
+    return refuse(fmt::format(
+        "the symlink {} on the way lies in a writable tree, where the sandbox can point it "
+        "anywhere",
+        escape_for_terminal(planted->path)));
   }
   if (is_inside_work_tree(entry.text) &&
       !path_is_beneath(found.path,
@@ -200,6 +344,7 @@ Result<bool> RuleSet::check_grant(const profiles::Entry& entry, const std::strin
   if (rule != nullptr && rule->access == PathAccess::hide && entry.origin.line == 0) {
     TRY_VOID(check_option(entry, *rule, found.path));
   }
+  if (access == PathAccess::write) warn_of_links(entry, found);
   return true;
 }
 
@@ -208,6 +353,7 @@ bool RuleSet::add_found(const std::string& path, const std::string& why) {
   if (found.stat.type == FileType::missing) return false;
   const PathRule* rule = decide(found.path);
   if (rule != nullptr && rule->access == PathAccess::hide) return false;
+  if (rule == nullptr && own_.refuse(found.path, PathAccess::read, found.stat)) return false;
   keep_links(found);
   if (rule != nullptr) return true;
   if (hides_beneath(found.path) && found.stat.type == FileType::directory) return false;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "launcher/plan/host.h"
+#include "launcher/plan/places.h"
 #include "launcher/plan/plan.h"
 
 /// From path entries of a Profile to resolved PathRules.
@@ -12,6 +13,7 @@ namespace dirbox::plan {
 /// What the variables of an entry stand for.
 struct Places {
   std::string home, cwd, project;
+  std::string account_home{};  ///< hidden like `home`, where it is another: $HOME can be anything
 };
 
 /// "~/x", "${CWD}/x", … to an absolute path. Errors: a relative path, an unknown variable.
@@ -27,12 +29,21 @@ class RuleSet {
   RuleSet(Resolver& resolver, const HostFacts& facts, const Places& places, Plan& plan)
       : resolver_(resolver), facts_(facts), places_(places), plan_(plan) {}
 
-  Result<void> add_profile(const profiles::Profile& profile);
-  /// The real home, read-only ("masked") or writable ("host").
-  Result<void> add_home(const profiles::Setting<profiles::HomeMode>& mode);
+  /// Every path of the profile, and its home where that is the real one.
+  /// `forced`: where ${CWD} or ${PROJECT} stands for a directory that cannot be granted, that entry
+  /// is left out.
+  Result<void> add_profile(const profiles::Profile& profile, bool forced);
   /// A grant that the compiler found by itself (an install tree). False when a hidden path forbids
   /// it.
   bool add_found(const std::string& path, const std::string& why);
+  /// A symlink on the way that lies where the sandbox may write, so that one may have made it.
+  const Resolver::Hop* planted_hop(const Resolver::Resolution& resolution) const;
+  /// True when `path` lies strictly beneath a path that the profile lets be written.
+  bool is_within_writable(std::string_view path) const;
+  /// Says that `path`, which the sandbox may have made, leads to `target`, which is not granted.
+  void warn_of_planted(const std::string& path, const std::string& target);
+  /// What the sandbox makes itself, and no grant replaces.
+  const OwnPlaces& own() const { return own_; }
   /// Makes the symlinks that lead to `path` visible inside.
   void keep_links(const Resolver::Resolution& resolution);
 
@@ -50,6 +61,8 @@ class RuleSet {
 
  private:
   Result<void> add(const profiles::Entry& entry, PathAccess access);
+  Result<void> add_protected(const profiles::Entry& entry);
+  Result<void> add_socket(const profiles::Entry& entry);
   Result<void> add_hidden(const profiles::Entry& entry, const std::string& path);
   Result<bool> check_grant(const profiles::Entry& entry, const std::string& path,
                            const Resolver::Resolution& found, PathAccess access);
@@ -59,11 +72,15 @@ class RuleSet {
                             const std::string& path);
   void put(PathRule rule);
   void add_aliases(const PathRule& rule);
+  void hide_kernel_mounts();
+  void warn_of_links(const profiles::Entry& entry, const Resolver::Resolution& found);
 
   Resolver& resolver_;
   const HostFacts& facts_;
   const Places& places_;
   Plan& plan_;
+  OwnPlaces own_;
+  bool forced_ = false;
   std::vector<PathRule> rules_;
   std::vector<std::uint32_t> order_;  // positions in rules_ by path: what moves at an insertion
   std::vector<Resolver::Hop> links_;

@@ -1,6 +1,9 @@
 #include "launcher/plan/skeleton.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
@@ -57,6 +60,25 @@ constexpr ProcRow kMaskedProc[] = {
     {"/proc/kpagecount", true}, {"/proc/kpageflags", true},    {"/proc/kpagecgroup", true},
 };
 
+/// What add_devices() makes, and the terminals, through which a command types for the user.
+bool is_own_device(std::string_view path) {
+  constexpr std::string_view kOwn[] = {"/dev/pts", "/dev/ptmx",   "/dev/shm",
+                                       "/dev/fd",  "/dev/mqueue", "/dev/console"};
+  return std::any_of(std::begin(kOwn), std::end(kOwn),
+                     [&](std::string_view own) { return path_is_beneath(path, own); }) ||
+         (path.starts_with("/dev/tty") && path != "/dev/tty" && !path.starts_with("/dev/ttyUSB") &&
+          !path.starts_with("/dev/ttyACM")) ||
+         path.starts_with("/dev/vcs");
+}
+
+bool gives_away_host(const Resolver::Resolution& device) {
+  constexpr std::string_view kMemory[] = {"/dev/mem",  "/dev/kmem",   "/dev/port", "/dev/kmsg",
+                                          "/dev/disk", "/dev/mapper", "/dev/block"};
+  return S_ISBLK(device.stat.mode) || S_ISSOCK(device.stat.mode) ||
+         std::any_of(std::begin(kMemory), std::end(kMemory),
+                     [&](std::string_view path) { return path_is_beneath(device.path, path); });
+}
+
 }  // namespace
 
 Result<void> add_private_directories(const profiles::Profile& profile, const HostFacts& facts,
@@ -64,6 +86,7 @@ Result<void> add_private_directories(const profiles::Profile& profile, const Hos
   add_tmpfs(plan, "/tmp", profile.tmp_size, 01777);
   add_tmpfs(plan, "/var/tmp", profile.tmp_size, 01777);
   add_tmpfs(plan, "/run", profile.run_size, 0755);
+  add_tmpfs(plan, "/dev/shm", profile.shm_size, 01777);
   plan.spec.mounts.push_back(make(MountKind::symlink, "/var/run", "../run"));
   if (profile.home.value != profiles::HomeMode::private_home) return {};
   std::string home = resolver.resolve(facts.home).path;
@@ -73,15 +96,19 @@ Result<void> add_private_directories(const profiles::Profile& profile, const Hos
 }
 
 void add_etc(const HostFacts& facts, Plan& plan) {
-  std::string shell = facts.shell.empty() ? "/bin/sh" : facts.shell;
+  auto field = [](const std::string& text, const char* otherwise) {
+    const bool fits = !text.empty() && text.find_first_of(":\n") == text.npos;
+    return fits ? text : std::string(otherwise);
+  };
+  const std::string shell = field(facts.shell, "/bin/sh"), home = field(facts.home, "/");
   const std::string& host = plan.spec.hostname;
   struct File {
     const char* path;
     std::string text;
   };
   std::vector<File> files = {
-      {"/etc/passwd", fmt::format("{0}:x:{1}:{2}:{0}:{3}:{4}\n", facts.user, facts.uid, facts.gid,
-                                  facts.home, shell)},
+      {"/etc/passwd",
+       fmt::format("{0}:x:{1}:{2}:{0}:{3}:{4}\n", facts.user, facts.uid, facts.gid, home, shell)},
       {"/etc/group", fmt::format("{}:x:{}:\n", facts.group, facts.gid)},
       {"/etc/hostname", host + "\n"},
       {"/etc/hosts", fmt::format("127.0.0.1 localhost {0}\n::1 localhost {0}\n", host)},
@@ -129,11 +156,26 @@ Result<void> add_devices(const profiles::Profile& profile, const HostFacts& fact
                         entry.origin.text() + ": " + escape_for_terminal(entry.text),
                         found.stat.err);
     }
+    const std::string where = entry.origin.text() + ": " + escape_for_terminal(entry.text);
     if (!path_is_beneath(found.path, "/dev") || found.path == "/dev") {
-      return fail("grant a device", entry.origin.text() + ": " + escape_for_terminal(entry.text),
-                  "not beneath /dev");
+      return fail("grant a device", where, "not beneath /dev");
     }
-    add_node(found.path, found.stat, entry.origin);
+    if (is_own_device(found.path)) {
+      return fail("grant a device", where, "the sandbox has its own, or the user's terminals");
+    }
+    if (gives_away_host(found)) {
+      if (!entry.dangerous) {
+        return fail(
+            "grant a device", where, "it gives away disks or memory of the host",
+            "if that is meant, a profile says so: devices = [{path = …, dangerous = true}]");
+      }
+      plan.waivers.push_back({fmt::format("device {}: it gives away disks or memory of the host",
+                                          escape_for_terminal(found.path)),
+                              entry.origin});
+    }
+    const bool known = std::any_of(plan.spec.mounts.begin(), plan.spec.mounts.end(),
+                                   [&](const Mount& mount) { return mount.target == found.path; });
+    if (!known) add_node(found.path, found.stat, entry.origin);
   }
   plan.spec.mounts.push_back(make(MountKind::devpts, "/dev/pts"));
   struct Link {
@@ -147,7 +189,6 @@ Result<void> add_devices(const profiles::Profile& profile, const HostFacts& fact
   for (const Link& link : kLinks) {
     plan.spec.mounts.push_back(make(MountKind::symlink, link.path, link.text));
   }
-  add_tmpfs(plan, "/dev/shm", profile.shm_size, 01777);
   plan.spec.landlock_rules.push_back({"/dev", Access::write});
   return {};
 }

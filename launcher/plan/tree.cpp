@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
@@ -59,15 +60,19 @@ class Tree {
     bool covered = cover != nullptr && cover->kind == MountKind::bind;
     bool writable = rule.access == PathAccess::write;
     if (rule.access == PathAccess::protect && !covered) return {};
-    if (covered && cover->writable == writable) return {};
-    if (!writable && rule.type == FileType::directory && rules_.hides_beneath(rule.path) &&
-        !covered) {
+    if (covered && (cover->writable == writable || rule.type == FileType::socket)) return {};
+    if (!writable && !covered && rule.type == FileType::directory && has_gaps(rule.path)) {
       return expand(rule, rule.path, resolver_.resolve(rule.path).stat);
     }
     FileStat stat = resolver_.resolve(rule.path).stat;
     if (!covered && is_small_config(rule.path, stat)) return expand(rule, rule.path, stat);
     bind(rule, rule.path, stat);
     return {};
+  }
+
+  /// True when what is beneath `path` inside is not all that the host has there.
+  bool has_gaps(std::string_view path) const {
+    return rules_.hides_beneath(path) || rules_.own().lies_above(path);
   }
 
   /// Copies belong to the own uid, which ssh(1) wants of the files that its configuration includes.
@@ -92,6 +97,7 @@ class Tree {
       empty.size = 64 << 10;
       empty.mode = 0555;
       empty.in_root = false;
+      empty.id = resolver_.resolve(rule.path).stat.id;
       empty.origin = rule.origin;
       plan_.spec.mounts.push_back(empty);
       return {};
@@ -101,6 +107,7 @@ class Tree {
     mask.target = rule.path;
     mask.is_directory = rule.type == FileType::directory;
     mask.in_root = false;
+    mask.id = resolver_.resolve(rule.path).stat.id;
     mask.origin = rule.origin;
     plan_.spec.mounts.push_back(mask);
     return {};
@@ -118,8 +125,10 @@ class Tree {
     mount.in_root = cover_of(path) == nullptr;
     // Small files of /etc cost less as copies than as mounts, and belong to the own uid then, which
     // ssh(1) wants of its configuration.
+    // Not what the caller may be unable to read: a mount stays closed by its mode.
+    const bool readable = (stat.mode & 0444) == 0444;
     if (stat.type == FileType::regular && rule.access == PathAccess::read && mount.in_root &&
-        stat.size <= kMaxCopy && path_is_beneath(path, "/etc")) {
+        readable && stat.size <= kMaxCopy && path_is_beneath(path, "/etc")) {
       mount.kind = MountKind::copy;
       mount.mode = 0444;
     }
@@ -129,7 +138,7 @@ class Tree {
     mount.writable = rule.access == PathAccess::write;
     mount.origin = rule.origin;
     plan_.spec.mounts.push_back(mount);
-    if (mount.kind == MountKind::bind && !path_is_beneath(path, "/etc")) {
+    if (mount.kind == MountKind::bind && (mount.writable || !path_is_beneath(path, "/etc"))) {
       plan_.spec.landlock_rules.push_back({path, mount.writable ? Access::write : Access::read});
     }
   }
@@ -157,6 +166,7 @@ class Tree {
       const PathRule* decided = rules_.decide(path);
       if (decided != nullptr && decided->access == PathAccess::hide) continue;
       if (decided != nullptr && decided->path == path) continue;  // has a mount of its own
+      if (rules_.own().is_own(path)) continue;
       FileStat child_stat = resolver_.files().stat(path);
       if (child_stat.type == FileType::symlink) {
         Mount link;
@@ -165,7 +175,7 @@ class Tree {
         link.source = resolver_.files().link_text(path);
         link.origin = rule.origin;
         plan_.spec.mounts.push_back(link);
-      } else if (child_stat.type == FileType::directory && rules_.hides_beneath(path)) {
+      } else if (child_stat.type == FileType::directory && has_gaps(path)) {
         TRY_VOID(expand(rule, path, child_stat));
       } else if (child_stat.type == FileType::directory || child_stat.type == FileType::regular) {
         bind(rule, path, child_stat);
@@ -196,6 +206,31 @@ class Tree {
   Plan& plan_;
 };
 
+/// What is made is made in a file system of the sandbox, never in the host's, and in one to which
+/// no hostile tree leads unnoticed.
+Result<void> check_places(Plan& plan) {
+  std::unordered_map<std::string_view, const Mount*> covers;
+  for (Mount& mount : plan.spec.mounts) {
+    bool nearest = true;
+    for (std::string at = mount.target; mount.in_root; at = path_parent(at)) {
+      if (auto found = covers.find(at); found != covers.end()) {
+        if (nearest && found->second->kind != MountKind::tmpfs) {
+          return fail(
+              "compile the file tree", escape_for_terminal(mount.target),
+              fmt::format("{} and {} want it", found->second->origin.text(), mount.origin.text()));
+        }
+        nearest = false;
+        if (found->second->kind != MountKind::tmpfs) mount.beneath_bind = true;
+      }
+      if (at == "/") break;
+    }
+    const bool plain = mount.kind == MountKind::copy || mount.kind == MountKind::directory ||
+                       mount.kind == MountKind::file || mount.kind == MountKind::symlink;
+    if (!plain) covers[mount.target] = &mount;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> compile_tree(const profiles::Profile& profile, const HostFacts& facts,
@@ -205,6 +240,7 @@ Result<void> compile_tree(const profiles::Profile& profile, const HostFacts& fac
   add_etc(facts, plan);
   TRY_VOID(add_devices(profile, facts, resolver, plan));
   add_proc(facts, plan);
+  TRY_VOID(check_places(plan));
   plan.spec.landlock_rules.push_back({"/", Access::list});
   return {};
 }

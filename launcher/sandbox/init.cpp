@@ -58,10 +58,7 @@ Result<void> step_root(Init& init) {
   return {};
 }
 
-Result<void> step_mounts(Init& init) {
-  for (const Mount& mount : init.spec.mounts) TRY_VOID(apply_mount(init.root.get(), mount));
-  return {};
-}
+Result<void> step_mounts(Init& init) { return apply_mounts(init.root.get(), init.spec.mounts); }
 
 /// Keyrings are not namespaced: without a session keyring of its own, the sandbox would possess the
 /// caller's keys (keyrings(7)).

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
+
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/sandbox/sys.h"
@@ -63,7 +65,7 @@ Result<void> make_directory(int root, const std::string& path, unsigned mode) {
 
 /// Makes the file `path` beneath `root`, with its parents.
 Result<UniqueFd> make_file(int root, const std::string& path, unsigned mode) {
-  constexpr int kFlags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
   UniqueFd file(::openat(root, relative(path), kFlags, mode));
   if (!file.valid() && errno == ENOENT) {
     TRY_VOID(make_directory(root, path_parent(path), 0755));
@@ -73,25 +75,81 @@ Result<UniqueFd> make_file(int root, const std::string& path, unsigned mode) {
   return file;
 }
 
+/// Where the tree is built: its root, and the devices of the tmpfs that were made for it.
+struct Tree {
+  int root;
+  std::vector<dev_t> own{};
+
+  Result<void> add(int tmpfs) {
+    struct stat st {};
+    if (::fstat(tmpfs, &st) != 0) return fail_errno("stat a file system", "tmpfs");
+    own.push_back(st.st_dev);
+    return {};
+  }
+};
+
+/// The directory `path` of a tmpfs of the sandbox, to which a bound tree leads; made when missing.
+Result<UniqueFd> open_own(const Tree& tree, const std::string& path) {
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  UniqueFd fd(sys::openat2(tree.root, relative(path), kFlags, kNoSymlinks | RESOLVE_IN_ROOT));
+  if (!fd.valid() && errno == ENOENT && path != "/") {
+    UniqueFd parent = TRY(open_own(tree, path_parent(path)));
+    const std::string name(path_name(path));
+    if (::mkdirat(parent.get(), name.c_str(), 0755) != 0)
+      return fail_errno("make a directory", path);
+    fd.reset(sys::openat2(parent.get(), name.c_str(), kFlags, kNoSymlinks | RESOLVE_BENEATH));
+  }
+  if (!fd.valid()) return fail_errno("open a directory of the sandbox", path, errno, kSwapHint);
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return fail_errno("stat a directory of the sandbox", path);
+  if (std::find(tree.own.begin(), tree.own.end(), st.st_dev) == tree.own.end()) {
+    return fail("open a directory of the sandbox", path, "it is one of the host's", kSwapHint);
+  }
+  return fd;
+}
+
+/// The place of `mount`, relative to `dir`: the root, or a directory that open_own() found.
+struct Place {
+  UniqueFd opened;
+  int dir;
+  std::string path;  ///< absolute, in terms of `dir`
+};
+Result<Place> find_place(const Tree& tree, const Mount& mount) {
+  if (!mount.beneath_bind) return Place{UniqueFd(), tree.root, mount.target};
+  UniqueFd parent = TRY(open_own(tree, path_parent(mount.target)));
+  const int dir = parent.get();
+  return Place{std::move(parent), dir, "/" + std::string(path_name(mount.target))};
+}
+
+/// Whoever swaps what lies at a path gets no mount elsewhere, and no path without its mount.
+Result<void> check_id(int fd, const FileId& id, const std::string& path) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) return fail_errno("stat a granted path", path);
+  if (FileId{st.st_dev, st.st_ino} == id) return {};
+  return fail("mount a granted path", path, "another file than when the plan was made", kSwapHint);
+}
+
 /// In the tmpfs the place to mount on is made. A bound tree is never written to, and may be
 /// hostile: its place is opened without following anything.
-Result<void> attach(int root, int tree, const Mount& mount) {
+Result<void> attach(const Tree& in, int tree, const Mount& mount) {
   if (mount.in_root) {
+    Place place = TRY(find_place(in, mount));
     if (mount.is_directory) {
-      TRY_VOID(make_directory(root, mount.target, 0755));
+      TRY_VOID(make_directory(place.dir, place.path, 0755));
     } else {
-      TRY_VOID(make_file(root, mount.target, 0444));
+      TRY_VOID(make_file(place.dir, place.path, 0444));
     }
-    if (::move_mount(tree, "", root, relative(mount.target), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    if (::move_mount(tree, "", place.dir, relative(place.path), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
       return fail_errno("attach a mount", mount.target);
     }
     return {};
   }
-  UniqueFd target(sys::openat2(root, relative(mount.target), O_PATH | O_CLOEXEC | O_NOFOLLOW,
+  UniqueFd target(sys::openat2(in.root, relative(mount.target), O_PATH | O_CLOEXEC | O_NOFOLLOW,
                                kNoSymlinks | RESOLVE_IN_ROOT));
   if (!target.valid()) {
     return fail_errno("open a mount point", mount.target, errno, errno == ELOOP ? kSwapHint : "");
   }
+  if (mount.id != FileId{}) TRY_VOID(check_id(target.get(), mount.id, mount.target));
   if (::move_mount(tree, "", target.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) !=
       0) {
     return fail_errno("attach a mount", mount.target);
@@ -106,24 +164,20 @@ Result<UniqueFd> open_source(const Mount& mount, int flags) {
   if (!source.valid()) {
     return fail_errno("open a granted path", mount.source, errno, errno == ELOOP ? kSwapHint : "");
   }
-  struct stat st {};
-  if (::fstat(source.get(), &st) != 0) return fail_errno("stat a granted path", mount.source);
-  if (FileId{st.st_dev, st.st_ino} != mount.id) {
-    return fail("mount a granted path", mount.source, "another file than when the plan was made",
-                kSwapHint);
-  }
+  TRY_VOID(check_id(source.get(), mount.id, mount.source));
   return source;
 }
 
-Result<void> apply_copy(int root, const Mount& mount) {
+Result<void> apply_copy(const Tree& in, const Mount& mount) {
   constexpr std::size_t kMaxBytes = 1 << 20;
   UniqueFd source = TRY(open_source(mount, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   std::string text = TRY(read_fd(source.get(), kMaxBytes, mount.source));
-  UniqueFd file = TRY(make_file(root, mount.target, mount.mode));
+  Place place = TRY(find_place(in, mount));
+  UniqueFd file = TRY(make_file(place.dir, place.path, mount.mode));
   return write_all(file.get(), text, mount.target);
 }
 
-Result<void> apply_bind(int root, const Mount& mount) {
+Result<void> apply_bind(const Tree& in, const Mount& mount) {
   UniqueFd source = TRY(open_source(mount, O_PATH));
   UniqueFd tree(::open_tree(source.get(), "",
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
@@ -136,43 +190,44 @@ Result<void> apply_bind(int root, const Mount& mount) {
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0) {
     return fail_errno("set mount attributes", mount.source);
   }
-  return attach(root, tree.get(), mount);
+  return attach(in, tree.get(), mount);
 }
 
-Result<void> apply_tmpfs(int root, const Mount& mount) {
+Result<void> apply_tmpfs(Tree& in, const Mount& mount) {
   UniqueFd tree = TRY(make_filesystem(
       "tmpfs", {{"size", std::to_string(mount.size)}, {"mode", fmt::format("{:o}", mount.mode)}},
       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-  return attach(root, tree.get(), mount);
+  TRY_VOID(in.add(tree.get()));
+  return attach(in, tree.get(), mount);
 }
 
 /// Covers a directory or a file with an empty one that nobody may read. The cover is made in the
 /// root, cloned, attached and unlinked: it has no name of its own.
-Result<void> apply_mask(int root, const Mount& mount) {
+Result<void> apply_mask(const Tree& in, const Mount& mount) {
   constexpr const char* kCover = ".cover";
   if (mount.is_directory) {
-    if (::mkdirat(root, kCover, 0) != 0) return fail_errno("make a cover", mount.target);
+    if (::mkdirat(in.root, kCover, 0) != 0) return fail_errno("make a cover", mount.target);
   } else {
-    UniqueFd file(::openat(root, kCover, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0));
+    UniqueFd file(::openat(in.root, kCover, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0));
     if (!file.valid()) return fail_errno("make a cover", mount.target);
   }
-  UniqueFd tree(::open_tree(root, kCover, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  UniqueFd tree(::open_tree(in.root, kCover, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   if (!tree.valid()) return fail_errno("clone a cover", mount.target);
   mount_attr attr{};
   attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
     return fail_errno("set mount attributes", mount.target);
   }
-  TRY_VOID(attach(root, tree.get(), mount));
-  if (::unlinkat(root, kCover, mount.is_directory ? AT_REMOVEDIR : 0) != 0) {
+  TRY_VOID(attach(in, tree.get(), mount));
+  if (::unlinkat(in.root, kCover, mount.is_directory ? AT_REMOVEDIR : 0) != 0) {
     return fail_errno("unlink a cover", mount.target);
   }
   return {};
 }
 
 /// A read-only view of what is at the target, over itself.
-Result<void> apply_read_only(int root, const Mount& mount) {
-  UniqueFd tree(::open_tree(root, relative(mount.target),
+Result<void> apply_read_only(const Tree& in, const Mount& mount) {
+  UniqueFd tree(::open_tree(in.root, relative(mount.target),
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
   if (!tree.valid()) return fail_errno("clone a mount", mount.target);
   mount_attr attr{};
@@ -180,21 +235,52 @@ Result<void> apply_read_only(int root, const Mount& mount) {
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
     return fail_errno("set mount attributes", mount.target);
   }
-  return attach(root, tree.get(), mount);
+  return attach(in, tree.get(), mount);
 }
 
-Result<void> apply_plain(int root, const Mount& mount) {
-  if (mount.kind == MountKind::directory) return make_directory(root, mount.target, mount.mode);
+Result<void> apply_plain(const Tree& in, const Mount& mount) {
+  const Place place = TRY(find_place(in, mount));
+  if (mount.kind == MountKind::directory) return make_directory(place.dir, place.path, mount.mode);
   if (mount.kind == MountKind::file) {
-    UniqueFd file = TRY(make_file(root, mount.target, mount.mode));
+    UniqueFd file = TRY(make_file(place.dir, place.path, mount.mode));
     return write_all(file.get(), mount.source, mount.target);
   }
-  if (::symlinkat(mount.source.c_str(), root, relative(mount.target)) == 0 || errno == EEXIST)
-    return {};
+  const char* name = relative(place.path);
+  if (::symlinkat(mount.source.c_str(), place.dir, name) == 0 || errno == EEXIST) return {};
   if (errno != ENOENT) return fail_errno("make a symlink", mount.target);
-  TRY_VOID(make_directory(root, path_parent(mount.target), 0755));
-  if (::symlinkat(mount.source.c_str(), root, relative(mount.target)) != 0) {
+  TRY_VOID(make_directory(place.dir, path_parent(place.path), 0755));
+  if (::symlinkat(mount.source.c_str(), place.dir, name) != 0) {
     return fail_errno("make a symlink", mount.target);
+  }
+  return {};
+}
+
+Result<void> apply_mount(Tree& in, const Mount& mount) {
+  switch (mount.kind) {
+    case MountKind::bind:
+      return apply_bind(in, mount);
+    case MountKind::copy:
+      return apply_copy(in, mount);
+    case MountKind::tmpfs:
+      return apply_tmpfs(in, mount);
+    case MountKind::mask:
+      return apply_mask(in, mount);
+    case MountKind::read_only:
+      return apply_read_only(in, mount);
+    case MountKind::proc: {
+      UniqueFd tree = TRY(
+          make_filesystem("proc", {}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+      return attach(in, tree.get(), mount);
+    }
+    case MountKind::devpts: {
+      UniqueFd tree = TRY(make_filesystem("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}},
+                                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+      return attach(in, tree.get(), mount);
+    }
+    case MountKind::symlink:
+    case MountKind::directory:
+    case MountKind::file:
+      return apply_plain(in, mount);
   }
   return {};
 }
@@ -210,33 +296,12 @@ Result<UniqueFd> make_root(std::uint64_t size) {
   return root;
 }
 
-Result<void> apply_mount(int root, const Mount& mount) {
-  switch (mount.kind) {
-    case MountKind::bind:
-      return apply_bind(root, mount);
-    case MountKind::copy:
-      return apply_copy(root, mount);
-    case MountKind::tmpfs:
-      return apply_tmpfs(root, mount);
-    case MountKind::mask:
-      return apply_mask(root, mount);
-    case MountKind::read_only:
-      return apply_read_only(root, mount);
-    case MountKind::proc: {
-      UniqueFd tree = TRY(
-          make_filesystem("proc", {}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
-      return attach(root, tree.get(), mount);
-    }
-    case MountKind::devpts: {
-      UniqueFd tree = TRY(make_filesystem("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}},
-                                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
-      return attach(root, tree.get(), mount);
-    }
-    case MountKind::symlink:
-    case MountKind::directory:
-    case MountKind::file:
-      return apply_plain(root, mount);
-  }
+Result<void> apply_mounts(int root, const std::vector<Mount>& mounts) {
+  Tree in{root};
+  TRY_VOID(in.add(root));
+  const mode_t mask = ::umask(0);  // modes are as the Plan has them
+  for (const Mount& mount : mounts) TRY_VOID(apply_mount(in, mount));
+  ::umask(mask);
   return {};
 }
 

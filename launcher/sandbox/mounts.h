@@ -13,15 +13,17 @@
 /// grows. Every bind source is opened once, without following any symlink, and compared with the
 /// identity that the Plan saw; the detached clone of its whole tree gets its attributes and private
 /// propagation before it is attached. Targets are opened beneath the root descriptor, without
-/// symlinks. Nothing is created outside the tmpfs: a target in a bound tree exists, or the launch
-/// fails. pivot_root(2) then swaps the roots and the host's tree is detached.
+/// symlinks. Nothing is created outside the tmpfs: a target in a bound tree exists and is the file
+/// that the Plan saw, or the launch fails; where a bound tree leads to a tmpfs of the sandbox, that
+/// one is recognised by its device number. pivot_root(2) then swaps the roots and the host's tree
+/// is detached.
 namespace dirbox::sandbox {
 
 /// Makes the root tmpfs with `size` bytes and attaches it. Returns its descriptor.
 Result<UniqueFd> make_root(std::uint64_t size);
 
-/// Makes one entry of the tree beneath `root`.
-Result<void> apply_mount(int root, const Mount& mount);
+/// Makes the entries of the tree beneath `root`, in their order.
+Result<void> apply_mounts(int root, const std::vector<Mount>& mounts);
 
 /// Turns the root read-only, pivots into it, detaches the host's tree; cwd is "/" afterwards.
 Result<void> enter_root(int root);

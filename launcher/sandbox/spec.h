@@ -44,9 +44,10 @@ struct Mount {
   MountKind kind = MountKind::bind;
   std::string target;
   std::string source;
-  FileId id;  ///< bind, copy: of `source`
+  FileId id;  ///< bind, copy: of `source`; with in_root false, of what is at `target`
   bool in_root =
       true;  ///< the target is made in a tmpfs of the sandbox; false: it exists in a bind
+  bool beneath_bind = false;  ///< in_root: a bind leads to that tmpfs, so the way may be hostile
   bool is_directory = true;
   bool writable = false;  ///< bind
   bool devices = false;   ///< bind: device nodes work
