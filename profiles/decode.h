@@ -32,7 +32,7 @@ void put_entries(std::vector<Entry>& list, std::vector<Entry>&& from);
 /// Settings of the command line, which come after every file.
 struct Overrides {
   std::string cwd;  ///< absolute; relative paths below are relative to it
-  std::vector<std::string> read{}, write{}, hide{};
+  std::vector<std::string> read{}, write{}, hide{}, sockets{}, devices{};
   std::vector<std::string> allow{}, deny{};  ///< network rules
   std::vector<std::string> env;              ///< "NAME" passes, "NAME=value" sets
   std::vector<std::string> publish{}, host_ports{};

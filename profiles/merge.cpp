@@ -151,6 +151,8 @@ Result<void> apply_overrides(Profile& profile, const Overrides& overrides) {
   TRY_VOID(override_paths(profile.read, overrides.read, overrides.cwd, "--read"));
   TRY_VOID(override_paths(profile.write, overrides.write, overrides.cwd, "--write"));
   TRY_VOID(override_paths(profile.hide, overrides.hide, overrides.cwd, "--hide"));
+  TRY_VOID(override_paths(profile.sockets, overrides.sockets, overrides.cwd, "--socket"));
+  TRY_VOID(override_paths(profile.devices, overrides.devices, overrides.cwd, "--device"));
   TRY_VOID(check_network_mode(profile, overrides));
   TRY_VOID(override_rules(profile.net_allow, overrides.allow, "--allow", check_allow_rule));
   TRY_VOID(override_rules(profile.net_deny, overrides.deny, "--deny", check_network_rule));

@@ -45,6 +45,9 @@ std::vector<Option> plan_options(RunSettings& settings) {
       {"--read", "PATH", "let the command read PATH", &settings.read},
       {"--write", "PATH", "let the command read and write PATH", &settings.write},
       {"--hide", "PATH", "make PATH absent inside", &settings.hide},
+      {"--socket", "PATH", "let the command connect to a unix socket of the host",
+       &settings.sockets},
+      {"--device", "PATH", "let the command use a device node", &settings.devices},
       {"--allow", "RULE", "let the command reach a host: host, *.host, host:port, network, @bundle",
        &settings.allow},
       {"--deny", "RULE", "refuse a host, whatever allows it", &settings.deny},
@@ -75,6 +78,8 @@ Result<profiles::Profile> load_settings(const RunSettings& settings) {
   overrides.read = settings.read;
   overrides.write = settings.write;
   overrides.hide = settings.hide;
+  overrides.sockets = settings.sockets;
+  overrides.devices = settings.devices;
   overrides.env = settings.environment;
   overrides.allow = settings.allow;
   overrides.deny = settings.deny;

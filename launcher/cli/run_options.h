@@ -11,8 +11,8 @@ namespace dirbox::cli {
 
 struct RunSettings {
   std::string profile = "director";
-  std::vector<std::string> read, write, hide, environment, allow, deny, publish, host_ports,
-      net_map;
+  std::vector<std::string> read, write, hide, sockets, devices, environment, allow, deny, publish,
+      host_ports, net_map;
   bool force_cwd = false;
 };
 std::vector<Option> plan_options(RunSettings& settings);

@@ -90,8 +90,7 @@ Result<void> check_cwd_place(const Plan& plan, const Places& places) {
 /// Hides that are no reason to refuse a working directory above them: of the work tree's own files,
 /// of an option, whose author knows where it is, and of what the host mounted there.
 bool is_meant_for_cwd(const PathRule& hidden) {
-  return hidden.origin.line == 0 || hidden.text.starts_with("${CWD}") ||
-         hidden.text.starts_with("${PROJECT}");
+  return hidden.origin.line == 0 || is_inside_work_tree(hidden.text);
 }
 
 Result<void> check_cwd(const Plan& plan, const RuleSet& rules, bool force) {

@@ -19,6 +19,10 @@ struct Places {
 /// "~/x", "${CWD}/x", … to an absolute path. Errors: a relative path, an unknown variable.
 Result<std::string> expand_path(const profiles::Entry& entry, const Places& places);
 
+/// True for the text of an entry that names something inside the work tree: it cannot be a reason
+/// to refuse the work tree itself.
+bool is_inside_work_tree(const std::string& text);
+
 /// The directory of the git work tree around `cwd`, below `home`'s parent; `cwd` when there is
 /// none.
 std::string find_project(Resolver& resolver, const std::string& cwd, const std::string& home);

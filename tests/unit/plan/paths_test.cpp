@@ -313,6 +313,7 @@ TEST_CASE("working directories that are too much") {
   CHECK(shown(host.compile(typed), "/home/u/p/s") == "mask");
 
   host.command.force_cwd = true;
+  host.command.argv = {"true"};
   CHECK(host.try_filesystem("hide = [\"~/p/s\"]").has_value());
   host.work_in("/home/u");
   Plan home = host.filesystem("hide = [\"~/.ssh\"]");
