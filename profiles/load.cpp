@@ -196,6 +196,7 @@ class Loader {
     }
     for (const EmbeddedFile& file : request_.embedded) note(std::string(file.name), "built-in");
     std::vector<Listed> out;
+    out.reserve(found.size());
     for (auto& [name, listed] : found) out.push_back(std::move(listed));
     return out;
   }

@@ -45,6 +45,7 @@ Result<void> remove_entry(Profile& profile, const Row& row, const Entry& removal
     return {};
   }
   std::vector<std::string_view> texts;
+  texts.reserve(list.size());
   for (const Entry& entry : list) texts.push_back(entry.text);
   return fail("read profile", removal.origin.text(),
               fmt::format("{} has no inherited \"{}\" to remove{}", row.full_name(),

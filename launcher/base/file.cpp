@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "launcher/base/path.h"
@@ -27,14 +28,9 @@ Result<std::string> read_fd(int fd, std::size_t max_bytes, std::string_view oper
     std::size_t room = out.capacity() > have ? out.capacity() - have : 4096;
     out.resize(have + room);
     ssize_t n = ::read(fd, out.data() + have, room);
-    if (n < 0 && errno == EINTR)
-      n = 0, out.resize(have);
-    else if (n < 0)
-      return fail_errno("read", operand);
-    else {
-      out.resize(have + static_cast<std::size_t>(n));
-      if (n == 0) return out;
-    }
+    if (n < 0 && errno != EINTR) return fail_errno("read", operand);
+    out.resize(have + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (n == 0) return out;
     if (out.size() > max_bytes) {
       return fail("read", operand, fmt::format("larger than {} bytes", max_bytes));
     }

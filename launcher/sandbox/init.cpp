@@ -139,10 +139,10 @@ Result<void> step_no_new_privs(Init&) {
 
 Result<void> step_concealment(Init& init) {
   // The caller's command line names what is hidden: it is not for /proc/1/cmdline.
-  if (init.options.title != nullptr) std::memset(init.options.title, 0, init.options.title_size);
   constexpr std::string_view kTitle = "dirbox-init";
-  if (init.options.title_size > kTitle.size()) {
-    std::memcpy(init.options.title, kTitle.data(), kTitle.size());
+  if (char* title = init.options.title; title != nullptr) {
+    std::memset(title, 0, init.options.title_size);
+    if (init.options.title_size > kTitle.size()) std::memcpy(title, kTitle.data(), kTitle.size());
   }
   if (::prctl(PR_SET_NAME, "dirbox-init") != 0) return fail_errno("name init", "");
   // Nobody inside may trace init or read its memory, in which the caller's environment still is.
@@ -328,8 +328,9 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
     if (!send_control(kControlFd, ControlType::exec_failed, command->exec_errno)) end(124);
     end(125);
   }
-  if (auto confined = enter_init_filter(); !confined) report_failure(kControlFd, confined.error());
+  // The command runs from here on: what fails now ends the sandbox, and is not "nothing ran".
   if (!send_control(kControlFd, ControlType::started, command->pid)) end(124);
+  if (!enter_init_filter()) end(124);
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
   serve(options.network, signals.get(), command->pid, init.terminal.get());
 }

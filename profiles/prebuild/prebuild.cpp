@@ -38,6 +38,7 @@ struct Input {
 
 Result<std::string> write_source(const std::vector<Input>& inputs) {
   std::vector<EmbeddedFile> files;
+  files.reserve(inputs.size());
   for (const Input& input : inputs) files.push_back({input.name, input.text, {}});
   NoSource nothing;
   std::string entries;
