@@ -34,7 +34,7 @@ struct Overrides {
   std::string cwd;  ///< absolute; relative paths below are relative to it
   std::vector<std::string> read{}, write{}, hide{}, sockets{}, devices{};
   std::vector<std::string> allow{}, deny{};  ///< network rules
-  std::vector<std::string> env;              ///< "NAME" passes, "NAME=value" sets
+  std::vector<std::string> env{};            ///< "NAME" passes, "NAME=value" sets
   std::vector<std::string> publish{}, host_ports{};
 };
 /// Each value gets the Origin {"--read"}, {"--write"}…. Texts are taken literally: no "?" or "-"

@@ -228,9 +228,15 @@ TEST_CASE("the command line comes last, with its flag as the origin") {
   CHECK(texts(profile->env_pass) == Texts{"FOO"});
   CHECK(profile->env_set[0].value == "${HOME}=1");
   CHECK(profile->env_set[0].literal);
-  for (Overrides bad :
-       {Overrides{"/w", {""}, {}, {}, {}, {}, {}}, Overrides{"/w", {}, {}, {}, {"a b"}, {}, {}},
-        Overrides{"/w", {}, {}, {}, {}, {}, {"=x"}}, Overrides{"/w", {}, {}, {}, {}, {}, {"*"}}}) {
+  using List = std::vector<std::string> Overrides::*;
+  const std::pair<List, const char*> wrong[] = {{&Overrides::read, ""},
+                                                {&Overrides::allow, "a b"},
+                                                {&Overrides::env, "=x"},
+                                                {&Overrides::env, "*"}};
+  for (const auto& [list, text] : wrong) {
+    Overrides bad;
+    bad.cwd = "/w";
+    bad.*list = {text};
     CHECK_FALSE(apply_overrides(*profile, bad));
   }
 }
