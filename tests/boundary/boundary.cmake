@@ -12,6 +12,8 @@ if(TARGET dirbox)
     set_tests_properties(boundary.${name} boundary.${name}.root PROPERTIES
                          ENVIRONMENT "${environment}" SKIP_RETURN_CODE 77 TIMEOUT 900)
   endforeach()
+  # Both look at what is left in /tmp and among the System V objects.
+  set_tests_properties(boundary.verify boundary.verify.root PROPERTIES RESOURCE_LOCK verify)
 endif()
 # The network engine by itself, behind netbox.
 file(GLOB suites CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/boundary/net_*.py)

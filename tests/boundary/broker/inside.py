@@ -176,8 +176,9 @@ def test_ignored_signals_stay_ignored():
 
 
 def test_stop_and_continue_without_a_terminal():
+    # In a group of its own: SIGTSTP does not stop a member of an orphaned one, which the suite's may be.
     child = subprocess.Popen([BIN + "/hsh", "-c", "echo ready; read line; echo $line"], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE)
+                             stdout=subprocess.PIPE, process_group=0)
     assert child.stdout.readline() == b"ready\n"
     for _ in range(3):
         child.send_signal(signal.SIGTSTP)
