@@ -240,6 +240,10 @@ std::optional<Complaint> check_publish(std::string_view text) {
 }
 
 std::optional<Complaint> check_profile_name(std::string_view text) {
+  if (text == "projects") {
+    return Complaint{"projects is not a profile's name",
+                     "projects.toml says which profile a directory gets; see dirbox-project(1)"};
+  }
   if (!text.empty() && text.front() != '.' && text.front() != '-' &&
       consists_of(text, {kUpper, kLower, kDigits, "._-"})) {
     return std::nullopt;

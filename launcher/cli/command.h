@@ -37,6 +37,7 @@ int run_command(const Arguments& arguments);
 int shell_command(const Arguments& arguments);
 int profile_command(const Arguments& arguments);
 int completion_command(const Arguments& arguments);
+int project_command(const Arguments& arguments);
 
 /// The table, in the order of the help.
 std::span<const Subcommand> subcommands();

@@ -15,6 +15,7 @@ constexpr Subcommand kSubcommands[] = {
     {"run", "run a command in the sandbox", run_command},
     {"shell", "an interactive shell in the sandbox", shell_command},
     {"profile", "list, show, check, write and compare profiles", profile_command},
+    {"project", "which profile a directory gets", project_command},
     {"completion", "completion for bash, zsh or fish", completion_command},
     {"verify", "attack the sandbox and tell which promises hold", verify_command},
 };

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include "launcher/base/unique_fd.h"
 #include "launcher/cli/command.h"
 #include "launcher/cli/run_options.h"
+#include "launcher/cli/selection.h"
 #include "profiles/show.h"
 #include "profiles/text_rules.h"
 #include "seccomp/describe.h"
@@ -74,13 +76,20 @@ int show_syscalls(const profiles::Profile& profile, bool json) {
   return 0;
 }
 
+Result<Chosen> choose_here(const std::string& asked) {
+  if (!asked.empty()) return Chosen{asked, "asked for"};
+  plan::HostFiles files;
+  return choose_profile(asked, TRY(plan::gather_facts(files, environ)));
+}
+
 int show_verb(const Arguments& arguments) {
   RunSettings settings;
   std::vector<std::string> names;
   bool json = false, plan = false, syscalls = false;
   int status = parse_options(
       {"dirbox profile show [OPTION…] [NAME|FILE]",
-       "Shows what a profile (default: director) says, with the place of every value.",
+       "Shows what a profile (default: the one that run takes here) says, with the place of every "
+       "value.",
        {{"--plan", "", "what it comes to in the working directory", &plan},
         {"--syscalls", "", "what it decides about every system call", &syscalls},
         {"--force-cwd", "", "with --plan: as for run --force-cwd", &settings.force_cwd},
@@ -99,10 +108,13 @@ int show_verb(const Arguments& arguments) {
     fmt::print("{}", plan::render_plan(compiled.plan, use_color(1)));
     return 0;
   }
-  auto profile = profiles::load_profile(request_for(settings.profile));
+  auto chosen = choose_here(settings.profile);
+  if (!chosen) return report(chosen.error());
+  auto profile = profiles::load_profile(request_for(chosen->profile));
   if (!profile) return report(profile.error());
   if (syscalls) return show_syscalls(*profile, json);
   if (json) return print_json(profiles::to_json(*profile));
+  if (names.empty()) fmt::print("{}: {}\n", chosen->profile, chosen->why);
   fmt::print("{}", profiles::show_profile(*profile));
   return 0;
 }

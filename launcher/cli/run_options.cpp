@@ -8,6 +8,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/cli/selection.h"
 #include "profiles/decode.h"
 
 namespace dirbox::cli {
@@ -41,7 +42,8 @@ Result<std::vector<netns::NetMap>> parse_net_map(const RunSettings& settings) {
 
 std::vector<Option> plan_options(RunSettings& settings) {
   return {
-      {"-p,--profile", "NAME|FILE", "the profile (default: director)", &settings.profile},
+      {"-p,--profile", "NAME|FILE", "the profile (default: the project's, else director)",
+       &settings.profile},
       {"--read", "PATH", "let the command read PATH", &settings.read},
       {"--write", "PATH", "let the command read and write PATH", &settings.write},
       {"--hide", "PATH", "make PATH absent inside", &settings.hide},
@@ -65,9 +67,9 @@ std::vector<Option> plan_options(RunSettings& settings) {
 std::string config_directory() { return xdg_directory("XDG_CONFIG_HOME", ".config"); }
 std::string cache_directory() { return xdg_directory("XDG_CACHE_HOME", ".cache"); }
 
-Result<profiles::Profile> load_settings(const RunSettings& settings) {
+Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name) {
   profiles::Request request;
-  request.name = settings.profile;
+  request.name = name;
   request.config_dir = config_directory();
   profiles::Profile profile = TRY(profiles::load_profile(request));
   profiles::Overrides overrides;
@@ -96,11 +98,13 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
     report(error);
     return std::move(out);
   };
-  auto profile = load_settings(settings);
-  if (!profile) return failed(profile.error());
   plan::HostFiles files;
   auto facts = plan::gather_facts(files, environ);
   if (!facts) return failed(facts.error());
+  auto chosen = choose_profile(settings.profile, *facts);
+  if (!chosen) return failed(chosen.error());
+  auto profile = load_settings(settings, chosen->profile);
+  if (!profile) return failed(profile.error());
   plan::Command wanted;
   wanted.argv = command;
   wanted.force_cwd = settings.force_cwd;
@@ -120,6 +124,9 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
     return out;
   }
   out.plan = std::move(*compiled);
+  out.plan.notes.insert(
+      out.plan.notes.begin(),
+      {fmt::format("profile {}: {}", escape_for_terminal(chosen->profile), chosen->why), {}});
   out.ok = true;
   return out;
 }

@@ -10,7 +10,7 @@
 namespace dirbox::cli {
 
 struct RunSettings {
-  std::string profile = "director";
+  std::string profile;  ///< "": what choose_profile() says
   std::vector<std::string> read, write, hide, sockets, devices, environment, allow, deny, publish,
       host_ports, net_map;
   bool force_cwd = false;
@@ -22,8 +22,8 @@ std::vector<Option> plan_options(RunSettings& settings);
 std::string config_directory();
 std::string cache_directory();
 
-/// Loads the profile, applies the options.
-Result<profiles::Profile> load_settings(const RunSettings& settings);
+/// Loads the profile `name`, applies the options.
+Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name);
 
 /// Facts, profile, plan; makes directories that the plan asks for when `prepare`. On failure prints
 /// the error and returns its exit status in `status`.

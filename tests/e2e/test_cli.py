@@ -97,7 +97,7 @@ class Profiles(Cli):
         self.assertRegex(self.ok("profile", "show", "p.toml"), r"(?m)^filesystem\.tmp_size +2G +\./p\.toml:3:12$")
         shown = json.loads(self.ok("profile", "show", "./p.toml", "--json"))
         self.assertEqual(shown["filesystem"]["tmp_size"], {"value": 2 << 30, "origin": "./p.toml:3:12"})
-        self.assertEqual(self.ok("profile", "show"), self.ok("profile", "show", "director"))
+        self.assertEqual(self.ok("profile", "show"), "director: the default\n" + self.ok("profile", "show", "director"))
 
     def test_show_plan(self):
         text = self.ok("profile", "show", "offline", "--plan")

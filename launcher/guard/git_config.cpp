@@ -1,0 +1,399 @@
+#include "launcher/guard/git_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+// Theory of operation: the parser follows git's own reader (config.c) character by character, so
+// that both see the same entries: CR LF is a line end and a lone CR a blank, a name is folded to
+// lower case, a quoted subsection is not, a value may go on behind a backslash at the end of a
+// line. What git refuses is refused here. A NUL, which C strings end at, is refused as well.
+
+namespace dirbox::guard {
+namespace {
+
+bool is_blank(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+bool is_alpha(int c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_key(int c) { return is_alpha(c) || (c >= '0' && c <= '9') || c == '-'; }
+char lower(int c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
+
+std::string folded(std::string_view text) {
+  std::string out;
+  for (char c : text) out += lower(c);
+  return out;
+}
+
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : text_(text) {
+    constexpr std::string_view kMark = "\xef\xbb\xbf";
+    if (text_.starts_with(kMark)) at_ = kMark.size();
+  }
+
+  Result<ConfigFile> run() {
+    if (text_.find('\0') != text_.npos) return bad("a NUL");
+    bool comment = false;
+    while (!ended_) {
+      const std::size_t begin = at_;
+      const int c = next();
+      if (c == '\n') {
+        comment = false;
+      } else if (comment || is_blank(c)) {
+        continue;
+      } else if (c == '#' || c == ';') {
+        comment = true;
+      } else if (c == '[') {
+        TRY_VOID(read_section());
+      } else if (is_alpha(c)) {
+        TRY_VOID(read_entry(begin, c));
+      } else {
+        return bad("neither a section nor a name");
+      }
+    }
+    return std::move(out_);
+  }
+
+ private:
+  /// The next character; '\n' at the end of the text.
+  int next() {
+    if (at_ >= text_.size()) {
+      ended_ = true;
+      return '\n';
+    }
+    char c = text_[at_++];
+    if (c == '\r' && at_ < text_.size() && text_[at_] == '\n') c = text_[at_++];
+    if (c == '\n') ++line_;
+    return static_cast<unsigned char>(c);
+  }
+
+  Failure bad(std::string_view what) const {
+    return fail("read a git configuration", fmt::format("line {}", line_), what);
+  }
+
+  Result<void> read_section() {
+    section_.clear();
+    for (;;) {
+      const int c = next();
+      if (ended_) return bad("a section that does not end");
+      if (c == ']') break;
+      if (is_blank(c)) {
+        TRY_VOID(read_subsection(c));
+        break;
+      }
+      if (!is_key(c) && c != '.') return bad("a section's name");
+      section_ += lower(c);
+    }
+    section_ += '.';
+    return {};
+  }
+
+  Result<void> read_subsection(int c) {
+    while (is_blank(c)) {
+      if (c == '\n') return bad("a section that does not end");
+      c = next();
+    }
+    if (c != '"') return bad("a subsection without quotes");
+    section_ += '.';
+    for (;;) {
+      c = next();
+      if (c == '"') break;
+      if (c == '\\') c = next();
+      if (c == '\n') return bad("a subsection that does not end");
+      section_ += static_cast<char>(c);
+    }
+    if (next() != ']') return bad("a section that does not end");
+    return {};
+  }
+
+  Result<void> read_entry(std::size_t begin, int c) {
+    ConfigEntry entry;
+    entry.begin = begin;
+    entry.line = line_;
+    entry.key = section_;
+    while (!ended_ && is_key(c)) {
+      entry.key += lower(c);
+      c = next();
+    }
+    while (c == ' ' || c == '\t') c = next();
+    if (c == '\n') {
+      entry.value = "true";
+    } else if (c == '=') {
+      entry.value = TRY(read_value());
+    } else {
+      return bad("a name without =");
+    }
+    entry.end = ended_ ? at_ : at_ - 1;
+    if (!ended_ && entry.end > begin && text_[entry.end - 1] == '\r') --entry.end;
+    out_.entries.push_back(std::move(entry));
+    return {};
+  }
+
+  Result<std::string> read_value() {
+    std::string value;
+    std::size_t kept = 0;  // what is behind are blanks, perhaps at the end
+    bool quoted = false, comment = false;
+    for (;;) {
+      int c = next();
+      if (c == '\n') {
+        if (quoted) return bad("a quote that does not end");
+        value.resize(kept);
+        return value;
+      }
+      if (comment) continue;
+      if (is_blank(c) && !quoted) {
+        if (!value.empty()) value += static_cast<char>(c);
+        continue;
+      }
+      if (!quoted && (c == ';' || c == '#')) {
+        comment = true;
+        continue;
+      }
+      if (c == '"') {
+        quoted = !quoted;
+        kept = value.size();
+        continue;
+      }
+      if (c == '\\') {
+        c = next();
+        if (c == '\n' && !ended_) continue;
+        constexpr std::string_view kMarks = "tbn\\\"", kMeant = "\t\b\n\\\"";
+        const std::size_t known = kMarks.find(static_cast<char>(c));
+        if (c == '\n' || known == kMarks.npos) return bad("an unknown escape");
+        c = static_cast<unsigned char>(kMeant[known]);
+      }
+      value += static_cast<char>(c);
+      kept = value.size();
+    }
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  std::uint32_t line_ = 1;
+  bool ended_ = false;
+  std::string section_;  ///< with a dot at the end
+  ConfigFile out_;
+};
+
+bool is_boolean(std::string_view value) {
+  constexpr std::string_view kWords[] = {"", "true", "false", "yes", "no", "on", "off", "0", "1"};
+  const std::string word = folded(value);
+  return std::find(std::begin(kWords), std::end(kWords), word) != std::end(kWords);
+}
+
+/// "ext::…", "fd::…": git executes git-remote-ext, which executes what follows.
+bool names_helper(std::string_view url) {
+  const std::size_t colons = url.find("::");
+  return colons != url.npos && colons > 0 &&
+         std::all_of(url.begin(), url.begin() + static_cast<std::ptrdiff_t>(colons),
+                     [](char c) { return is_key(static_cast<unsigned char>(c)) || c == '+'; });
+}
+
+enum class Test {
+  any,
+  not_boolean,  ///< true and false choose what git brings itself
+  command,      ///< an alias for a shell line, or one that brings options
+  bang,         ///< "!…"
+  helper,       ///< a URL of a transport helper
+  path,         ///< a program by path
+  not_never,
+  moved_tree,  ///< a work tree that is not within the one around the git directory
+};
+
+struct DangerRow {
+  std::string_view section, name;  ///< name "*": any
+  Test test;
+  const char* why;
+};
+
+// Keys of git itself, git-lfs and tig whose value becomes a command, a program, or another place to
+// read configuration, hooks or templates from.
+constexpr DangerRow kDangers[] = {
+    {"core", "fsmonitor", Test::not_boolean, "git status executes it"},
+    {"core", "hookspath", Test::any, "git takes its hooks from there"},
+    {"core", "sshcommand", Test::any, "git fetch executes it"},
+    {"core", "gitproxy", Test::any, "git fetch executes it"},
+    {"core", "askpass", Test::any, "git executes it for passwords"},
+    {"core", "pager", Test::any, "git log executes it"},
+    {"core", "editor", Test::any, "git commit executes it"},
+    {"core", "alternaterefscommand", Test::any, "git fetch executes it"},
+    {"core", "attributesfile", Test::any, "attributes choose filters and drivers"},
+    {"core", "worktree", Test::moved_tree, "git checkout would write elsewhere"},
+    {"sequence", "editor", Test::any, "git rebase executes it"},
+    {"pager", "*", Test::not_boolean, "git executes it"},
+    {"include", "path", Test::any, "git reads configuration from there"},
+    {"includeif", "path", Test::any, "git reads configuration from there"},
+    {"alias", "*", Test::command, "the alias executes it"},
+    {"filter", "clean", Test::any, "git add executes it"},
+    {"filter", "smudge", Test::any, "git checkout executes it"},
+    {"filter", "process", Test::any, "git add executes it"},
+    {"diff", "external", Test::any, "git diff executes it"},
+    {"diff", "command", Test::any, "git diff executes it"},
+    {"diff", "textconv", Test::any, "git diff executes it"},
+    {"difftool", "cmd", Test::any, "git difftool executes it"},
+    {"difftool", "path", Test::any, "git difftool executes it"},
+    {"mergetool", "cmd", Test::any, "git mergetool executes it"},
+    {"mergetool", "path", Test::any, "git mergetool executes it"},
+    {"merge", "driver", Test::any, "git merge executes it"},
+    {"interactive", "difffilter", Test::any, "git add -p executes it"},
+    {"credential", "helper", Test::any, "git executes it, and gives it passwords"},
+    {"gpg", "program", Test::any, "git executes it to sign and verify"},
+    {"gpg", "defaultkeycommand", Test::any, "git executes it to sign"},
+    {"remote", "url", Test::helper, "git fetch executes a transport helper"},
+    {"remote", "pushurl", Test::helper, "git push executes a transport helper"},
+    {"remote", "vcs", Test::any, "git fetch executes a transport helper"},
+    {"remote", "receivepack", Test::any, "git push executes it"},
+    {"remote", "uploadpack", Test::any, "git fetch executes it"},
+    {"url", "insteadof", Test::helper, "git fetch executes a transport helper"},
+    {"url", "pushinsteadof", Test::helper, "git push executes a transport helper"},
+    {"protocol", "allow", Test::not_never, "transport helpers could execute commands"},
+    {"submodule", "update", Test::bang, "git submodule update executes it"},
+    {"trailer", "command", Test::any, "git commit executes it"},
+    {"trailer", "cmd", Test::any, "git commit executes it"},
+    {"init", "templatedir", Test::any, "git init takes hooks from there"},
+    {"uploadpack", "packobjectshook", Test::any, "git fetch executes it"},
+    {"gc", "recentobjectshook", Test::any, "git gc executes it"},
+    {"hook", "*", Test::any, "git executes it as a hook"},
+    {"tar", "command", Test::any, "git archive executes it"},
+    {"browser", "cmd", Test::any, "git help executes it"},
+    {"browser", "path", Test::any, "git help executes it"},
+    {"web", "browser", Test::path, "git help executes it"},
+    {"man", "cmd", Test::any, "git help executes it"},
+    {"man", "path", Test::any, "git help executes it"},
+    {"instaweb", "*", Test::any, "git instaweb executes it"},
+    {"imap", "tunnel", Test::any, "git imap-send executes it"},
+    {"sendemail", "smtpserver", Test::path, "git send-email executes it"},
+    {"sendemail", "sendmailcmd", Test::any, "git send-email executes it"},
+    {"sendemail", "tocmd", Test::any, "git send-email executes it"},
+    {"sendemail", "cccmd", Test::any, "git send-email executes it"},
+    {"sendemail", "headercmd", Test::any, "git send-email executes it"},
+    {"guitool", "cmd", Test::any, "git gui executes it"},
+    {"lfs", "path", Test::any, "git-lfs executes it"},
+    {"lfs", "clean", Test::any, "git-lfs executes it"},
+    {"lfs", "smudge", Test::any, "git-lfs executes it"},
+    {"lfs", "standalonetransferagent", Test::any, "git-lfs executes it"},
+    {"tig", "*", Test::any, "tig executes what its settings bind"},
+    {"delta", "pager", Test::any, "delta executes it"},
+};
+
+/// Whether `value` leads at most `depth` directories up, and stays there.
+bool stays_within(std::string_view value, std::size_t depth) {
+  if (value.empty() || value.front() == '/') return false;
+  std::size_t up = 0;
+  bool descended = false;
+  while (!value.empty()) {
+    const std::size_t slash = std::min(value.find('/'), value.size());
+    const std::string_view part = value.substr(0, slash);
+    value.remove_prefix(std::min(slash + 1, value.size()));
+    if (part == "..") {
+      if (descended || ++up > depth) return false;
+    } else if (!part.empty() && part != ".") {
+      descended = true;
+    }
+  }
+  return true;
+}
+
+bool holds(Test test, std::string_view key, std::string_view value, std::size_t depth) {
+  switch (test) {
+    case Test::any:
+      return true;
+    case Test::not_boolean:
+      return !is_boolean(value);
+    case Test::command:
+      return value.starts_with('!') || value.starts_with('-');
+    case Test::bang:
+      return value.starts_with('!');
+    case Test::helper: {
+      const std::size_t dot = key.find('.'), last = key.rfind('.');
+      return names_helper(value) || (key.starts_with("url.") && last > dot &&
+                                     names_helper(key.substr(dot + 1, last - dot - 1)));
+    }
+    case Test::path:
+      return value.find('/') != value.npos;
+    case Test::not_never:
+      return folded(value) != "never";
+    case Test::moved_tree:
+      return !stays_within(value, depth);
+  }
+  return true;
+}
+
+/// `text` without the bytes of `entry`, or with `line` in their place.
+void replace_entry(std::string& text, const ConfigEntry& entry, const std::string& line) {
+  std::size_t begin = entry.begin, end = entry.end;
+  if (line.empty()) {
+    const std::size_t start = text.rfind('\n', begin);
+    const std::size_t first = start == text.npos || begin == 0 ? 0 : start + 1;
+    if (text.find_first_not_of(" \t", first) == begin) {
+      begin = first;
+      end = std::min(text.find('\n', end), text.size() - 1) + 1;
+    }
+  }
+  text.replace(begin, end - begin, line);
+}
+
+std::string quoted_value(std::string_view value) {
+  std::string out = "\"";
+  for (char c : value) {
+    if (c == '"' || c == '\\') {
+      out += {'\\', c};
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (c == '\b') {
+      out += "\\b";
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+Result<ConfigFile> parse_git_config(std::string_view text) { return Parser(text).run(); }
+
+const char* config_danger(std::string_view key, std::string_view value, std::size_t depth) {
+  const std::size_t dot = key.find('.'), last = key.rfind('.');
+  if (dot == key.npos) return nullptr;
+  const std::string_view section = key.substr(0, dot), name = key.substr(last + 1);
+  for (const DangerRow& row : kDangers) {
+    if (row.section == section && (row.name == name || row.name == "*") &&
+        holds(row.test, key, value, depth)) {
+      return row.why;
+    }
+  }
+  return nullptr;
+}
+
+Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,
+                                       std::size_t depth) {
+  const ConfigFile now = TRY(parse_git_config(after));
+  std::vector<ConfigEntry> old;
+  if (auto parsed = parse_git_config(before)) old = std::move(parsed->entries);
+  CleanedConfig out;
+  out.text = after;
+  // From the end, so that the offsets of what is left stay right.
+  for (auto entry = now.entries.rbegin(); entry != now.entries.rend(); ++entry) {
+    const char* why = config_danger(entry->key, entry->value, depth);
+    if (why == nullptr || std::find(old.begin(), old.end(), *entry) != old.end()) continue;
+    auto was = std::find_if(old.rbegin(), old.rend(),
+                            [&](const ConfigEntry& e) { return e.key == entry->key; });
+    ConfigChange change{entry->key, std::nullopt, entry->value, entry->line, why};
+    std::string line;
+    if (was != old.rend()) {
+      change.before = was->value;
+      const std::string name(was->key.substr(was->key.rfind('.') + 1));
+      const bool present =
+          std::find(now.entries.begin(), now.entries.end(), *was) != now.entries.end();
+      if (!present) line = fmt::format("{} = {}", name, quoted_value(was->value));
+    }
+    replace_entry(out.text, *entry, line);
+    out.changes.push_back(std::move(change));
+  }
+  std::reverse(out.changes.begin(), out.changes.end());
+  return out;
+}
+
+}  // namespace dirbox::guard

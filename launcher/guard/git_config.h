@@ -1,0 +1,56 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "launcher/base/result.h"
+
+/// git's configuration files (git-config(1), SYNTAX), and which keys make git execute something.
+/// Pure.
+namespace dirbox::guard {
+
+struct ConfigEntry {
+  std::string key;    ///< "core.fsmonitor", "filter.LFS.clean": section and name in lower case
+  std::string value;  ///< unquoted; "true" for a key without "="
+  std::uint32_t line = 0;
+  std::size_t begin = 0, end = 0;  ///< bytes of the text: from the name to the end of its line
+  bool operator==(const ConfigEntry& other) const {
+    return key == other.key && value == other.value;
+  }
+};
+
+struct ConfigFile {
+  std::vector<ConfigEntry> entries;  ///< in their order
+};
+
+/// Accepts what git accepts and nothing else: a text that git reads in another way than this parser
+/// must be an Error here. Errors name the line.
+Result<ConfigFile> parse_git_config(std::string_view text);
+
+/// Why a key lets whoever writes it choose what git executes, reads its configuration from, or
+/// writes to; nullptr for one that does not. `depth`: how many directories up from the git
+/// directory a work tree may be, which is where git submodule puts those of submodules.
+const char* config_danger(std::string_view key, std::string_view value, std::size_t depth = 0);
+
+/// A dangerous entry that `before` does not have.
+struct ConfigChange {
+  std::string key;
+  std::optional<std::string> before;  ///< the value that the key had, where it had one
+  std::string after;
+  std::uint32_t line = 0;
+  const char* why = nullptr;
+};
+
+struct CleanedConfig {
+  std::string text;  ///< `after` with each change undone and everything else as it stands
+  std::vector<ConfigChange> changes;
+};
+
+/// Compares two states of a file. What is only in `before` is not put back: its absence executes
+/// nothing. An Error when `after` does not parse; a `before` that does not counts as empty.
+Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,
+                                       std::size_t depth = 0);
+
+}  // namespace dirbox::guard

@@ -1,0 +1,24 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "launcher/base/result.h"
+#include "launcher/plan/host.h"
+
+/// Work trees whose `.git` is a file: linked worktrees (gitrepository-layout(5)) and submodules.
+namespace dirbox::plan {
+
+struct Worktree {
+  std::string git_dir;     ///< where the gitfile leads, without symlinks
+  std::string common_dir;  ///< what all worktrees of the repository share; git_dir of a submodule
+  std::string main;        ///< the main work tree, or the bare repository
+  bool linked = false;     ///< by git-worktree(1); else a submodule
+};
+
+/// What the gitfile of `project` leads to; nullopt where its `.git` is none. The other side must
+/// point back, as only git or its user can have written it there: worktrees/ID/gitdir names the
+/// gitfile, core.worktree of a submodule names `project`. An Error otherwise: a repository can ship
+/// a gitfile that names any directory.
+Result<std::optional<Worktree>> find_worktree(Resolver& resolver, const std::string& project);
+
+}  // namespace dirbox::plan
