@@ -42,7 +42,7 @@ Result<std::vector<netns::NetMap>> parse_net_map(const RunSettings& settings) {
 
 std::vector<Option> plan_options(RunSettings& settings) {
   return {
-      {"-p,--profile", "NAME|FILE", "the profile (default: the project's, else director)",
+      {"-p,--profile", "NAME|FILE", "the profile (default: the project's)",
        &settings.profile},
       {"--read", "PATH", "let the command read PATH", &settings.read},
       {"--write", "PATH", "let the command read and write PATH", &settings.write},

@@ -217,7 +217,7 @@ class Completion(Cli):
                 self.shell("fish", "--no-config", "-c", "dirbox completion fish | source; complete -C $argv[1]", line)]
 
     CASES = [
-        (["dirbox", "pro"], {"profile"}),
+        (["dirbox", "pro"], {"profile", "project"}),
         (["dirbox", "profile", "sh"], {"show"}),
         (["dirbox", "profile", "show", "director-s"], {"director-strict"}),
         (["dirbox", "run", "-p", "offl"], {"offline"}),
@@ -265,7 +265,7 @@ _dirbox
             return out[1:]
         self.assertLessEqual({"run", "profile", "help"}, set(offered("dirbox", "")))
         self.assertEqual(offered("dirbox", "profile", ""), ["list", "show", "check", "new", "diff"])
-        self.assertIn("*--profile[the profile (default\\: director)]:NAME|FILE:_dirbox_profiles",
+        self.assertIn("*--profile[the profile (default\\: the project's)]:NAME|FILE:_dirbox_profiles",
                       offered("dirbox", "run", "--prof"))
         self.assertIn("*:NAME|FILE:_dirbox_profiles", offered("dirbox", "profile", "show", ""))
         self.assertIn("*:bash|zsh|fish:(bash zsh fish)", offered("dirbox", "completion", ""))
