@@ -44,7 +44,6 @@ std::string_view reason_phrase(int status) {
       return "Forbidden";
     case 414:
       return "URI Too Long";
-      return "Misdirected Request";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
@@ -69,7 +68,7 @@ std::string header_safe(std::string_view text) {
   return out;
 }
 
-std::string explanation(const Denial& denial) {
+std::string explanation(const Denial& denial, std::string_view session) {
   std::string text;
   if (is_policy(denial.cause)) {
     text = fmt::format(
@@ -86,8 +85,9 @@ std::string explanation(const Denial& denial) {
   if (!denial.fix.empty()) {
     text += fmt::format(
         "If it is needed, ask the operator to start the sandbox with: dirbox run {0}\n"
-        "or to open it now from the host with: dirbox grant ID {1}\n",
-        denial.fix, denial.fix.substr(denial.fix.find(' ') + 1));
+        "or to open it now from the host with: dirbox grant {2} {1}\n",
+        denial.fix, denial.fix.substr(denial.fix.find(' ') + 1),
+        session.empty() ? "ID" : header_safe(session));
   }
   return text;
 }
@@ -143,9 +143,9 @@ bool is_policy(Cause cause) {
   }
 }
 
-std::string encode_http_denial(const Denial& denial, bool with_body) {
+std::string encode_http_denial(const Denial& denial, std::string_view session, bool with_body) {
   int status = status_of(denial.cause);
-  std::string body = explanation(denial);
+  std::string body = explanation(denial, session);
   std::string head = fmt::format(
       "HTTP/1.1 {} {}\r\n"
       "Content-Type: text/plain; charset=utf-8\r\n"

@@ -29,8 +29,9 @@ std::string subject_of(const Denial& denial);
 bool is_policy(Cause cause);
 
 /// A whole HTTP/1.1 answer with "Connection: close": 403 for policy, 400 for a bad request, 502 and
-/// 504 for failures. `with_body` is false for HEAD.
-std::string encode_http_denial(const Denial& denial, bool with_body = true);
+/// 504 for failures. `session` is what `dirbox grant` takes. `with_body` is false for HEAD.
+std::string encode_http_denial(const Denial& denial, std::string_view session,
+                               bool with_body = true);
 /// The same with another status, for heads that cannot be parsed.
 std::string encode_http_error(int status, std::string_view text);
 

@@ -237,7 +237,8 @@ void HttpSession::refuse(const Denial& denial) {
   bool head_only = request_ && request_->method == "HEAD";
   engine_.loop().remove(client_.get());
   client_mask_ = 0;
-  engine_.send_farewell(std::move(client_), encode_http_denial(denial, !head_only));
+  engine_.send_farewell(std::move(client_),
+                        encode_http_denial(denial, engine_.spec().session, !head_only));
   end(false);
 }
 

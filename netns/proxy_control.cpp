@@ -1,8 +1,5 @@
 #include "netns/proxy_control.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -41,13 +38,7 @@ struct WireReport {
 };
 
 Result<UniqueFd> make_sealed_text(std::string_view text) {
-  UniqueFd fd(::memfd_create("dirbox-network", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.valid()) return fail_errno("make a memfd", "");
-  TRY_VOID(write_all(fd.get(), text, "memfd"));
-  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("seal a memfd", "");
-  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return fail_errno("rewind a memfd", "");
-  return fd;
+  return make_sealed_file("dirbox-network", text);
 }
 
 Result<NetworkSpec> read_spec(int fd) {

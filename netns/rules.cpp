@@ -19,24 +19,6 @@ std::vector<PortRange> merge_ports(std::vector<PortRange> ranges) {
   return out;
 }
 
-/// `from` without `minus`, both sorted and disjoint.
-std::vector<PortRange> subtract_ports(const std::vector<PortRange>& from,
-                                      const std::vector<PortRange>& minus) {
-  std::vector<PortRange> out;
-  for (const PortRange& range : from) {
-    std::uint32_t next = range.first;
-    for (const PortRange& hole : minus) {
-      if (hole.last < next || hole.first > range.last) continue;
-      if (hole.first > next)
-        out.push_back(
-            {static_cast<std::uint16_t>(next), static_cast<std::uint16_t>(hole.first - 1)});
-      next = static_cast<std::uint32_t>(hole.last) + 1;
-    }
-    if (next <= range.last) out.push_back({static_cast<std::uint16_t>(next), range.last});
-  }
-  return out;
-}
-
 bool matches(const Rule& rule, const Hostname& host) {
   const NamePattern* pattern = std::get_if<NamePattern>(&rule.target);
   return pattern && pattern->matches(host);
@@ -57,6 +39,23 @@ std::string ports_text(const std::vector<PortRange>& ports, bool deny) {
 }
 
 }  // namespace
+
+std::vector<PortRange> subtract_ports(const std::vector<PortRange>& from,
+                                      const std::vector<PortRange>& minus) {
+  std::vector<PortRange> out;
+  for (const PortRange& range : from) {
+    std::uint32_t next = range.first;
+    for (const PortRange& hole : minus) {
+      if (hole.last < next || hole.first > range.last) continue;
+      if (hole.first > next)
+        out.push_back(
+            {static_cast<std::uint16_t>(next), static_cast<std::uint16_t>(hole.first - 1)});
+      next = static_cast<std::uint32_t>(hole.last) + 1;
+    }
+    if (next <= range.last) out.push_back({static_cast<std::uint16_t>(next), range.last});
+  }
+  return out;
+}
 
 bool Network::contains(const IpAddress& other) const {
   IpAddress plain = other.unmapped();

@@ -36,6 +36,10 @@ struct PortRange {
   auto operator<=>(const PortRange&) const = default;
 };
 
+/// `from` without `minus`, both sorted and disjoint.
+std::vector<PortRange> subtract_ports(const std::vector<PortRange>& from,
+                                      const std::vector<PortRange>& minus);
+
 struct Network {
   IpAddress address;  ///< bits beyond the prefix are zero
   std::uint8_t prefix_bits;

@@ -285,7 +285,7 @@ void Session::refuse(const Denial& denial) {
 /// What the client's protocol has for a refusal; empty: a reset.
 std::string Session::refusal_bytes(const Denial& denial) {
   if (explicit_ && !accepted_) {
-    if (via_ != Via::socks) return encode_http_denial(denial);
+    if (via_ != Via::socks) return encode_http_denial(denial, engine_.spec().session);
     SocksReply code = SocksReply::host_unreachable;
     if (is_policy(denial.cause)) code = SocksReply::not_allowed;
     auto reply = encode_socks_reply(code);
@@ -296,7 +296,8 @@ std::string Session::refusal_bytes(const Denial& denial) {
   if (via_ == Via::transparent && port_ == kSshPort) return encode_ssh_denial(denial);
   // A server that cannot be reached looks like one.
   if (!is_policy(denial.cause)) return {};
-  if (via_ == Via::transparent && port_ == kHttpPort) return encode_http_denial(denial);
+  if (via_ == Via::transparent && port_ == kHttpPort)
+    return encode_http_denial(denial, engine_.spec().session);
   if (via_ == Via::transparent && gated()) return encode_tls_denial(denial);
   return {};
 }

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -19,8 +20,6 @@ namespace {
 constexpr int kBacklog = 1024;
 constexpr std::uint16_t kFirstUnprivilegedPort = 1024;
 constexpr std::uint16_t kDnsPort = 53;
-/// Ports with a listener whatever the rules say, so that `grant` can open them later and a refused
-/// connection gets its reason.
 constexpr std::uint16_t kStandardPorts[] = {22, 80, 443};
 
 const IpAddress kAnyV4 = IpAddress::v4({});
@@ -154,6 +153,11 @@ Result<void> add_host_port(Builder& builder, const PortForward& forward) {
 }
 
 }  // namespace
+
+bool is_standard_port(std::uint16_t port) {
+  return std::find(std::begin(kStandardPorts), std::end(kStandardPorts), port) !=
+         std::end(kStandardPorts);
+}
 
 Result<ListenerSet> make_listeners(const NetworkSpec& spec) {
   if (spec.mode == Mode::host) return ListenerSet{};

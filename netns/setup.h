@@ -56,6 +56,10 @@ using ListenerSet = std::vector<Listener>;
 /// parts of `spec` want the same one.
 Result<ListenerSet> make_listeners(const NetworkSpec& spec);
 
+/// Whether make_listeners makes a transparent listener for a privileged port whatever the rules
+/// say. So `grant` can open it later, and a refused connection gets its reason.
+bool is_standard_port(std::uint16_t port);
+
 /// The host's side of `spec.publish`: call it in the host's network namespace. EADDRINUSE names the
 /// address and says to choose another.
 Result<ListenerSet> make_publish_listeners(const NetworkSpec& spec);

@@ -77,6 +77,7 @@ struct Limits {
 
 struct NetworkSpec {
   Mode mode = Mode::none;
+  std::string session;  ///< what `dirbox grant` takes, for texts
   std::vector<RuleText> allow, deny;
   /// Allow rules again, for whose host and port HTTP Upgrade passes (WebSocket over plain HTTP).
   std::vector<RuleText> upgrade;

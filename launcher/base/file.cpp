@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sha2.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,16 @@ Result<void> write_all(int fd, std::string_view bytes, std::string_view operand)
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
   return {};
+}
+
+Result<UniqueFd> make_sealed_file(const char* name, std::string_view bytes) {
+  UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.valid()) return fail_errno("make a memory file", name);
+  TRY_VOID(write_all(fd.get(), bytes, name));
+  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("seal a memory file", name);
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return fail_errno("rewind a memory file", name);
+  return fd;
 }
 
 Result<void> replace_file(const std::string& path, std::string_view bytes, unsigned mode) {

@@ -13,6 +13,9 @@ namespace dirbox {
 Result<std::string> read_fd(int fd, std::size_t max_bytes, std::string_view operand);
 /// The whole of the regular file at `path`; a FIFO or device is refused, never waited for.
 Result<std::string> read_file(const std::string& path, std::size_t max_bytes = 1 << 20);
+/// A memory file with `bytes` that nobody can change, at its beginning. For messages larger than a
+/// datagram. `name` is what /proc shows.
+Result<UniqueFd> make_sealed_file(const char* name, std::string_view bytes);
 /// Writes every byte, through EINTR and short writes.
 Result<void> write_all(int fd, std::string_view bytes, std::string_view operand);
 /// Replaces `path` with `bytes` by a temporary file in the same directory and rename(2).

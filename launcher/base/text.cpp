@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <limits>
 #include <numeric>
@@ -139,6 +140,37 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   unsigned shift = 10 * (static_cast<unsigned>(power) + 1);
   if (value > std::numeric_limits<std::uint64_t>::max() >> shift) return std::nullopt;
   return value << shift;
+}
+
+namespace {
+constexpr std::pair<char, std::int64_t> kUnits[] = {
+    {'d', 86'400}, {'h', 3'600}, {'m', 60}, {'s', 1}};
+}
+
+std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
+  constexpr std::int64_t kLongest = 365 * 86'400;
+  std::int64_t unit = 1;
+  for (const auto& [suffix, seconds] : kUnits) {
+    if (!text.ends_with(suffix)) continue;
+    unit = seconds;
+    text.remove_suffix(1);
+    break;
+  }
+  std::int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || text.front() == '-' || error != std::errc() ||
+      end != text.data() + text.size() || value < 1 || value > kLongest / unit) {
+    return std::nullopt;
+  }
+  return std::chrono::seconds(value * unit);
+}
+
+std::string format_duration(std::chrono::seconds duration) {
+  for (const auto& [suffix, seconds] : kUnits) {
+    if (duration.count() % seconds == 0 && duration.count() != 0)
+      return std::to_string(duration.count() / seconds) + suffix;
+  }
+  return "0s";
 }
 
 std::string format_size(std::uint64_t bytes) {

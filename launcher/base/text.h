@@ -1,11 +1,12 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-/// Text for people: escaping, tables, colour, near-miss suggestions, sizes.
+/// Text for people: escaping, tables, colour, near-miss suggestions, sizes, durations.
 namespace dirbox {
 
 /// `text` safe to print on a terminal and on one line: control characters, DEL, C1, bidi and other
@@ -24,6 +25,12 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string_vi
 std::optional<std::uint64_t> parse_size(std::string_view text);
 /// The shortest exact form: "64M", "1536K", "17".
 std::string format_size(std::uint64_t bytes);
+
+/// "10m" -> 600 s. Suffixes s, m, h, d, without one seconds; no sign, no fraction, at most 365d.
+/// nullopt when malformed or 0.
+std::optional<std::chrono::seconds> parse_duration(std::string_view text);
+/// The largest unit that is exact: "10m", "90s".
+std::string format_duration(std::chrono::seconds duration);
 
 /// Single-quoted for a POSIX shell when it needs to be, so that a hint can be pasted.
 std::string shell_quote(std::string_view word);

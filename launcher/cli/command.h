@@ -35,6 +35,10 @@ struct Subcommand {
 
 int run_command(const Arguments& arguments);
 int shell_command(const Arguments& arguments);
+int bundle_command(const Arguments& arguments);
+int ps_command(const Arguments& arguments);
+int grant_command(const Arguments& arguments);
+int revoke_command(const Arguments& arguments);
 int profile_command(const Arguments& arguments);
 int completion_command(const Arguments& arguments);
 int project_command(const Arguments& arguments);

@@ -31,19 +31,31 @@ Syntax run_syntax(RunFlags& flags, const char* usage, const char* summary) {
   return syntax;
 }
 
+/// Failures that a network or a server can cause as well are for --verbose.
+void print_event(const netns::Event& event, unsigned times, bool verbose) {
+  bool failed = event.kind == netns::EventKind::failed;
+  if (failed && !verbose) return;
+  std::string where = escape_for_terminal(event.host);
+  if (where.empty()) where = "a connection";
+  if (event.port != 0) where += fmt::format(":{}", event.port);
+  fmt::print(stderr, "dirbox: {}: {} ({}: {}){}\n", failed ? "failed" : "blocked", where,
+             netns::cause_name(event.cause), netns::cause_text(event.cause),
+             times > 1 ? fmt::format(", {} times", times) : "");
+  if (!event.fix.empty()) fmt::print(stderr, "hint: {}\n", escape_for_terminal(event.fix));
+}
+
 /// What was refused, a line each, with what would allow it; and, when asked, what was used.
 void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
   for (const std::string& complaint : outcome.complaints) {
     fmt::print(stderr, "dirbox: {}\n", escape_for_terminal(complaint));
   }
   if (flags.quiet) return;
-  for (const auto& [event, times] : outcome.denied) {
-    std::string where = escape_for_terminal(event.host);
-    if (event.port != 0) where += fmt::format(":{}", event.port);
-    fmt::print(stderr, "dirbox: blocked: {} ({}){}\n", where, netns::cause_text(event.cause),
-               times > 1 ? fmt::format(", {} times", times) : "");
-    if (!event.fix.empty()) fmt::print(stderr, "hint: {}\n", escape_for_terminal(event.fix));
+  for (const std::string& change : outcome.changes) {
+    fmt::print(stderr, "dirbox: rules: {}\n", escape_for_terminal(change));
   }
+  for (const auto& [event, times] : outcome.denied) print_event(event, times, flags.verbose);
+  if (outcome.dropped != 0)
+    fmt::print(stderr, "dirbox: {} more events of the network were not kept\n", outcome.dropped);
   if (!flags.verbose || outcome.counts.empty()) return;
   Table table;
   table.add({"name", "connections", "denied", "failed", "up", "down"});

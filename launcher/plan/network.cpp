@@ -19,6 +19,7 @@ Result<void> compile_network(const profiles::Profile& profile, const HostFacts& 
   netns::NetworkSpec& network = plan.network;
   network.mode = static_cast<netns::Mode>(profile.network_mode.value);
   if (network.mode != netns::Mode::proxy) return {};
+  network.session = facts.session;
   network.allow = rule_texts(profile.net_allow);
   network.deny = rule_texts(profile.net_deny);
   network.upgrade = rule_texts(profile.net_upgrade);

@@ -96,6 +96,7 @@ void Network::on_listener() {
   if (!started) {
     complaints_.push_back(started.error().message() + "; the network is closed");
     proxy_.reset();
+    closed_ = true;
   }
   close_network();
 }
@@ -105,7 +106,10 @@ Result<void> Network::start_proxy() {
   proxy_ = std::move(pair.ours);
   proxy_pid_ = TRY(spawn_proxy(pair.theirs.get()));
   pair.theirs.reset();
-  TRY_VOID(netns::send_proxy_start(proxy_.get(), spec_, listeners_, channel_.get()));
+  netns::NetworkSpec spec = spec_;
+  spec.allow = grants_.allow();
+  spec.deny = grants_.deny();
+  TRY_VOID(netns::send_proxy_start(proxy_.get(), spec, listeners_, channel_.get()));
   if (::fcntl(proxy_.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno("start the proxy", "");
   return loop_.add(proxy_.get(), EPOLLIN, [this](std::uint32_t) { on_report(); });
 }
@@ -114,12 +118,7 @@ void Network::on_report() {
   for (;;) {
     auto report = netns::receive_proxy_report(proxy_.get());
     if (!report) {
-      complaints_.push_back(report.error().message() +
-                            "; the proxy was ended and the network is closed");
-      loop_.remove(proxy_.get());
-      proxy_.reset();
-      ::kill(proxy_pid_, SIGKILL);
-      return;
+      return end_proxy(report.error().message());
     }
     if (!*report) return;
     handle(**report);
@@ -146,22 +145,107 @@ void Network::handle(const netns::ProxyReport& report) {
         complaints_.push_back("the proxy ended before the session; the network is closed");
       }
       finished_ = true;
+      dropped_ += report.dropped_events;
       loop_.remove(proxy_.get());
       proxy_.reset();
+      closed_ = true;
+      refuse_waiting("the network is closed");
       break;
-    case Kind::ready:
-    case Kind::rules_accepted:
     case Kind::rules_refused:
+      return end_proxy("it refused rules: " + escape_for_terminal(report.text));
+    case Kind::rules_accepted: {
+      if (waiting_.empty()) return end_proxy("it answered what nobody asked");
+      auto done = std::move(waiting_.front());
+      waiting_.pop_front();
+      done({});
+      break;
+    }
+    case Kind::ready:
       break;
   }
 }
 
+void Network::end_proxy(const std::string& why) {
+  complaints_.push_back("the proxy was ended and the network is closed: " + why);
+  loop_.remove(proxy_.get());
+  proxy_.reset();
+  ::kill(proxy_pid_, SIGKILL);
+  closed_ = true;
+  refuse_waiting("the network is closed");
+}
+
+void Network::refuse_waiting(const std::string& why) {
+  auto waiting = std::move(waiting_);
+  waiting_.clear();
+  for (auto& done : waiting) done(fail("change the rules", "", why));
+}
+
+void Network::grant(const std::string& rule, std::optional<std::chrono::seconds> duration,
+                    Changed done) {
+  netns::Grants next = grants_;
+  std::optional<netns::Grants::Clock::time_point> until;
+  if (duration) until = netns::Grants::Clock::now() + *duration;
+  auto notes = next.grant(rule, until);
+  if (!notes) return done(Failure(notes.error()));
+  std::string what = "granted " + rule + (duration ? " for " + format_duration(*duration) : "");
+  change(std::move(next), what, [notes = *notes, done = std::move(done)](Result<Notes> changed) {
+    done(changed ? Result<Notes>(notes) : Failure(changed.error()));
+  });
+}
+
+void Network::revoke(const std::string& rule, Changed done) {
+  netns::Grants next = grants_;
+  auto notes = next.revoke(rule);
+  if (!notes) return done(Failure(notes.error()));
+  change(std::move(next), "revoked " + rule,
+         [notes = *notes, done = std::move(done)](Result<Notes> changed) {
+           done(changed ? Result<Notes>(notes) : Failure(changed.error()));
+         });
+}
+
+/// `next` is valid: its maker checked it.
+void Network::change(netns::Grants next, const std::string& what, Changed done) {
+  if (closed_) return done(fail("change the rules", "", "the network is closed"));
+  if (proxy_.valid()) {
+    auto sent = netns::send_proxy_rules(proxy_.get(), next.allow(), next.deny(), spec_.upgrade);
+    if (!sent) return done(Failure(sent.error()));
+    waiting_.push_back([done](Result<void> accepted) {
+      done(accepted ? Result<Notes>(Notes{}) : Failure(accepted.error()));
+    });
+  }
+  grants_ = std::move(next);
+  changes_.push_back(what);
+  plan_expiry();
+  if (!proxy_.valid()) done(Notes{});
+}
+
+void Network::plan_expiry() {
+  loop_.cancel(expiry_);
+  expiry_ = 0;
+  if (auto next = grants_.next_expiry()) {
+    auto left = *next - netns::Grants::Clock::now();
+    auto wait =
+        std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+    expiry_ = loop_.after(wait, [this] { on_expiry(); });
+  }
+}
+
+void Network::on_expiry() {
+  netns::Grants next = grants_;
+  std::string over;
+  for (const std::string& rule : next.expire(netns::Grants::Clock::now())) {
+    over += (over.empty() ? "" : ", ") + rule;
+  }
+  if (over.empty()) return plan_expiry();
+  // What is over must end: a proxy that cannot be told is ended.
+  change(std::move(next), "over: " + over, [this](const Result<Notes>& changed) {
+    if (!changed && proxy_.valid()) end_proxy(changed.error().message());
+  });
+}
+
 void Network::remember(const netns::Event& event) {
   using Kind = netns::EventKind;
-  if (event.kind != Kind::dns_denied && event.kind != Kind::denied && event.kind != Kind::limit &&
-      event.kind != Kind::fault) {
-    return;
-  }
+  if (event.kind == Kind::connected || event.kind == Kind::rules) return;
   auto same = std::find_if(denied_.begin(), denied_.end(), [&](const Denied& d) {
     return d.event.kind == event.kind && d.event.host == event.host && d.event.port == event.port &&
            d.event.cause == event.cause;
@@ -170,10 +254,13 @@ void Network::remember(const netns::Event& event) {
     ++same->times;
   } else if (denied_.size() < kMaxRemembered) {
     denied_.push_back({event, 1});
+  } else {
+    ++dropped_;
   }
 }
 
 void Network::finish() {
+  loop_.cancel(expiry_);
   close_network();
   if (!proxy_.valid()) return;
   if (auto asked = netns::send_proxy_finish(proxy_.get()); !asked) {

@@ -1,8 +1,10 @@
 #pragma once
 #include <sys/types.h>
 
+#include <chrono>
+#include <deque>
 #include <functional>
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "launcher/base/result.h"
 #include "launcher/sandbox/spec.h"
 #include "netns/event.h"
+#include "netns/grants.h"
 #include "netns/proxy_control.h"
 #include "netns/spec.h"
 
@@ -18,13 +21,16 @@ namespace dirbox::supervise {
 
 /// Theory of operation: init makes the listeners inside before the command runs and sends them
 /// here. They are watched, not accepted on. The first of them that has something to accept starts
-/// `dirbox
-/// __proxy`, which gets all of them; what arrived meanwhile waits in their backlogs. So a command
-/// that uses no network costs no proxy. When the proxy ends before the session, the listeners end
-/// with it: the network is closed, which is said, and the command lives.
+/// `dirbox __proxy`, which gets all of them; what arrived meanwhile waits in their backlogs. So a
+/// command that uses no network costs no proxy. When the proxy ends before the session, the
+/// listeners end with it: the network is closed, which is said, and the command lives.
+///
+/// A change of rules is checked here as a complete set, goes to the proxy when there is one, and is
+/// in force when the proxy has said so. A proxy that refuses a valid set is not sane: it is ended.
 class Network {
  public:
-  Network(EventLoop& loop, const netns::NetworkSpec& spec) : loop_(loop), spec_(spec) {}
+  Network(EventLoop& loop, const netns::NetworkSpec& spec)
+      : loop_(loop), spec_(spec), grants_(spec) {}
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
@@ -36,12 +42,23 @@ class Network {
   /// At the end of the session: asks the proxy for its counters and lets it end.
   void finish();
 
+  using Notes = netns::Grants::Notes;
+  using Changed = std::function<void(Result<Notes>)>;
+  /// `dirbox grant` and `dirbox revoke`. Calls back once, when the change is in force or refused.
+  void grant(const std::string& rule, std::optional<std::chrono::seconds> duration, Changed done);
+  void revoke(const std::string& rule, Changed done);
+  std::vector<netns::Grants::Listed> rules() const { return grants_.list(); }
+  /// What was granted, revoked and over, in order; for the summary.
+  const std::vector<std::string>& changes() const { return changes_; }
+
   struct Denied {
     netns::Event event;
     unsigned times = 0;
   };
   const std::vector<Denied>& denied() const { return denied_; }
   const std::vector<netns::NameCount>& counts() const { return counts_; }
+  /// Refusals that were too many to keep one by one.
+  std::uint64_t dropped() const { return dropped_; }
   /// Sentences for stderr, in the order in which they came up.
   const std::vector<std::string>& complaints() const { return complaints_; }
 
@@ -52,6 +69,11 @@ class Network {
   void handle(const netns::ProxyReport& report);
   void remember(const netns::Event& event);
   void close_network();
+  void end_proxy(const std::string& why);
+  void change(netns::Grants next, const std::string& what, Changed done);
+  void plan_expiry();
+  void on_expiry();
+  void refuse_waiting(const std::string& why);
 
   EventLoop& loop_;
   const netns::NetworkSpec& spec_;
@@ -60,7 +82,13 @@ class Network {
   UniqueFd proxy_;
   pid_t proxy_pid_ = -1;
   bool finished_ = false;
+  bool closed_ = false;
+  netns::Grants grants_;
+  std::deque<std::function<void(Result<void>)>> waiting_;  // for the proxy's answers, in order
+  EventLoop::TimerId expiry_ = 0;
+  std::vector<std::string> changes_;
   std::vector<Denied> denied_;
+  std::uint64_t dropped_ = 0;
   std::vector<netns::NameCount> counts_;
   std::vector<std::string> complaints_;
 };

@@ -11,7 +11,9 @@
 #include "launcher/sandbox/control.h"
 #include "launcher/sandbox/init.h"
 #include "launcher/sandbox/spawn.h"
+#include "launcher/session/control.h"
 #include "launcher/supervise/job.h"
+#include "launcher/supervise/requests.h"
 #include "launcher/supervise/terminal.h"
 
 namespace dirbox::supervise {
@@ -30,7 +32,11 @@ class Supervisor {
       : loop_(std::move(loop)),
         spec_(plan.spec),
         options_(std::move(options)),
-        network_(loop_, plan.network) {}
+        network_(loop_, plan.network),
+        requests_(plan, network_),
+        control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
+          requests_.handle(request, std::move(reply));
+        }) {}
 
   Result<Outcome> run() {
     TRY_VOID(watch_signals());
@@ -44,6 +50,7 @@ class Supervisor {
     }
     TRY_VOID(network_.prepare(options_));
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
+    open_control();
     if (auto received = network_.receive_listeners(); !received)
       return Failure(why_init_failed(received.error()));
     TRY_VOID(loop_.add(sandbox_.control.get(), EPOLLIN, [this](std::uint32_t) { on_control(); }));
@@ -55,14 +62,29 @@ class Supervisor {
     while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     if (failure_) return Failure(*failure_);
+    control_.stop();
     network_.finish();
     outcome_.denied = network_.denied();
     outcome_.counts = network_.counts();
-    outcome_.complaints = network_.complaints();
+    outcome_.dropped = network_.dropped();
+    outcome_.changes = network_.changes();
+    outcome_.complaints.insert(outcome_.complaints.end(), network_.complaints().begin(),
+                               network_.complaints().end());
     return outcome_;
   }
 
  private:
+  /// While init sets up, and after the clone: init has no copy of the lock and the socket. The
+  /// session can do without.
+  void open_control() {
+    if (!requests_.wanted()) return;
+    if (auto started = control_.start(requests_.session()); !started) {
+      outcome_.complaints.push_back(
+          "no control socket, so dirbox grant cannot reach this session: " +
+          started.error().message());
+    }
+  }
+
   Result<void> watch_signals() {
     sigset_t set;
     sigemptyset(&set);
@@ -220,6 +242,8 @@ class Supervisor {
   UniqueFd signals_;
   sandbox::Sandbox sandbox_;
   Network network_;
+  Requests requests_;
+  session::ControlServer control_;
   std::optional<Terminal> terminal_;
   bool has_terminal_ = false;
   bool started_ = false;

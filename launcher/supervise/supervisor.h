@@ -13,6 +13,8 @@ namespace dirbox::supervise {
 struct Outcome {
   std::vector<Network::Denied> denied;   ///< connections that policy refused
   std::vector<netns::NameCount> counts;  ///< per allowed name
+  std::uint64_t dropped = 0;             ///< refusals that are not in `denied`
+  std::vector<std::string> changes;      ///< of the rules while it ran
   std::vector<std::string> complaints;   ///< what went wrong beside the command
   int status = 125;  ///< for exit(3): the command's, 128+n for a signal, 126/127 where exec failed
 };

@@ -11,6 +11,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 UNDOCUMENTED = {"--test-fail", "--test-skip", "--net-map"}  # of test builds
 
 
+SHARED = {"shell": "run", "revoke": "grant", "ps": "grant"}  # pages of several subcommands
+
+
 def page_of(command):
     for name in (f"dirbox-{command}.1", "dirbox.1"):
         path = os.path.join(ROOT, "man", name)
@@ -26,8 +29,7 @@ def main():
     pairs = [(line[0], line[-1]) for line in words if len(line) >= 2]
     missing = []
     for command, option in pairs:
-        # `dirbox shell` has run's options and shares its page.
-        name, text = page_of("run" if command == "shell" else command)
+        name, text = page_of(SHARED.get(command, command))
         # In mdoc, "--read" is ".Fl -read" and "-p" is ".Fl p".
         if option not in UNDOCUMENTED and f"Fl {option[1:]}" not in text:
             missing.append(f"man/{name}: {command} {option} is not documented")

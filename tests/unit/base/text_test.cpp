@@ -21,6 +21,21 @@ TEST_CASE("near misses") {
   CHECK(did_you_mean("zzz", {"allow", "deny"}).empty());
 }
 
+TEST_CASE("durations") {
+  using std::chrono::seconds;
+  CHECK(parse_duration("10m") == seconds(600));
+  CHECK(parse_duration("90") == seconds(90));
+  CHECK(parse_duration("1d") == seconds(86'400));
+  for (const char* wrong : {"", "m", "0", "0m", "-1m", "+1m", "1.5h", "1m30s", "366d", " 1m",
+                            "99999999999999999999s"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse_duration(wrong));
+  }
+  CHECK(format_duration(seconds(600)) == "10m");
+  CHECK(format_duration(seconds(90)) == "90s");
+  CHECK(format_duration(seconds(7200)) == "2h");
+}
+
 TEST_CASE("sizes") {
   CHECK(parse_size("64M") == 64u << 20);
   CHECK(parse_size("17") == 17);

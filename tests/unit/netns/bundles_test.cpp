@@ -5,8 +5,10 @@
 #include <set>
 #include <string>
 
+#include "launcher/base/file.h"
 #include "netns/rules.h"
 
+using namespace dirbox;
 using namespace dirbox::netns;
 
 TEST_CASE("every row of the bundles is a rule with a purpose, once") {
@@ -22,6 +24,19 @@ TEST_CASE("every row of the bundles is a rule with a purpose, once") {
     CHECK(std::holds_alternative<NamePattern>(rules->at(0).target));
   }
   CHECK(seen.size() >= 200);
+}
+
+TEST_CASE("the manual names every bundle, and no other") {
+  auto page = read_file(DIRBOX_SOURCE_DIR "/man/dirbox-network.7");
+  REQUIRE(page);
+  std::size_t section = page->find(".Ss Bundles"), end = page->find(".Pp", section);
+  REQUIRE(section != std::string::npos);
+  std::string expected = ".Ss Bundles\n";
+  auto names = bundle_names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    expected += ".Li @" + std::string(names[i]) + (i + 1 < names.size() ? " ,\n" : " .\n");
+  }
+  CHECK(page->substr(section, end - section) == expected);
 }
 
 TEST_CASE("the rows of a bundle are adjacent, and none hides behind a wildcard of the same one") {

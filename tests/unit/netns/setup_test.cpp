@@ -132,14 +132,14 @@ TEST_CASE("denials: whole messages, no control bytes from rules or details") {
   Denial denial = make_denial(Cause::no_rule, *parse_hostname("x.test"), 443, "a\r\nX-Evil: 1\x1b");
   denial.rule = "r\r\nX-Evil: 2";
   denial.fix = "--allow x.test:443";
-  std::string answer = encode_http_denial(denial);
+  std::string answer = encode_http_denial(denial, "c0ffee");
   CHECK(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"));
   CHECK(answer.find("\r\nX-Evil") == std::string::npos);
   CHECK(answer.find('\x1b') == std::string::npos);
   auto body = answer.find("\r\n\r\n") + 4;
   CHECK(answer.find("Content-Length: " + std::to_string(answer.size() - body)) !=
         std::string::npos);
-  CHECK(encode_http_denial(denial, false).ends_with("\r\n\r\n"));
+  CHECK(encode_http_denial(denial, "c0ffee", false).ends_with("\r\n\r\n"));
   for (std::size_t extra = 0; extra < 20; ++extra) {
     denial.fix = std::string(extra, 'x');
     std::string ssh = encode_ssh_denial(denial).substr(std::strlen("SSH-2.0-dirbox\r\n"));

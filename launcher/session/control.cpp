@@ -1,0 +1,125 @@
+#include "launcher/session/control.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "launcher/base/file.h"
+#include "launcher/base/unix_socket.h"
+
+namespace dirbox::session {
+namespace {
+
+constexpr std::size_t kMaxAnswer = 8 << 20;
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+std::string text_of(const Message& message) {
+  return {reinterpret_cast<const char*>(message.bytes.data()), message.bytes.size()};
+}
+
+Json to_json(const Result<Json>& result) {
+  Json out;
+  if (result) {
+    out.set("ok", *result);
+    return out;
+  }
+  const Error& error = result.error();
+  Json described;
+  described.set("doing", error.doing);
+  described.set("operand", error.operand);
+  described.set("errno", error.err);
+  described.set("detail", error.detail);
+  described.set("hint", error.hint);
+  out.set("error", described);
+  return out;
+}
+
+Result<Json> from_json(const Json& answer) {
+  if (const Json* ok = answer.find("ok")) return *ok;
+  const Json* described = answer.find("error");
+  auto text = [&](std::string_view key) {
+    const Json* value = described != nullptr ? described->find(key) : nullptr;
+    return value != nullptr && value->as_string() != nullptr ? *value->as_string() : std::string();
+  };
+  const Json* number = described != nullptr ? described->find("errno") : nullptr;
+  int err =
+      number != nullptr && number->as_int() != nullptr ? static_cast<int>(*number->as_int()) : 0;
+  return Failure(Error{text("doing"), text("operand"), err, text("detail"), text("hint")});
+}
+
+}  // namespace
+
+Result<void> ControlServer::start(const std::string& session) {
+  directory_.emplace(TRY(RunDirectory::make(session)));
+  return loop_.add(directory_->listener(), EPOLLIN, [this](std::uint32_t) { on_connection(); });
+}
+
+void ControlServer::stop() {
+  while (!clients_.empty()) drop(clients_.begin()->first);
+  if (!directory_) return;
+  loop_.remove(directory_->listener());
+  directory_.reset();
+}
+
+void ControlServer::on_connection() {
+  UniqueFd fd(::accept4(directory_->listener(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!fd.valid() || clients_.size() >= kMaxClients || !check_peer(fd.get())) return;
+  Id id = next_++;
+  if (!loop_.add(fd.get(), EPOLLIN, [this, id](std::uint32_t) { on_request(id); })) return;
+  EventLoop::TimerId timer = loop_.after(kPatience, [this, id] { drop(id); });
+  clients_.emplace(id, Client{std::move(fd), timer});
+}
+
+void ControlServer::on_request(Id id) {
+  auto found = clients_.find(id);
+  if (found == clients_.end()) return;
+  int fd = found->second.fd.get();
+  auto message = receive_message(fd, kMaxRequest, 0);
+  if (!message && message.error().err == EAGAIN) return;
+  if (!message || message->end) return drop(id);
+  loop_.remove(fd);  // one request for each connection
+  auto request = Json::parse(text_of(*message));
+  if (!request) return answer(id, Failure(request.error()));
+  handler_(*request, [this, id](const Result<Json>& result) { answer(id, result); });
+}
+
+void ControlServer::answer(Id id, const Result<Json>& result) {
+  auto found = clients_.find(id);
+  if (found == clients_.end()) return;
+  if (auto file = make_sealed_file("dirbox-answer", to_json(result).dump())) {
+    int fds[] = {file->get()};
+    // A client that went away needs no answer.
+    if (!send_message(found->second.fd.get(), as_bytes_of('a'), fds)) return drop(id);
+  }
+  drop(id);
+}
+
+void ControlServer::drop(Id id) {
+  auto found = clients_.find(id);
+  if (found == clients_.end()) return;
+  loop_.remove(found->second.fd.get());
+  loop_.cancel(found->second.timer);
+  clients_.erase(found);
+}
+
+Result<Json> ask_session(const std::string& session, const Json& request) {
+  UniqueFd socket = TRY(connect_session(session));
+  TRY_VOID(send_message(socket.get(), bytes_of(request.dump())));
+  pollfd ready{socket.get(), POLLIN, 0};
+  constexpr int kPatienceMs =
+      static_cast<int>(std::chrono::milliseconds(ControlServer::kPatience).count());
+  int n;
+  do {
+    n = ::poll(&ready, 1, kPatienceMs);
+  } while (n < 0 && errno == EINTR);
+  if (n <= 0) return fail_errno("wait for the session", session, n == 0 ? ETIMEDOUT : errno);
+  Message message = TRY(receive_message(socket.get(), 1, 1));
+  if (message.fds.size() != 1) return fail("talk to the session", session, "it ended meanwhile");
+  Json::Limits limits;
+  limits.max_bytes = kMaxAnswer;
+  std::string text = TRY(read_fd(message.fds[0].get(), kMaxAnswer, session));
+  return from_json(TRY(Json::parse(text, limits)));
+}
+
+}  // namespace dirbox::session

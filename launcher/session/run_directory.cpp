@@ -1,0 +1,208 @@
+#include "launcher/session/run_directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+namespace dirbox::session {
+namespace {
+
+constexpr const char* kSocket = "control";
+constexpr int kBacklog = 16;
+/// Directories that one start looks at; with more sessions than that, the next start goes on.
+constexpr std::size_t kSwept = 32;
+constexpr int kAttempts = 16;
+
+bool is_private(const struct stat& st) {
+  return S_ISDIR(st.st_mode) && st.st_uid == ::geteuid() && (st.st_mode & 077) == 0;
+}
+
+/// The root, invalid where it does not exist.
+Result<UniqueFd> open_root(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) {
+    if (errno == ENOENT) return fd;
+    return fail_errno("open the run directory", path);
+  }
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return fail_errno("stat", path);
+  if (!is_private(st)) {
+    return fail("use the run directory", path, "it is not yours alone",
+                "remove it, or set XDG_RUNTIME_DIR to a directory of yours with mode 0700");
+  }
+  return fd;
+}
+
+UniqueFd open_directory(int root, const char* name) {
+  return UniqueFd(::openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+std::vector<std::string> names_in(int root) {
+  std::vector<std::string> names;
+  UniqueFd fd = open_directory(root, ".");
+  std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd.get()), ::closedir);
+  if (!directory) return names;
+  fd.release();
+  while (const dirent* entry = ::readdir(directory.get())) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// With the lock of the directory held. What cannot be removed is left to the next sweep.
+void remove_session(int root, int directory, const char* name) {
+  ::unlinkat(directory, kSocket, 0);
+  ::unlinkat(root, name, AT_REMOVEDIR);
+}
+
+void sweep(int root, const std::string& own) {
+  std::vector<std::string> names = names_in(root);
+  // Session ids are random, and so each start begins elsewhere.
+  auto first = std::lower_bound(names.begin(), names.end(), own);
+  std::rotate(names.begin(), first, names.end());
+  if (names.size() > kSwept) names.resize(kSwept);
+  for (const std::string& name : names) {
+    if (name == own) continue;
+    UniqueFd fd = open_directory(root, name.c_str());
+    if (fd.valid() && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0)
+      remove_session(root, fd.get(), name.c_str());
+  }
+}
+
+/// An address for `kSocket` in `directory`, whatever the length of its path.
+sockaddr_un address_in(int directory) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  auto end = fmt::format_to_n(address.sun_path, sizeof address.sun_path - 1, "/proc/self/fd/{}/{}",
+                              directory, kSocket);
+  *end.out = '\0';
+  return address;
+}
+
+template <class Call>
+bool with_address(int directory, int socket, Call call) {
+  sockaddr_un address = address_in(directory);
+  return call(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+UniqueFd make_socket(int flags) {
+  return UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0));
+}
+
+}  // namespace
+
+std::string run_root() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  struct stat st {};
+  // Another user's, as after su(1), is not used.
+  if (runtime != nullptr && *runtime == '/' && ::stat(runtime, &st) == 0 && is_private(st))
+    return std::string(runtime) + "/dirbox";
+  return fmt::format("/tmp/dirbox-{}", ::geteuid());
+}
+
+Result<RunDirectory> RunDirectory::make(const std::string& session) {
+  RunDirectory made;
+  made.root_path_ = run_root();
+  made.session_ = session;
+  UniqueFd listener = make_socket(SOCK_NONBLOCK);
+  if (!listener.valid()) return fail_errno("make the control socket", "");
+  // Others remove what nobody holds a lock on: the root when it is empty, and a directory that was
+  // just made. Then it is made again.
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (::mkdir(made.root_path_.c_str(), 0700) != 0 && errno != EEXIST)
+      return fail_errno("make the run directory", made.root_path_);
+    made.root_ = TRY(open_root(made.root_path_));
+    if (!made.root_.valid()) continue;
+    if (::mkdirat(made.root_.get(), session.c_str(), 0700) != 0) {
+      if (errno == ENOENT) continue;
+      return fail_errno("make the run directory", made.root_path_ + "/" + session);
+    }
+    UniqueFd directory = open_directory(made.root_.get(), session.c_str());
+    if (!directory.valid()) {
+      if (errno == ENOENT) continue;
+      return fail_errno("open the run directory", made.root_path_ + "/" + session);
+    }
+    if (::flock(directory.get(), LOCK_EX) != 0)
+      return fail_errno("lock the run directory", made.root_path_ + "/" + session);
+    if (!with_address(directory.get(), listener.get(), ::bind)) {
+      if (errno == ENOENT) continue;
+      int err = errno;
+      remove_session(made.root_.get(), directory.get(), session.c_str());
+      return fail_errno("bind the control socket", made.root_path_ + "/" + session, err);
+    }
+    made.directory_ = std::move(directory);
+    if (::listen(listener.get(), kBacklog) != 0)
+      return fail_errno("listen on the control socket", made.root_path_ + "/" + session);
+    made.listener_ = std::move(listener);
+    sweep(made.root_.get(), session);
+    return made;
+  }
+  return fail("make the run directory", made.root_path_, "it vanishes again and again");
+}
+
+RunDirectory::~RunDirectory() {
+  if (!directory_.valid()) return;
+  remove_session(root_.get(), directory_.get(), session_.c_str());
+  ::rmdir(root_path_.c_str());  // fails while other sessions are there
+}
+
+Result<std::vector<std::string>> list_sessions() {
+  UniqueFd root = TRY(open_root(run_root()));
+  std::vector<std::string> running;
+  if (!root.valid()) return running;
+  for (std::string& name : names_in(root.get())) {
+    UniqueFd fd = open_directory(root.get(), name.c_str());
+    // A shared lock is refused exactly while the session holds its own.
+    if (fd.valid() && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0) running.push_back(std::move(name));
+  }
+  return running;
+}
+
+Result<UniqueFd> connect_session(const std::string& session) {
+  std::string root_path = run_root();
+  if (session.empty() || session.front() == '.' || session.find('/') != std::string::npos)
+    return fail("find the session", session, "not a session id", "dirbox ps lists them");
+  UniqueFd root = TRY(open_root(root_path));
+  UniqueFd directory;
+  if (root.valid()) directory = open_directory(root.get(), session.c_str());
+  if (!directory.valid())
+    return fail_errno("find the session", session, ENOENT, "dirbox ps lists those that run");
+  UniqueFd socket = make_socket(0);
+  if (!socket.valid()) return fail_errno("make a socket", "");
+  if (!with_address(directory.get(), socket.get(), ::connect)) {
+    bool over = errno == ECONNREFUSED || errno == ENOENT;
+    return fail_errno("talk to the session", session, errno,
+                      over ? "it has ended; dirbox ps lists those that run" : "");
+  }
+  TRY_VOID(check_peer(socket.get()));
+  return socket;
+}
+
+Result<void> check_peer(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    return fail_errno("ask who is at the other end", "");
+  struct stat own {
+  }, other{};
+  std::string theirs = fmt::format("/proc/{}/ns/user", peer.pid);
+  if (peer.uid != ::geteuid() || peer.pid <= 0 || ::stat("/proc/self/ns/user", &own) != 0 ||
+      ::stat(theirs.c_str(), &other) != 0 || own.st_ino != other.st_ino ||
+      own.st_dev != other.st_dev) {
+    return fail_errno("trust the other end", fmt::format("pid {}, uid {}", peer.pid, peer.uid),
+                      EPERM);
+  }
+  return {};
+}
+
+}  // namespace dirbox::session

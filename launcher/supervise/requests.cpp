@@ -1,0 +1,76 @@
+#include "launcher/supervise/requests.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+
+namespace dirbox::supervise {
+namespace {
+
+std::string text_member(const Json& request, std::string_view key) {
+  const Json* value = request.find(key);
+  return value != nullptr && value->as_string() != nullptr ? *value->as_string() : std::string();
+}
+
+}  // namespace
+
+Requests::Requests(const plan::Plan& plan, Network& network)
+    : plan_(plan), network_(network), started_(std::time(nullptr)) {}
+
+void Requests::handle(const Json& request, session::ControlServer::Reply reply) {
+  const std::string verb = text_member(request, "verb");
+  if (verb == "info") return reply(info());
+  if (verb == "grant" || verb == "revoke") return change(verb, request, std::move(reply));
+  reply(fail("answer a request", verb, "unknown verb"));
+}
+
+void Requests::change(const std::string& verb, const Json& request,
+                      session::ControlServer::Reply reply) {
+  auto done = [this, reply = std::move(reply)](const Result<Network::Notes>& notes) {
+    reply(notes ? Result<Json>(rules(*notes)) : Failure(notes.error()));
+  };
+  const std::string rule = text_member(request, "rule");
+  if (verb == "revoke") return network_.revoke(rule, done);
+  std::optional<std::chrono::seconds> duration;
+  if (const Json* seconds = request.find("seconds")) {
+    constexpr std::int64_t kLongest = 365 * 86'400;
+    if (seconds->as_int() == nullptr || *seconds->as_int() < 1 || *seconds->as_int() > kLongest)
+      return done(fail("grant", rule, "the duration is out of range"));
+    duration = std::chrono::seconds(*seconds->as_int());
+  }
+  network_.grant(rule, duration, done);
+}
+
+Json Requests::info() const {
+  Json out;
+  out.set("session", plan_.session);
+  out.set("pid", static_cast<std::int64_t>(::getpid()));
+  out.set("profile", plan_.profile);
+  out.set("cwd", plan_.cwd);
+  out.set("started", started_);
+  return out;
+}
+
+Json Requests::rules(const Network::Notes& notes) const {
+  const auto now = netns::Grants::Clock::now();
+  JsonArray listed;
+  for (const auto& entry : network_.rules()) {
+    Json row;
+    row.set("rule", entry.rule.text);
+    row.set("deny", entry.deny);
+    row.set("origin", entry.rule.origin.text());
+    if (entry.until) {
+      auto left = std::chrono::ceil<std::chrono::seconds>(*entry.until - now);
+      row.set("seconds", static_cast<std::int64_t>(std::max<std::int64_t>(left.count(), 0)));
+    }
+    listed.push_back(std::move(row));
+  }
+  JsonArray texts(notes.begin(), notes.end());
+  Json out;
+  out.set("rules", std::move(listed));
+  out.set("notes", std::move(texts));
+  return out;
+}
+
+}  // namespace dirbox::supervise

@@ -1,0 +1,38 @@
+#pragma once
+#include <string>
+
+#include "launcher/base/json.h"
+#include "launcher/plan/plan.h"
+#include "launcher/session/control.h"
+#include "launcher/supervise/network.h"
+
+/// What can be asked of a running session from the host.
+namespace dirbox::supervise {
+
+///   {"verb": "info"}                                     session, pid, profile, cwd, started
+///   {"verb": "grant", "rule": "host:443", "seconds": 600}   seconds: optional
+///   {"verb": "revoke", "rule": "host"}
+///
+/// The last two answer {"rules": [{"rule", "deny", "origin", "seconds"}], "notes": [text]} once the
+/// change is in force.
+class Requests {
+ public:
+  /// Both outlive this.
+  Requests(const plan::Plan& plan, Network& network);
+
+  /// Only a network that a proxy polices can be changed.
+  bool wanted() const { return plan_.network.mode == netns::Mode::proxy; }
+  const std::string& session() const { return plan_.session; }
+  void handle(const Json& request, session::ControlServer::Reply reply);
+
+ private:
+  Json info() const;
+  Json rules(const Network::Notes& notes) const;
+  void change(const std::string& verb, const Json& request, session::ControlServer::Reply reply);
+
+  const plan::Plan& plan_;
+  Network& network_;
+  std::int64_t started_;  ///< seconds since the epoch
+};
+
+}  // namespace dirbox::supervise
