@@ -42,7 +42,10 @@ Result<NetMap> parse_net_map(std::string_view text) {
   auto port = parse_port(left->second);
   auto address_port = parse_port(right->second);
   if (!port || !address_port) return bad();
-  return NetMap{left->first, *port, right->first, *address_port};
+  // As host_text writes it: with brackets around IPv6.
+  auto ip = parse_ip(left->first);
+  std::string name = ip ? host_text(*ip) : TRY(parse_hostname(left->first)).text();
+  return NetMap{name, *port, right->first, *address_port};
 }
 
 Result<PortForward> parse_port_forward(std::string_view text) {

@@ -15,14 +15,14 @@ if(TARGET dirbox)
   # Both look at what is left in /tmp and among the System V objects.
   set_tests_properties(boundary.verify boundary.verify.root PROPERTIES RESOURCE_LOCK verify)
 endif()
-# The network engine by itself, behind netbox.
+# The network: through `dirbox run`, and the engine by itself behind netbox.
 file(GLOB suites CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/boundary/net_*.py)
 foreach(suite ${suites})
   string(REGEX REPLACE ".*/net_(.*)\\.py$" "net.\\1" name ${suite})
   add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_user /usr/bin/python3 ${suite})
   add_test(NAME ${name}.root COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_root /usr/bin/python3 ${suite})
   set_tests_properties(${name} ${name}.root PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900 ENVIRONMENT
-                       "DIRBOX_PROBE=$<TARGET_FILE:probe>;NETBOX=$<TARGET_FILE:netbox>;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support;PYTHONDONTWRITEBYTECODE=1")
+                       "DIRBOX=$<TARGET_FILE:dirbox>;DIRBOX_PROBE=$<TARGET_FILE:probe>;NETBOX=$<TARGET_FILE:netbox>;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support;PYTHONDONTWRITEBYTECODE=1")
 endforeach()
 if(TARGET dirbox)
   add_test(NAME lint.documented COMMAND /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tests/lint/documented.py)

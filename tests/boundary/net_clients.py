@@ -51,7 +51,7 @@ class Clients(nettest.NetTest):
     def both_ways(self, *command, out, spec=None, variables=None):
         for env in False, True:
             with self.subTest(proxy_variables=env):
-                run = self.netbox(spec or self.policy(), *command, env=env, variables=variables, timeout=120)
+                run = self.box(spec or self.policy(), *command, env=env, variables=variables, timeout=120)
                 self.assertEqual((run.code, run.out), (0, out), run)
 
     def test_curl(self):
@@ -61,10 +61,10 @@ class Clients(nettest.NetTest):
 
     def test_curl_reuses_one_connection(self):
         urls = [f"http://allowed.test/{i}" for i in range(5)]
-        run = self.netbox(self.policy(), "curl", "-sS", *urls)
+        run = self.box(self.policy(), "curl", "-sS", *urls)
         self.assertEqual(run.out, "".join(f"hello /{i}\n" for i in range(5)), run)
         self.assertEqual(len({r[3] for r in self.web.requests[-5:]}), 1)
-        run = self.netbox(self.policy(), "curl", "-sS", *urls, env=True)
+        run = self.box(self.policy(), "curl", "-sS", *urls, env=True)
         self.assertEqual(run.out, "".join(f"hello /{i}\n" for i in range(5)), run)
 
     @needs("node")
@@ -95,7 +95,7 @@ class Clients(nettest.NetTest):
         code = "fetch(process.argv[1]).then(r => r.text()).then(t => process.stdout.write(t))"
         self.both_ways("node", "-e", code, "https://allowed.test/f", out="hello /f\n", variables={"NODE_EXTRA_CA_CERTS": self.pair[0]})
         code = "fetch(process.argv[1]).catch(e => console.log(e.cause.code))"
-        run = self.netbox(self.policy(), "node", "-e", code, "https://denied.test/")
+        run = self.box(self.policy(), "node", "-e", code, "https://denied.test/")
         self.assertEqual(run.out, "ENOTFOUND\n", run)
 
     @needs("javac", "java", "keytool")
@@ -106,8 +106,11 @@ class Clients(nettest.NetTest):
         store = os.path.join(self.scratch, "store")
         subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "a", "-file", self.pair[0], "-keystore", store, "-storepass", "changeit"],
                        check=True, capture_output=True)
-        run = self.netbox(self.policy(), "java", "-Djavax.net.ssl.trustStore=" + store, "-Djavax.net.ssl.trustStorePassword=changeit", "-cp", self.scratch, "Get", "https://allowed.test/j",
-                          timeout=120)
+        trust = ["-Djavax.net.ssl.trustStore=" + store, "-Djavax.net.ssl.trustStorePassword=changeit"]
+        run = self.box(self.policy(), "java", *trust, "-cp", self.scratch, "Get", "https://allowed.test/j", timeout=120)
+        self.assertEqual(run.out, "hello /j\n", run)
+        properties = ["-Dhttps.proxyHost=127.0.0.1", "-Dhttps.proxyPort=3128"]
+        run = self.box(self.policy(), "java", *properties, *trust, "-cp", self.scratch, "Get", "https://allowed.test/j", timeout=120)
         self.assertEqual(run.out, "hello /j\n", run)
 
     @needs("go")
@@ -135,7 +138,7 @@ class Clients(nettest.NetTest):
         spec = self.spec(["allowed.test"], maps={"allowed.test:443": server.port})
         for env in False, True:
             target = tempfile.mkdtemp(dir=self.scratch)
-            run = self.netbox(spec, "git", "clone", "-q", "https://allowed.test/", target + "/c", env=env, variables={"GIT_SSL_CAINFO": self.pair[0]})
+            run = self.box(spec, "git", "clone", "-q", "https://allowed.test/", target + "/c", env=env, variables={"GIT_SSL_CAINFO": self.pair[0]})
             self.assertEqual(run.code, 0, run)
             self.assertTrue(os.path.exists(target + "/c/.git/HEAD"))
 
@@ -167,20 +170,21 @@ class Clients(nettest.NetTest):
         ssh = f"ssh -F /dev/null -o BatchMode=yes -o UserKnownHostsFile={home}/known -o GlobalKnownHostsFile=/dev/null"
         return port, ssh, {"SSH_AUTH_SOCK": home + "/agent"}
 
-    @needs("/usr/sbin/sshd", "ssh", "git")
+    @needs("/usr/sbin/sshd", "ssh", "git", "nc")
     def test_ssh_and_git_over_ssh(self):
         port, ssh, variables = self.sshd()
         spec = self.spec(["allowed.test:22"], maps={"allowed.test:22": port})
-        run = self.netbox(spec, *ssh.split(), "allowed.test", "echo over ssh", variables=variables)
+        run = self.box(spec, *ssh.split(), "allowed.test", "echo over ssh", variables=variables)
         self.assertEqual((run.code, run.out), (0, "over ssh\n"), run)
-        repository, target = self.repository(), tempfile.mkdtemp(dir=self.scratch)
-        run = self.netbox(spec, "git", "clone", "-q", "ssh://allowed.test" + repository, target + "/c",
-                          variables=dict(variables, GIT_SSH_COMMAND=ssh))
-        self.assertEqual(run.code, 0, run)
+        for way in "", " -o 'ProxyCommand=nc -X 5 -x 127.0.0.1:3128 %h %p'":
+            repository, target = self.repository(), tempfile.mkdtemp(dir=self.scratch)
+            run = self.box(spec, "git", "clone", "-q", "ssh://allowed.test" + repository, target + "/c",
+                           variables=dict(variables, GIT_SSH_COMMAND=ssh + way))
+            self.assertEqual(run.code, 0, run)
 
     @needs("ssh")
     def test_ssh_denial_explains_itself(self):
-        run = self.netbox(self.spec(["allowed.test"]), "ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+        run = self.box(self.spec(["allowed.test"]), "ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
                           "allowed.test", "true")
         self.assertEqual(run.code, 255, run)
         self.assertIn("dirbox blocked allowed.test:22", run.err, run)
@@ -205,7 +209,7 @@ class Clients(nettest.NetTest):
     def test_psql_on_a_high_port(self):
         port = self.postgres()
         spec = self.spec(["db.test:5432"], maps={"db.test:5432": port})
-        run = self.netbox(spec, "psql", "-h", "db.test", "-U", "t", "-d", "postgres", "-Atc", "select 6*7")
+        run = self.box(spec, "psql", "-h", "db.test", "-U", "t", "-d", "postgres", "-Atc", "select 6*7")
         self.assertEqual((run.code, run.out), (0, "42\n"), run)
 
     @needs("apt-get", "dpkg-deb", "apt-ftparchive")
@@ -232,7 +236,7 @@ class Clients(nettest.NetTest):
         for env in False, True:
             shutil.rmtree(root + "/state/lists")
             os.makedirs(root + "/state/lists/partial")
-            run = self.netbox(spec, "sh", "-c", 'apt-get "$@" update && cd "$0" && apt-get "$@" download tiny', root, *options, env=env)
+            run = self.box(spec, "sh", "-c", 'apt-get "$@" update && cd "$0" && apt-get "$@" download tiny', root, *options, env=env)
             self.assertEqual(run.code, 0, run)
             os.unlink(root + "/tiny_1_all.deb")
 
@@ -253,7 +257,7 @@ class Clients(nettest.NetTest):
         spec = self.spec(["allowed.test"], maps={"allowed.test:80": server.port})
         for env in False, True:
             target = tempfile.mkdtemp(dir=self.scratch)
-            run = self.netbox(spec, "npm", "--registry", "http://allowed.test/", "--prefix", target, "--cache", target + "/cache", "--no-audit",
+            run = self.box(spec, "npm", "--registry", "http://allowed.test/", "--prefix", target, "--cache", target + "/cache", "--no-audit",
                               "--no-fund", "--no-update-notifier", "install", "tiny", env=env, timeout=120, variables={"HOME": target})
             self.assertEqual(run.code, 0, run)
             self.assertTrue(os.path.exists(target + "/node_modules/tiny/package.json"), run)

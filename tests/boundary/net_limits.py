@@ -1,5 +1,4 @@
 """Many, slow, long and cut connections; the proxy's own confinement, end and death."""
-import json
 import os
 import select
 import signal
@@ -174,24 +173,35 @@ print(passed)
 
 
 class Process(nettest.NetTest):
-    """The proxy's own state, seen from its parent: netbox is it."""
+    """The proxy's own state. The first connection starts it."""
 
-    def proxy_of(self, netbox):
-        with open(f"/proc/{netbox}/task/{netbox}/children", encoding="ascii") as f:
-            return int(f.read().split()[0])
+    def proxy_of(self, launcher):
+        with open(f"/proc/{launcher}/task/{launcher}/children", encoding="ascii") as f:
+            children = f.read().split()
+        for pid in children:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if f.read().split(b"\0")[1:2] == [b"__proxy"]:
+                    return int(pid)
+        return None
 
     def start(self, code):
-        with open(self.scratch + "/s.json", "w", encoding="ascii") as f:
-            json.dump(self.spec(["allowed.test"]), f)
-        box = subprocess.Popen([nettest.NETBOX, self.scratch + "/s.json", self.scratch + "/e", "--", nettest.PYTHON, "-c", nettest.PRELUDE + code],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        spec = self.spec(["allowed.test"])
+        box = subprocess.Popen([*self.launcher(spec), "--", nettest.PYTHON, "-c", nettest.PRELUDE + code], cwd=self.scratch,
+                               env=self.environment(spec), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for stream in box.stdin, box.stdout, box.stderr:
+            self.addCleanup(stream.close)
         self.addCleanup(box.wait)
-        self.addCleanup(box.stdin.close)
-        self.addCleanup(box.stdout.close)
+        self.addCleanup(box.kill)
+        self.assertEqual(box.stdout.readline(), "ready\n")
+        self.assertIsNone(self.proxy_of(box.pid))
+        box.stdin.write("\n")
+        box.stdin.flush()
         self.assertEqual(box.stdout.readline(), "up\n")
         return box, self.proxy_of(box.pid)
 
     CODE = """
+print("ready", flush=True); sys.stdin.readline()
+proxy(b"GET / HTTP/1.1\\r\\n\\r\\n")
 print("up", flush=True); sys.stdin.readline()
 print(outcome(lambda: connect("127.0.0.1", 3128).close()), flush=True); print("alive", flush=True)
 """
@@ -225,6 +235,8 @@ print(outcome(lambda: connect("127.0.0.1", 3128).close()), flush=True); print("a
         box.stdin.write("\n")
         box.stdin.flush()
         self.assertEqual(box.stdout.read(), "ECONNREFUSED\nalive\n")
+        self.assertIn("dirbox: the proxy ended before the session; the network is closed", box.stderr.read())
+        self.assertEqual(box.wait(), 0)
 
     def test_it_dies_with_its_supervisor(self):
         box, proxy = self.start(self.CODE)

@@ -17,7 +17,7 @@ class Names(nettest.NetTest):
 
     def test_allowed_name_resolves_and_connects(self):
         spec = self.spec(["allowed.test"], maps={"allowed.test:80": self.web.port})
-        run = self.netbox(spec, "curl", "-sS", "http://allowed.test/a")
+        run = self.box(spec, "curl", "-sS", "http://allowed.test/a")
         self.assertEqual((run.code, run.out), (0, "hello /a\n"), run)
         self.assertEqual(run.count("allowed.test")["connections"], 1)
 

@@ -152,12 +152,14 @@ for data in (b"GET http://allowed.test/" + b"a" * (2 << 20), b"GET http://allowe
         self.assert_untouched(run)
 
     def test_explains_itself(self):
-        run = self.netbox(self.policy(), "curl", "-sv", "https://denied.test/", env=True)
+        run = self.box(self.policy(), "curl", "-sv", "https://denied.test/", env=True)
         self.assertIn("X-Dirbox-Reason: no-rule", run.err)
         self.assertIn("X-Dirbox-Fix: --allow denied.test:443", run.err)
-        run = self.netbox(self.policy(), "curl", "-s", "http://bad.wild.test/", env=True)
+        run = self.box(self.policy(), "curl", "-s", "http://bad.wild.test/", env=True)
         self.assertIn("not a fault", run.out, run)
-        self.assertIn("bad.wild.test (test.toml:1)", run.out, run)
+        self.assertRegex(run.out, r"bad\.wild\.test \(\S+\.toml:\d+:\d+\)")
+        run = self.box(self.policy(), "sh", "-c", "echo $DIRBOX; curl -s http://denied.test/", env=True)
+        self.assertIn(f"dirbox grant {run.out.splitlines()[0]} denied.test:80", run.out, run)
 
     def test_names_with_escapes_stay_out_of_the_log(self):
         run = self.inside(self.policy(), """
@@ -207,7 +209,7 @@ class Tls(nettest.NetTest):
         self.canary.seen.clear()
 
     def curl(self, spec, *arguments, env=False):
-        return self.netbox(spec, "curl", "-sS", "--max-time", "20", "--cacert", self.pair[0], *arguments, env=env)
+        return self.box(spec, "curl", "-sS", "--max-time", "20", "--cacert", self.pair[0], *arguments, env=env)
 
     def test_matching_name(self):
         spec = self.spec(["allowed.test"], maps={"allowed.test:443": self.web.port})
@@ -229,7 +231,7 @@ class Tls(nettest.NetTest):
 
     def test_denied_name_at_an_allowed_address(self):
         spec = self.spec(["allowed.test"], maps={"allowed.test:443": self.canary.port})
-        run = self.netbox(spec, "sh", "-c", "a=$(getent hosts allowed.test | cut -d' ' -f1); "
+        run = self.box(spec, "sh", "-c", "a=$(getent hosts allowed.test | cut -d' ' -f1); "
                           "curl -sS --resolve denied.test:443:$a https://denied.test/; echo $?")
         self.assertEqual((run.out, run.causes()), ("35\n", ["sni-mismatch"]), run)
         self.assertEqual(self.canary.received, b"")

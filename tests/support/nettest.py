@@ -1,7 +1,14 @@
-"""Real clients behind the network engine (netbox), real servers on the host's loopback."""
+"""Real clients inside `dirbox run`, real servers on the host's loopback.
+
+A test describes its network as a spec (netns/spec.h as JSON). box() writes it as a profile and names the servers by
+--net-map; what the launcher says at the end becomes events. What no profile can say (short timeouts, a small table)
+goes to netbox, the engine without the launcher.
+"""
 import http.server
 import json
 import os
+import pwd
+import re
 import shutil
 import socket
 import socketserver
@@ -11,6 +18,7 @@ import tempfile
 import threading
 import unittest
 
+DIRBOX = os.environ.get("DIRBOX", "dirbox")
 NETBOX = os.environ.get("NETBOX", "netbox")
 PYTHON = "/usr/bin/python3"
 
@@ -156,7 +164,10 @@ class NetTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.mkdtemp(prefix="dirbox-net-")
+        # Below the home: /tmp is private inside.
+        root = os.path.join(os.path.expanduser("~"), ".dirbox-tests")
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        cls.scratch = tempfile.mkdtemp(prefix="net", dir=root)
         cls.addClassCleanup(shutil.rmtree, cls.scratch, ignore_errors=True)
 
     @classmethod
@@ -183,14 +194,43 @@ class NetTest(unittest.TestCase):
         rules = lambda texts: [{"text": t, "origin": {"file": "test.toml", "line": i + 1}} for i, t in enumerate(texts)]
         return {"mode": "proxy", "allow": rules(allow), "deny": rules(deny), "net_map": net_map, **more}
 
+    def box(self, spec, *command, env=False, stdin=None, timeout=60, variables=None):
+        """Runs a command in the network of `spec`; `env`: with the proxy variables."""
+        if "limits" in spec:
+            return self.netbox(spec, *command, env=env, stdin=stdin, timeout=timeout, variables=variables)
+        argv = self.launcher(spec, env, variables)
+        done = subprocess.run([*argv, "--", *command], capture_output=True, text=True, errors="replace", input=stdin,
+                              timeout=timeout, env=self.environment(spec), cwd=self.scratch)
+        return Run(done.returncode, done.stdout, done.stderr, events_of(done.stderr))
+
+    def launcher(self, spec, env=False, variables=None):
+        """The command line of dirbox up to the command."""
+        file, path = tempfile.mkstemp(dir=self.scratch, suffix=".toml")
+        with os.fdopen(file, "w", encoding="utf-8") as out:
+            out.write(profile_of(spec, env))
+        argv = [DIRBOX, "run", "-v", "-p", path]
+        for row in spec["net_map"]:
+            argv += ["--net-map", f"{row['name']}:{row['port']}={row['address']}:{row['address_port']}"]
+        for name, value in (variables or {}).items():
+            argv += ["--env", f"{name}={value}"]
+        return argv
+
+    @staticmethod
+    def environment(spec):
+        """Of the launcher. A parent proxy is the host's own HTTPS_PROXY."""
+        clean = {k: v for k, v in os.environ.items() if k.startswith(("ASAN_", "UBSAN_", "LSAN_", "XDG_RUNTIME_DIR"))}
+        clean.update(PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME=os.path.expanduser("~"), USER=pwd.getpwuid(os.geteuid()).pw_name, LANG="C.UTF-8")
+        parent = spec.get("parent", {})
+        names = {"https_proxy": "https_url", "http_proxy": "http_url", "no_proxy": "no_proxy"}
+        return {**clean, "DIRBOX_TEST": "1", **{v: parent[k] for v, k in names.items() if k in parent}}
+
     def netbox(self, spec, *command, env=False, stdin=None, timeout=60, variables=None):
         file, path = tempfile.mkstemp(dir=self.scratch, suffix=".json")
         with os.fdopen(file, "w") as out:
             json.dump(spec, out)
         events = path.replace(".json", ".events")
         command = [NETBOX, path, events, *(["-e"] if env else []), "--", *command]
-        environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
-        environment.update(variables or {})
+        environment = {**self.environment({}), **(variables or {})}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", input=stdin, timeout=timeout,
                               env=environment, cwd=self.scratch)
         lines = []
@@ -201,7 +241,50 @@ class NetTest(unittest.TestCase):
 
     def inside(self, spec, code, *arguments, **more):
         """Runs Python code inside; PRELUDE is in front of it."""
-        return self.netbox(spec, PYTHON, "-c", PRELUDE + code, *map(str, arguments), **more)
+        return self.box(spec, PYTHON, "-c", PRELUDE + code, *map(str, arguments), **more)
+
+
+def profile_of(spec, env):
+    """The spec as TOML; JSON's texts, lists and numbers are TOML's."""
+    texts = lambda rules: json.dumps([r["text"] for r in rules])
+    lines = ['extends = "worker"', "[network]", 'mode = "proxy"', f"proxy_variables = {json.dumps(env)}"]
+    known = {"mode", "net_map", "parent", "name_limits"}
+    for key, value in spec.items():
+        if value in ([], ()):
+            continue
+        if key in ("allow", "deny", "upgrade"):
+            lines.append(f"{key} = {texts(value)}")
+        elif key == "tls_ports":
+            lines.append(f"tls_ports = {json.dumps([str(p) for p in value if p != 443])}")
+        elif key == "host_ports":
+            lines.append(f"host_ports = {json.dumps([str(f['inside']) + ':' + str(f['outside']) for f in value])}")
+        elif key == "publish":
+            ports = [f"{'[%s]' % p['address'] if ':' in p['address'] else p['address']}:{p['outside']}:{p['inside']}" for p in value]
+            lines.append(f"publish = {json.dumps(ports)}")
+        elif key not in known:
+            lines.append(f"{key} = {json.dumps(value)}")
+    for limit in spec.get("name_limits", []):
+        lines += ["[[network.limits]]", *(f"{k} = {json.dumps(v)}" for k, v in limit.items())]
+    return "\n".join(lines) + "\n"
+
+
+BLOCKED = re.compile(r"^dirbox: (blocked|failed): (\S+|a connection) \(([a-z-]+): [^)]*\)(?:, (\d+) times)?$", re.M)
+COUNTS = ("connections", "denied", "failed", "uploaded", "downloaded")
+
+
+def events_of(text):
+    """What `dirbox run -v` says at its end, in the form that netbox writes."""
+    events = []
+    for kind, where, cause, times in BLOCKED.findall(text):
+        host, _, port = where.rpartition(":") if re.search(r":\d+$", where) else (where, "", "0")
+        event = "dns-denied" if kind == "blocked" and port == "0" and host != "a connection" else "denied" if kind == "blocked" else "failed"
+        events += [{"event": event, "cause": cause, "host": host, "port": int(port)}] * int(times or 1)
+    rows = text.partition("\nname ")[2].splitlines()[1:]
+    for row in rows:
+        words = row.split()
+        if len(words) == 6 and all(w.isdigit() for w in words[1:]):
+            events.append({"count": words[0], **dict(zip(COUNTS, map(int, words[1:])))})
+    return events
 
 
 PRELUDE = """

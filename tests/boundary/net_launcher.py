@@ -1,0 +1,339 @@
+"""The network as `dirbox run` offers it: options, ports of both sides, what is granted while it runs."""
+import json
+import os
+import re
+import select
+import socket
+import stat
+import subprocess
+import threading
+import time
+
+import nettest
+
+
+def dirbox(*arguments, environment=None):
+    done = subprocess.run([nettest.DIRBOX, *arguments], capture_output=True, text=True, timeout=60,
+                          env=environment or nettest.NetTest.environment({}))
+    return nettest.Run(done.returncode, done.stdout, done.stderr, [])
+
+
+class Launcher(nettest.NetTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.web = cls.serve(nettest.Web())
+        cls.echo = cls.serve(nettest.Recorder())
+
+    def run_with(self, options, *command, **more):
+        argv = [*self.launcher(self.spec()), *options, "--", *command]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=self.scratch,
+                              env=self.environment({}), **more)
+        return nettest.Run(done.returncode, done.stdout, done.stderr, nettest.events_of(done.stderr))
+
+    def python(self, options, code, *arguments):
+        return self.run_with(options, nettest.PYTHON, "-c", nettest.PRELUDE + code, *map(str, arguments))
+
+
+class Options(Launcher):
+    GET = 'print(ask(80, b"GET /o HTTP/1.1\\r\\nHost: o.test\\r\\nConnection: close\\r\\n\\r\\n", "o.test")[-9:])'
+
+    def test_allow_and_deny(self):
+        where = ["--net-map", f"o.test:80=127.0.0.1:{self.web.port}"]
+        run = self.python([*where, "--allow", "o.test"], self.GET)
+        self.assertEqual(run.out, "b'hello /o\\n'\n", run)
+        for options in [], ["--allow", "o.test", "--deny", "o.test"], ["--allow", "*.o.test"]:
+            seen = len(self.web.requests)
+            run = self.python([*where, *options], "print(outcome(lambda: connect('o.test', 80)))")
+            self.assertIn("-2", run.out, run)  # EAI_NONAME
+            self.assertEqual(len(self.web.requests), seen)
+            self.assertEqual({e["host"] for e in run.events if e.get("event") == "dns-denied"}, {"o.test"}, run)
+
+    def test_net_map_is_for_tests(self):
+        canary = self.scratch + "/ran"
+        environment = {k: v for k, v in self.environment({}).items() if k != "DIRBOX_TEST"}
+        done = subprocess.run([*self.launcher(self.spec()), "--net-map", "o.test:80=127.0.0.1:1", "--", "touch", canary],
+                              capture_output=True, text=True, env=environment, cwd=self.scratch, timeout=60)
+        self.assertEqual(done.returncode, 125, done)
+        self.assertIn("only tests may redirect names", done.stderr)
+        self.assertFalse(os.path.exists(canary))
+
+    def test_wrong_rules_run_nothing(self):
+        canary = self.scratch + "/ran"
+        for wrong in ["--allow", "*"], ["--allow", "https://a.test/"], ["--allow", "@nonesuch"], ["--deny", ""], ["--publish", "0x50"], \
+                ["--publish", "example.com:80:80"], ["--host-port", "70000"]:
+            run = self.run_with(wrong, "touch", canary)
+            self.assertEqual(run.code, 125, (wrong, run))
+            self.assertFalse(os.path.exists(canary), wrong)
+
+    def test_host_port(self):
+        options = ["--host-port", f"9001:{self.echo.port}", "--host-port", f"81:{self.echo.port}", "--host-port", str(self.echo.port)]
+        run = self.python(options, """
+for host, port in ("127.0.0.1", 9001), ("::1", 9001), ("127.0.0.1", 81), ("127.0.0.1", int(sys.argv[1])):
+    s = connect(host, port); s.sendall(b"ping"); print(s.recv(4)); s.close()
+print(outcome(lambda: connect("127.0.0.1", 9002)))
+""", self.echo.port)
+        self.assertEqual(run.out.splitlines(), ["b'ping'"] * 4 + ["ECONNREFUSED"], run)
+
+    def test_the_ports_of_the_host_stay_closed_without_it(self):
+        seen = len(self.echo.seen)
+        run = self.python([], "print(outcome(lambda: connect('127.0.0.1', int(sys.argv[1]))))", self.echo.port)
+        self.assertEqual((run.out, len(self.echo.seen)), ("ECONNREFUSED\n", seen), run)
+
+    SERVER = """
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+l = socket.create_server((sys.argv[1], 3000), family=family); l.settimeout(20); print("up", flush=True)
+while True:
+    c, _ = l.accept(); data = c.recv(100)
+    if data: break
+c.sendall(data.upper()); c.close()
+"""
+
+    def visit(self, options, inside, address, port):
+        argv = [*self.launcher(self.spec()), *options, "--", nettest.PYTHON, "-c", nettest.PRELUDE + self.SERVER, inside]
+        with subprocess.Popen(argv, cwd=self.scratch, env=self.environment({}), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True) as box:
+            self.assertEqual(box.stdout.readline(), "up\n")
+            with socket.create_connection((address, port), 20) as s:
+                s.sendall(b"from outside")
+                answer = s.recv(100)
+            self.assertEqual((answer, box.wait(20)), (b"FROM OUTSIDE", 0))
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection((address, port), 5)
+
+    def test_publish(self):
+        port = nettest.free_port()
+        self.visit(["--publish", f"{port}:3000"], "127.0.0.1", "127.0.0.1", port)
+        self.visit(["--publish", f"{port}:3000"], "::1", "127.0.0.1", port)
+        self.visit(["--publish", f"[::1]:{port}:3000"], "127.0.0.1", "::1", port)
+
+    def test_published_ports_are_loopback_unless_said(self):
+        port = nettest.free_port()
+        argv = [*self.launcher(self.spec()), "--publish", str(port), "--", "sh", "-c", "echo up; read x"]
+        with subprocess.Popen(argv, cwd=self.scratch, env=self.environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True) as box:
+            self.assertEqual(box.stdout.readline(), "up\n")
+            with open("/proc/net/tcp", encoding="ascii") as f:
+                listening = [line.split()[1] for line in f if line.split()[3] == "0A"]
+            box.communicate("\n")
+        self.assertIn(f"0100007F:{port:04X}", listening)
+        self.assertNotIn(f"00000000:{port:04X}", listening)
+
+    def test_a_taken_port_runs_nothing(self):
+        canary = self.scratch + "/ran"
+        run = self.run_with(["--publish", f"{self.echo.port}:3000"], "touch", canary)
+        self.assertEqual(run.code, 125, run)
+        self.assertIn(f"127.0.0.1:{self.echo.port}: EADDRINUSE", run.err)
+        self.assertIn("choose another port", run.err)
+        run = self.run_with(["--host-port", f"3128:{self.echo.port}"], "touch", canary)
+        self.assertEqual(run.code, 125, run)
+        self.assertIn("127.0.0.1:3128: EADDRINUSE", run.err)
+        self.assertFalse(os.path.exists(canary))
+
+
+class Session:
+    """`dirbox run` around a Python loop that evaluates the lines it gets."""
+    CODE = """
+print(os.environ["DIRBOX"], flush=True)
+def status(host, port=80):
+    head = b"GET http://%s:%d/ HTTP/1.1\\r\\nHost: %s:%d\\r\\nConnection: close\\r\\n\\r\\n" % (host.encode(), port, host.encode(), port)
+    return proxy(head)[9:12].decode()
+for line in sys.stdin:
+    print(outcome(lambda: eval(line)), flush=True)
+"""
+
+    def __init__(self, test, spec, environment=None):
+        self.environment = environment or test.environment(spec)
+        argv = [*test.launcher(spec), "--", nettest.PYTHON, "-c", nettest.PRELUDE + self.CODE]
+        self.box = subprocess.Popen(argv, cwd=test.scratch, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True)
+        for stream in self.box.stdin, self.box.stdout, self.box.stderr:
+            test.addCleanup(stream.close)
+        test.addCleanup(self.box.wait)
+        test.addCleanup(self.box.kill)
+        self.id = self.box.stdout.readline().strip()
+
+    def ask(self, expression):
+        self.box.stdin.write(expression + "\n")
+        self.box.stdin.flush()
+        return self.box.stdout.readline().strip()
+
+    def dirbox(self, *arguments):
+        return dirbox(*arguments, environment=self.environment)
+
+    def end(self):
+        """What it says at its end."""
+        self.box.stdin.close()
+        text = self.box.stderr.read()
+        self.box.wait()
+        return text
+
+
+class Grants(Launcher):
+    def session(self, allow=(), deny=(), **more):
+        maps = {"g.test:80": self.web.port, "h.test:80": self.web.port, "raw.test:9000": self.echo.port, "low.test:25": self.echo.port}
+        return Session(self, self.spec(allow, deny, maps=maps), **more)
+
+    def test_grant_and_revoke(self):
+        """Before the proxy runs, and while it does."""
+        for warm in False, True:
+            with self.subTest(proxy_runs=warm):
+                box = self.session(["h.test"])
+                if warm:
+                    self.assertEqual(box.ask('status("g.test")'), "403")
+                seen = len(self.web.requests)
+                done = box.dirbox("grant", box.id, "g.test:80")
+                self.assertEqual(done.code, 0, done)
+                self.assertRegex(done.out, r"(?m)^allow +h\.test +\S+\.toml:\d+:\d+$")
+                self.assertRegex(done.out, r"(?m)^allow +g\.test:80 +dirbox grant$")
+                self.assertEqual(box.ask('status("g.test")'), "200")
+                self.assertEqual(box.ask('bool(socket.gethostbyname("g.test"))'), "True")
+                self.assertEqual(len(self.web.requests), seen + 1)
+                for rule in "g.test", "h.test":
+                    self.assertEqual(box.dirbox("revoke", box.id, rule).code, 0)
+                self.assertEqual(box.ask('status("g.test"), status("h.test")'), "('403', '403')")
+                self.assertEqual(len(self.web.requests), seen + 1)
+                end = box.end()
+                self.assertIn("dirbox: rules: granted g.test:80\n", end)
+                self.assertIn("dirbox: rules: revoked h.test\n", end)
+
+    def test_a_high_port_is_transparent_after_a_grant(self):
+        box = self.session()
+        self.assertNotEqual(box.ask('connect("raw.test", 9000)'), "")
+        self.assertEqual(box.dirbox("grant", box.id, "raw.test:9000").code, 0)
+        self.assertEqual(box.ask('(lambda s: (s.sendall(b"ping"), s.recv(4)))(connect("raw.test", 9000))'), "(None, b'ping')")
+
+    def test_a_privileged_port_needs_a_restart(self):
+        box = self.session()
+        done = box.dirbox("grant", box.id, "low.test:25")
+        self.assertEqual(done.code, 0, done)
+        self.assertIn("nothing listens on port 25 inside", done.err)
+        self.assertIn("restart", done.err)
+        self.assertEqual(box.ask('connect("low.test", 25)'), "ECONNREFUSED")
+        self.assertEqual(box.ask('(lambda s: (s.sendall(b"CONNECT low.test:25 HTTP/1.1\\r\\nHost: low.test:25\\r\\n\\r\\n"), s.recv(12))[1])'
+                                 '(connect("127.0.0.1", 3128))'), "b'HTTP/1.1 200'")
+
+    def test_a_grant_ends_by_itself(self):
+        box = self.session()
+        done = box.dirbox("grant", "--for", "1s", "--json", box.id, "g.test")
+        rules = json.loads(done.out)["rules"]
+        self.assertEqual([(r["rule"], r["deny"], r["seconds"]) for r in rules], [("g.test", False, 1)], done)
+        self.assertEqual(box.ask('status("g.test")'), "200")
+        deadline = time.monotonic() + 30
+        while box.ask('status("g.test")') != "403":
+            self.assertLess(time.monotonic(), deadline)
+        self.assertIn("dirbox: rules: over: g.test\n", box.end())
+
+    def test_what_is_wrong_changes_nothing(self):
+        box = self.session(["h.test"], ["no.test"])
+        for rule, words in {"*": "every name", "no.test": "refuses it", "https://g.test/": "not a URL", "@nonesuch": "no such bundle"}.items():
+            done = box.dirbox("grant", box.id, rule)
+            self.assertEqual(done.code, 125, done)
+            self.assertIn(words, done.err)
+        for arguments in ["grant", "--for", "soon", box.id, "g.test"], ["grant", box.id], ["grant"], ["grant", "0" * 12, "g.test"], \
+                ["grant", "../" + box.id, "g.test"], ["revoke", "", "g.test"]:
+            self.assertEqual(box.dirbox(*arguments).code, 125, arguments)
+        self.assertEqual(box.ask('status("g.test"), status("h.test"), status("no.test")'), "('403', '200', '403')")
+
+    def test_a_closed_network_stays_closed(self):
+        box = self.session()
+        self.assertEqual(box.ask('status("g.test")'), "403")
+        with open(f"/proc/{box.box.pid}/task/{box.box.pid}/children", encoding="ascii") as f:
+            proxy = next(p for p in f.read().split() if b"__proxy" in open(f"/proc/{p}/cmdline", "rb").read())
+        end = os.pidfd_open(int(proxy))
+        self.addCleanup(os.close, end)
+        os.kill(int(proxy), 9)
+        select.select([end], [], [])
+        deadline = time.monotonic() + 30
+        while (done := box.dirbox("grant", box.id, "g.test")).code == 0:
+            self.assertLess(time.monotonic(), deadline)
+        self.assertIn("the network is closed", done.err)
+        self.assertEqual(box.ask('status("g.test")'), "ECONNREFUSED")
+
+    def test_many_grants_at_once(self):
+        box = self.session()
+        self.assertEqual(box.ask('status("g.test")'), "403")
+        results = []
+        threads = [threading.Thread(target=lambda i=i: results.append(box.dirbox("grant", box.id, f"n{i}.test").code)) for i in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(results, [0] * 12)
+        done = box.dirbox("grant", box.id, "g.test")
+        self.assertEqual(len(re.findall(r"(?m)^allow +n\d+\.test ", done.out)), 12, done)
+
+    def test_ps(self):
+        box = self.session()
+        rows = json.loads(box.dirbox("ps", "--json").out)
+        row = next(r for r in rows if r["session"] == box.id)
+        self.assertEqual((row["pid"], row["cwd"]), (box.box.pid, self.scratch))
+        self.assertIn(f"{box.id}  {box.box.pid}", box.dirbox("ps").out)
+        box.end()
+        self.assertNotIn(box.id, box.dirbox("ps").out)
+
+    def test_no_control_socket_inside(self):
+        copy = os.path.join(self.scratch, "dirbox")
+        subprocess.run(["cp", nettest.DIRBOX, copy], check=True)
+        run = self.run_with([], "sh", "-c", './dirbox ps; ./dirbox grant "$DIRBOX" g.test; echo $?; ls -A /tmp /run; '
+                            'grep -c dirbox /proc/net/unix')
+        self.assertIn("no control socket: this is inside a sandbox", run.err, run)
+        self.assertEqual(run.out.splitlines()[1:], ["125", "/run:", "", "/tmp:", "0"], run)
+
+    def test_its_directory(self):
+        """In the runtime directory of the user's own, else in /tmp; nothing stays, not even after SIGKILL."""
+        runtime = os.path.join(self.scratch, "runtime")
+        os.mkdir(runtime, 0o700)
+        environment = {**self.environment({}), "XDG_RUNTIME_DIR": runtime}
+        box = self.session(environment=environment)
+        folder = os.path.join(runtime, "dirbox", box.id)
+        self.assertEqual(stat.S_IMODE(os.stat(os.path.dirname(folder)).st_mode), 0o700)
+        self.assertTrue(stat.S_ISSOCK(os.stat(folder + "/control").st_mode))
+        box.box.kill()
+        box.box.wait()
+        second = self.session(environment=environment)
+        self.assertEqual(os.listdir(runtime + "/dirbox"), [second.id])
+        second.end()
+        self.assertEqual(os.listdir(runtime), [])
+        # One that others may write is passed over.
+        os.chmod(runtime, 0o777)
+        third = self.session(environment=environment)
+        self.assertTrue(os.path.exists(f"/tmp/dirbox-{os.geteuid()}/{third.id}/control"))
+        third.end()
+        self.assertFalse(os.path.exists(f"/tmp/dirbox-{os.geteuid()}/{third.id}"))
+
+    def test_a_session_without_a_control_socket_still_runs(self):
+        runtime = os.path.join(self.scratch, "blocked")
+        os.mkdir(runtime, 0o700)
+        with open(runtime + "/dirbox", "w", encoding="ascii"):
+            pass
+        environment = {**self.environment({}), "XDG_RUNTIME_DIR": runtime}
+        done = subprocess.run([*self.launcher(self.spec()), "--", "echo", "ran"], capture_output=True, text=True, env=environment,
+                              cwd=self.scratch, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (0, "ran\n"), done)
+        self.assertIn("no control socket", done.stderr)
+
+    def test_only_the_user_outside_is_heard(self):
+        """Another user namespace of the same user, as a sandbox is one, gets no answer."""
+        box = self.session()
+        base = os.environ.get("XDG_RUNTIME_DIR", "")
+        root = self.run_root(base)
+        code = f"""
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect({os.path.join(root, box.id, 'control')!r})
+s.sendall(b'{{"verb": "info"}}'); print(len(s.recv(10)))
+"""
+        outside = subprocess.run([nettest.PYTHON, "-c", code], capture_output=True, text=True, timeout=60)
+        self.assertEqual(outside.stdout, "1\n", outside)
+        within = subprocess.run(["unshare", "-Ur", nettest.PYTHON, "-c", code], capture_output=True, text=True, timeout=60)
+        self.assertNotIn("1", within.stdout, within)
+
+    @staticmethod
+    def run_root(runtime):
+        if runtime and os.stat(runtime).st_uid == os.geteuid() and stat.S_IMODE(os.stat(runtime).st_mode) & 0o77 == 0:
+            return runtime + "/dirbox"
+        return f"/tmp/dirbox-{os.geteuid()}"
+
+
+if __name__ == "__main__":
+    nettest.unittest.main(verbosity=2)
