@@ -20,10 +20,7 @@ Result<NamespaceId> user_namespace_of(pid_t pid);
 
 /// Checks that the process that connected `socket` runs under `uid` and in `session`, or in a user
 /// namespace below it, and returns its pid as seen here. Other processes of the same user, and
-/// other sandboxes, are thereby refused even when they come by the socket. The process is held by a
-/// pidfd while /proc is read, so that a recycled pid cannot stand in for it (SO_PEERPIDFD from
-/// Linux 6.5 on; before that from the pid of SO_PEERCRED, which leaves the window between connect
-/// and accept).
+/// other sandboxes, are thereby refused even when they come by the socket.
 Result<pid_t> check_peer(int socket, uid_t uid, const NamespaceId& session);
 
 }  // namespace dirbox::broker

@@ -133,9 +133,8 @@ int revoke_command(const Arguments& arguments) {
 
 int ps_command(const Arguments& arguments) {
   bool json = false;
-  Syntax syntax{"dirbox ps [--json]",
-                "Lists the running sandboxes that have a network.",
-                {{"--json", "", "print JSON", &json}}};
+  Syntax syntax{
+      "dirbox ps [--json]", "Lists the running sandboxes.", {{"--json", "", "print JSON", &json}}};
   int status = parse_options(syntax, arguments);
   if (status >= 0) return status;
   auto sessions = session::list_sessions();

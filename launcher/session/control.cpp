@@ -50,20 +50,20 @@ Result<Json> from_json(const Json& answer) {
 
 }  // namespace
 
-Result<void> ControlServer::start(const std::string& session) {
-  directory_.emplace(TRY(RunDirectory::make(session)));
-  return loop_.add(directory_->listener(), EPOLLIN, [this](std::uint32_t) { on_connection(); });
+Result<void> ControlServer::start(const RunDirectory& directory) {
+  listener_ = TRY(directory.make_listener(kControlSocket));
+  return loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_connection(); });
 }
 
 void ControlServer::stop() {
   while (!clients_.empty()) drop(clients_.begin()->first);
-  if (!directory_) return;
-  loop_.remove(directory_->listener());
-  directory_.reset();
+  if (!listener_.valid()) return;
+  loop_.remove(listener_.get());
+  listener_.reset();
 }
 
 void ControlServer::on_connection() {
-  UniqueFd fd(::accept4(directory_->listener(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!fd.valid() || clients_.size() >= kMaxClients || !check_peer(fd.get())) return;
   Id id = next_++;
   if (!loop_.add(fd.get(), EPOLLIN, [this, id](std::uint32_t) { on_request(id); })) return;

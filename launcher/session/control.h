@@ -2,7 +2,6 @@
 #include <chrono>
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 
 #include "launcher/base/event_loop.h"
@@ -31,9 +30,9 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  /// Makes the run directory of `session` and listens there.
-  Result<void> start(const std::string& session);
-  /// Drops clients, removes the run directory.
+  /// Listens in `directory`, at kControlSocket.
+  Result<void> start(const RunDirectory& directory);
+  /// Drops clients and the socket.
   void stop();
 
  private:
@@ -49,7 +48,7 @@ class ControlServer {
 
   EventLoop& loop_;
   Handler handler_;
-  std::optional<RunDirectory> directory_;
+  UniqueFd listener_;
   std::map<Id, Client> clients_;
   Id next_ = 1;
 };

@@ -13,10 +13,11 @@
 #include <cstdlib>
 #include <memory>
 
+#include "launcher/base/peer.h"
+
 namespace dirbox::session {
 namespace {
 
-constexpr const char* kSocket = "control";
 constexpr int kBacklog = 16;
 /// Directories that one start looks at; with more sessions than that, the next start goes on.
 constexpr std::size_t kSwept = 32;
@@ -61,8 +62,17 @@ std::vector<std::string> names_in(int root) {
 
 /// With the lock of the directory held. What cannot be removed is left to the next sweep.
 void remove_session(int root, int directory, const char* name) {
-  ::unlinkat(directory, kSocket, 0);
+  for (const std::string& entry : names_in(directory)) ::unlinkat(directory, entry.c_str(), 0);
   ::unlinkat(root, name, AT_REMOVEDIR);
+}
+
+/// Whether `name` in `root` is still `directory`. With the lock held it stays so.
+bool is_linked(int root, const char* name, int directory) {
+  struct stat by_name {
+  }, by_fd{};
+  return ::fstatat(root, name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
+         ::fstat(directory, &by_fd) == 0 && by_name.st_ino == by_fd.st_ino &&
+         by_name.st_dev == by_fd.st_dev;
 }
 
 void sweep(int root, const std::string& own) {
@@ -79,19 +89,14 @@ void sweep(int root, const std::string& own) {
   }
 }
 
-/// An address for `kSocket` in `directory`, whatever the length of its path.
-sockaddr_un address_in(int directory) {
+/// An address for `name` in `directory`, whatever the length of its path.
+template <class Call>
+bool with_address(int directory, const char* name, int socket, Call call) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   auto end = fmt::format_to_n(address.sun_path, sizeof address.sun_path - 1, "/proc/self/fd/{}/{}",
-                              directory, kSocket);
+                              directory, name);
   *end.out = '\0';
-  return address;
-}
-
-template <class Call>
-bool with_address(int directory, int socket, Call call) {
-  sockaddr_un address = address_in(directory);
   return call(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
@@ -114,8 +119,7 @@ Result<RunDirectory> RunDirectory::make(const std::string& session) {
   RunDirectory made;
   made.root_path_ = run_root();
   made.session_ = session;
-  UniqueFd listener = make_socket(SOCK_NONBLOCK);
-  if (!listener.valid()) return fail_errno("make the control socket", "");
+  const char* name = made.session_.c_str();
   // Others remove what nobody holds a lock on: the root when it is empty, and a directory that was
   // just made. Then it is made again.
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -123,31 +127,33 @@ Result<RunDirectory> RunDirectory::make(const std::string& session) {
       return fail_errno("make the run directory", made.root_path_);
     made.root_ = TRY(open_root(made.root_path_));
     if (!made.root_.valid()) continue;
-    if (::mkdirat(made.root_.get(), session.c_str(), 0700) != 0) {
+    if (::mkdirat(made.root_.get(), name, 0700) != 0) {
       if (errno == ENOENT) continue;
-      return fail_errno("make the run directory", made.root_path_ + "/" + session);
+      return fail_errno("make the run directory", made.path());
     }
-    UniqueFd directory = open_directory(made.root_.get(), session.c_str());
+    UniqueFd directory = open_directory(made.root_.get(), name);
     if (!directory.valid()) {
       if (errno == ENOENT) continue;
-      return fail_errno("open the run directory", made.root_path_ + "/" + session);
+      return fail_errno("open the run directory", made.path());
     }
     if (::flock(directory.get(), LOCK_EX) != 0)
-      return fail_errno("lock the run directory", made.root_path_ + "/" + session);
-    if (!with_address(directory.get(), listener.get(), ::bind)) {
-      if (errno == ENOENT) continue;
-      int err = errno;
-      remove_session(made.root_.get(), directory.get(), session.c_str());
-      return fail_errno("bind the control socket", made.root_path_ + "/" + session, err);
-    }
+      return fail_errno("lock the run directory", made.path());
+    if (!is_linked(made.root_.get(), name, directory.get())) continue;
     made.directory_ = std::move(directory);
-    if (::listen(listener.get(), kBacklog) != 0)
-      return fail_errno("listen on the control socket", made.root_path_ + "/" + session);
-    made.listener_ = std::move(listener);
     sweep(made.root_.get(), session);
     return made;
   }
   return fail("make the run directory", made.root_path_, "it vanishes again and again");
+}
+
+Result<UniqueFd> RunDirectory::make_listener(const char* name) const {
+  UniqueFd listener = make_socket(SOCK_NONBLOCK);
+  if (!listener.valid()) return fail_errno("make a socket", name);
+  if (!with_address(directory_.get(), name, listener.get(), ::bind))
+    return fail_errno("bind a socket", path() + "/" + name);
+  if (::listen(listener.get(), kBacklog) != 0)
+    return fail_errno("listen on a socket", path() + "/" + name);
+  return listener;
 }
 
 RunDirectory::~RunDirectory() {
@@ -168,7 +174,7 @@ Result<std::vector<std::string>> list_sessions() {
   return running;
 }
 
-Result<UniqueFd> connect_session(const std::string& session) {
+Result<UniqueFd> connect_session(const std::string& session, const char* name) {
   std::string root_path = run_root();
   if (session.empty() || session.front() == '.' || session.find('/') != std::string::npos)
     return fail("find the session", session, "not a session id", "dirbox ps lists them");
@@ -179,7 +185,7 @@ Result<UniqueFd> connect_session(const std::string& session) {
     return fail_errno("find the session", session, ENOENT, "dirbox ps lists those that run");
   UniqueFd socket = make_socket(0);
   if (!socket.valid()) return fail_errno("make a socket", "");
-  if (!with_address(directory.get(), socket.get(), ::connect)) {
+  if (!with_address(directory.get(), name, socket.get(), ::connect)) {
     bool over = errno == ECONNREFUSED || errno == ENOENT;
     return fail_errno("talk to the session", session, errno,
                       over ? "it has ended; dirbox ps lists those that run" : "");
@@ -189,15 +195,11 @@ Result<UniqueFd> connect_session(const std::string& session) {
 }
 
 Result<void> check_peer(int socket) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
-    return fail_errno("ask who is at the other end", "");
+  Peer peer = TRY(identify_peer(socket));
   struct stat own {
   }, other{};
-  std::string theirs = fmt::format("/proc/{}/ns/user", peer.pid);
-  if (peer.uid != ::geteuid() || peer.pid <= 0 || ::stat("/proc/self/ns/user", &own) != 0 ||
-      ::stat(theirs.c_str(), &other) != 0 || own.st_ino != other.st_ino ||
+  if (peer.uid != ::geteuid() || ::stat("/proc/self/ns/user", &own) != 0 ||
+      ::fstat(peer.user_namespace.get(), &other) != 0 || own.st_ino != other.st_ino ||
       own.st_dev != other.st_dev) {
     return fail_errno("trust the other end", fmt::format("pid {}, uid {}", peer.pid, peer.uid),
                       EPERM);

@@ -31,6 +31,8 @@ void Requests::change(const std::string& verb, const Json& request,
     reply(notes ? Result<Json>(rules(*notes)) : Failure(notes.error()));
   };
   const std::string rule = text_member(request, "rule");
+  if (plan_.network.mode != netns::Mode::proxy)
+    return done(fail(verb, rule, "the network of this sandbox has no rules (network.mode)"));
   if (verb == "revoke") return network_.revoke(rule, done);
   std::optional<std::chrono::seconds> duration;
   if (const Json* seconds = request.find("seconds")) {

@@ -20,8 +20,6 @@ class Requests {
   /// Both outlive this.
   Requests(const plan::Plan& plan, Network& network);
 
-  /// Only a network that a proxy polices can be changed.
-  bool wanted() const { return plan_.network.mode == netns::Mode::proxy; }
   const std::string& session() const { return plan_.session; }
   void handle(const Json& request, session::ControlServer::Reply reply);
 

@@ -50,7 +50,7 @@ class Supervisor {
     }
     TRY_VOID(network_.prepare(options_));
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
-    open_control();
+    open_session();
     if (auto received = network_.receive_listeners(); !received)
       return Failure(why_init_failed(received.error()));
     TRY_VOID(loop_.add(sandbox_.control.get(), EPOLLIN, [this](std::uint32_t) { on_control(); }));
@@ -63,6 +63,7 @@ class Supervisor {
     }
     if (failure_) return Failure(*failure_);
     control_.stop();
+    directory_.reset();
     network_.finish();
     outcome_.denied = network_.denied();
     outcome_.counts = network_.counts();
@@ -75,13 +76,15 @@ class Supervisor {
 
  private:
   /// While init sets up, and after the clone: init has no copy of the lock and the socket. The
-  /// session can do without.
-  void open_control() {
-    if (!requests_.wanted()) return;
-    if (auto started = control_.start(requests_.session()); !started) {
-      outcome_.complaints.push_back(
-          "no control socket, so dirbox grant cannot reach this session: " +
-          started.error().message());
+  /// command can do without.
+  void open_session() {
+    auto opened = [this]() -> Result<void> {
+      directory_.emplace(TRY(session::RunDirectory::make(requests_.session())));
+      return control_.start(*directory_);
+    }();
+    if (!opened) {
+      outcome_.complaints.push_back("dirbox ps and grant cannot see this session: " +
+                                    opened.error().message());
     }
   }
 
@@ -243,6 +246,7 @@ class Supervisor {
   sandbox::Sandbox sandbox_;
   Network network_;
   Requests requests_;
+  std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;
   std::optional<Terminal> terminal_;
   bool has_terminal_ = false;

@@ -204,7 +204,8 @@ class Lifetime(sandbox.Boundary):
         sandbox.wait_until(lambda: not self.held(path), "the daemon is gone", 1)
 
     def test_termination_is_passed_on(self):
-        child, path = self.daemon("held-term", "trap 'echo caught; exit 9' TERM; while :; do ./probe nnp >/dev/null; done")
+        child, path = self.daemon("held-term", "trap 'echo caught; exit 9' TERM; : > trapped; while :; do ./probe nnp >/dev/null; done")
+        sandbox.wait_until(lambda: os.path.exists(self.project("trapped")), "the trap is set")
         child.terminate()
         out, _ = child.communicate(timeout=sandbox.PATIENCE)
         self.assertEqual((child.returncode, out), (9, "caught\n"))

@@ -1,6 +1,7 @@
 #include "launcher/session/run_directory.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,6 +50,9 @@ TEST_CASE("a session's directory is there while it runs, and nothing after") {
   {
     auto one = RunDirectory::make("one");
     REQUIRE(one);
+    CHECK(one->path() == run_root() + "/one");
+    auto listener = one->make_listener(kControlSocket);
+    REQUIRE(listener);
     auto two = RunDirectory::make("two");
     REQUIRE(two);
     CHECK(running() == std::vector<std::string>{"one", "two"});
@@ -65,7 +69,9 @@ TEST_CASE("what a killed session left behind goes with the next start") {
   pid_t child = ::fork();
   if (child == 0) {
     auto made = RunDirectory::make("killed");
-    ::kill(::getpid(), made ? SIGKILL : SIGTERM);
+    auto listener = made->make_listener(kControlSocket);
+    UniqueFd file(::openat(made->fd(), "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    ::kill(::getpid(), listener && file.valid() ? SIGKILL : SIGTERM);
   }
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
@@ -91,7 +97,9 @@ TEST_CASE("many sessions at once do not remove each other's directories") {
       bool ok = true;
       for (int turn = 0; turn < 20; ++turn) {
         auto made = RunDirectory::make("s" + std::to_string(i));
-        ok = ok && made && connect_session("s" + std::to_string(i));
+        if (!made) ::_exit(1);
+        auto listener = made->make_listener(kControlSocket);
+        ok = ok && listener && connect_session("s" + std::to_string(i));
       }
       ::_exit(ok ? 0 : 1);
     }
@@ -145,7 +153,9 @@ TEST_CASE("requests are answered, late or with an error, one for each connection
       reply(fail_errno("do", "it", EPERM, "a hint"));
     }
   });
-  REQUIRE(server.start("s"));
+  auto directory = RunDirectory::make("s");
+  REQUIRE(directory);
+  REQUIRE(server.start(*directory));
   pid_t child = ::fork();
   if (child == 0) {
     auto ask = [](const char* verb) {
