@@ -214,10 +214,17 @@ Result<seccomp::Policy> compile_syscalls(const Profile& profile) {
 }
 
 const PathRule* find_rule(const Plan& plan, std::string_view path) {
+  const auto missing =
+      std::partition_point(plan.rules.begin(), plan.rules.end(),
+                           [](const PathRule& rule) { return rule.type != FileType::missing; });
   for (std::string at(path);; at = path_parent(at)) {
     auto found =
-        std::lower_bound(plan.rules.begin(), plan.rules.end(), at,
+        std::lower_bound(plan.rules.begin(), missing, at,
                          [](const PathRule& rule, const std::string& p) { return rule.path < p; });
+    if (found == missing || found->path != at) {
+      found = std::find_if(missing, plan.rules.end(),
+                           [&](const PathRule& rule) { return rule.path == at; });
+    }
     if (found != plan.rules.end() && found->path == at) return &*found;
     if (at == "/" || at.empty()) return nullptr;
   }

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <climits>
-#include <deque>
 #include <memory>
 #include <unordered_set>
 
@@ -116,15 +115,21 @@ std::string HostFiles::link_text(const std::string& path) const {
 
 std::vector<Child> HostFiles::list(const std::string& directory) const {
   std::vector<Child> children;
-  std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(directory.c_str()), ::closedir);
-  if (!dir) return children;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    std::string_view name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    FileType type = entry->d_type == DT_UNKNOWN
-                        ? stat(path_join(directory, name)).type
-                        : type_of(static_cast<mode_t>(DTTOIF(entry->d_type)));
-    children.push_back({std::string(name), type});
+  UniqueFd dir(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
+  if (!dir.valid()) return children;
+  // Not readdir(3): it allocates a buffer for every directory, and this reads dozens at each start.
+  alignas(dirent64) char buffer[16 << 10];
+  for (ssize_t size; (size = ::getdents64(dir.get(), buffer, sizeof buffer)) > 0;) {
+    for (ssize_t at = 0; at < size;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+      at += entry->d_reclen;
+      std::string_view name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      FileType type = entry->d_type == DT_UNKNOWN
+                          ? stat(path_join(directory, name)).type
+                          : type_of(static_cast<mode_t>(DTTOIF(entry->d_type)));
+      children.push_back({std::string(name), type});
+    }
   }
   return children;
 }
@@ -202,82 +207,6 @@ Result<HostFacts> gather_facts(const FileView& files, char** environment) {
   facts.mounts = parse_mountinfo(TRY(read_file("/proc/self/mountinfo", 16 << 20)));
   if (auto abi = sandbox::check_landlock_abi()) facts.landlock_abi = *abi;
   return facts;
-}
-
-bool Resolver::is_known_missing(const std::string& path) {
-  constexpr int kPatience = 32;  // an lstat(2) is about a hundredth of reading a directory
-  constexpr std::uint64_t kLargeDirectory = 64 << 10;  // bytes: some thousand entries on ext4
-  std::string parent = path_parent(path);
-  Directory& directory = directories_[parent];
-  if (!directory.listed && directory.questions++ >= kPatience) {
-    auto known = seen_.find(parent);
-    if (known == seen_.end() || known->second.type != FileType::directory ||
-        known->second.size > kLargeDirectory) {
-      return false;
-    }
-    std::vector<Child> children = files_.list(parent);
-    if (children.empty()) return false;  // perhaps it may be searched but not read
-    for (Child& child : children) directory.names.insert(std::move(child.name));
-    directory.listed = true;
-  }
-  return directory.listed && !directory.names.contains(std::string(path_name(path)));
-}
-
-const FileStat& Resolver::stat_of(const std::string& path) {
-  auto known = seen_.find(path);
-  if (known != seen_.end()) return known->second;
-  FileStat stat;
-  if (is_known_missing(path)) {
-    stat.err = ENOENT;
-  } else {
-    stat = files_.stat(path);
-  }
-  return seen_.emplace(path, stat).first->second;
-}
-
-Resolver::Resolution Resolver::resolve(std::string_view path) {
-  constexpr int kMaxLinks = 40;  // path_resolution(7)
-  Resolution out;
-  out.stat = {FileType::directory, {}, 0, 0, 0, 0};
-  std::deque<std::string> todo;
-  for (std::string_view part : path_components(path)) todo.emplace_back(part);
-  std::string at;
-  bool missing = false;
-  while (!todo.empty()) {
-    std::string part = std::move(todo.front());
-    todo.pop_front();
-    if (part == "..") {
-      at.erase(at.rfind('/') == std::string::npos ? 0 : at.rfind('/'));
-      continue;
-    }
-    at += '/';
-    at += part;
-    if (missing) continue;
-    out.stat = stat_of(at);
-    if (out.stat.type == FileType::missing) {
-      missing = true;
-    } else if (out.stat.type == FileType::symlink) {
-      std::string text = files_.link_text(at);
-      out.hops.push_back({at, text, todo.empty()});
-      if (out.hops.size() > kMaxLinks) {
-        out.stat = {FileType::missing, {}, 0, 0, 0, ELOOP};
-        out.path = at;
-        return out;
-      }
-      if (text.empty()) continue;
-      if (text.front() == '/') {
-        at.clear();
-      } else {
-        at.erase(at.rfind('/'));
-      }
-      auto parts = path_components(text);
-      for (auto it = parts.rbegin(); it != parts.rend(); ++it) todo.emplace_front(*it);
-    }
-  }
-  out.path = at.empty() ? "/" : at;
-  // After "..", or a symlink to a directory above, the last one seen is another.
-  if (!missing) out.stat = stat_of(out.path);
-  return out;
 }
 
 }  // namespace dirbox::plan

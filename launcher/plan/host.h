@@ -4,8 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -82,40 +80,5 @@ Result<HostFacts> gather_facts(const FileView& files, char** environment);
 
 /// Parses /proc/self/mountinfo text (proc_pid_mountinfo(5), octal escapes undone).
 std::vector<MountPoint> parse_mountinfo(std::string_view text);
-
-/// Follows a path component by component, each symlink once, and remembers what it saw.
-class Resolver {
- public:
-  explicit Resolver(const FileView& files) : files_(files) {}
-
-  struct Hop {
-    std::string path;  ///< where the symlink is: no symlink in its parents
-    std::string text;
-    bool last = false;  ///< nothing followed it: it is a name of what was asked for
-  };
-  struct Resolution {
-    std::string path;  ///< without symlinks; where something is missing, the rest is taken as it is
-    FileStat stat;
-    std::vector<Hop> hops;  ///< symlinks passed, in order
-  };
-  /// `path` is absolute. A loop gives err = ELOOP.
-  Resolution resolve(std::string_view path);
-  const FileView& files() const { return files_; }
-
- private:
-  /// What was asked of one directory so far. A start looks for hundreds of names, most of which are
-  /// not there: after some dozens of questions, a directory that is not large is read once instead.
-  struct Directory {
-    int questions = 0;
-    bool listed = false;
-    std::unordered_set<std::string> names;
-  };
-  const FileStat& stat_of(const std::string& path);
-  bool is_known_missing(const std::string& path);
-
-  const FileView& files_;
-  std::unordered_map<std::string, FileStat> seen_;
-  std::unordered_map<std::string, Directory> directories_;
-};
 
 }  // namespace dirbox::plan

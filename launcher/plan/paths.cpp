@@ -32,20 +32,24 @@ Result<std::string> expand_path(const profiles::Entry& entry, const Places& plac
     std::string_view mark;
     const std::string& value;
   };
-  const Variable variables[] = {{"${CWD}", places.cwd},
+  const Variable variables[] = {{"~", places.home},
+                                {"${CWD}", places.cwd},
                                 {"${HOME}", places.home},
-                                {"${PROJECT}", places.project},
-                                {"~", places.home}};
-  std::string_view text = entry.text;
+                                {"${PROJECT}", places.project}};
+  const std::string_view text = entry.text;
   std::string path;
-  for (const Variable& variable : variables) {
-    if (!text.starts_with(variable.mark)) continue;
-    std::string_view rest = text.substr(variable.mark.size());
-    if (!rest.empty() && rest.front() != '/') break;
-    path = variable.value + std::string(rest);
-    break;
+  if (text.starts_with('/')) {
+    path = text;
+  } else {
+    for (const Variable& variable : variables) {
+      if (!text.starts_with(variable.mark)) continue;
+      std::string_view rest = text.substr(variable.mark.size());
+      if (!rest.empty() && rest.front() != '/') break;
+      path.reserve(variable.value.size() + rest.size());
+      path.append(variable.value).append(rest);
+      break;
+    }
   }
-  if (path.empty() && text.starts_with('/')) path = text;
   if (path.empty() || path.find("${") != std::string::npos) {
     return fail("read a path", where(entry), "not absolute",
                 "start it with /, ~, ${CWD}, ${HOME} or ${PROJECT}");
@@ -67,7 +71,7 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   using profiles::HomeMode;
   forced_ = forced;
   rules_.reserve(profile.hide.size() + profile.read.size() + profile.write.size() + 64);
-  order_.reserve(rules_.capacity());
+  index_rules();
   const bool private_home = profile.home.value == HomeMode::private_home;
   own_ = OwnPlaces(private_home ? resolver_.resolve(places_.home).path : std::string());
   profiles::Entry home;
@@ -179,6 +183,10 @@ Result<void> RuleSet::add_hidden(const profiles::Entry& entry, const std::string
   for (const Resolver::Hop& hop : found.hops) {
     if (hop.last) put({hop.path, entry.text, PathAccess::hide, FileType::symlink, entry.origin});
   }
+  if (found.stat.type == FileType::missing) {  // most of them: nothing can be said about them
+    put({std::move(found.path), entry.text, PathAccess::hide, found.stat.type, entry.origin});
+    return {};
+  }
   PathRule rule{found.path, entry.text, PathAccess::hide, found.stat.type, entry.origin};
   if (found.stat.type == FileType::regular && found.stat.links > 1) {
     plan_.warnings.push_back(
@@ -187,7 +195,7 @@ Result<void> RuleSet::add_hidden(const profiles::Entry& entry, const std::string
          entry.origin});
   }
   put(rule);
-  if (rule.type != FileType::missing) add_aliases(rule);
+  add_aliases(rule);
   return {};
 }
 

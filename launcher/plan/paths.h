@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "launcher/plan/host.h"
 #include "launcher/plan/places.h"
 #include "launcher/plan/plan.h"
+#include "launcher/plan/resolver.h"
 
 /// From path entries of a Profile to resolved PathRules.
 namespace dirbox::plan {
@@ -57,7 +57,8 @@ class RuleSet {
   bool hides_beneath(std::string_view path) const;
   /// In the order in which they were added.
   const std::vector<PathRule>& rules() const { return rules_; }
-  /// Puts rules() in the order of their paths. What decide() returned before is not valid any more.
+  /// Puts rules() in the order of their paths, those of what is missing behind. What decide()
+  /// returned before is not valid any more.
   void sort();
   /// Empties the set.
   std::vector<PathRule> take();
@@ -70,11 +71,12 @@ class RuleSet {
   Result<void> add_hidden(const profiles::Entry& entry, const std::string& path);
   Result<bool> check_grant(const profiles::Entry& entry, const std::string& path,
                            const Resolver::Resolution& found, PathAccess access);
-  std::size_t lower_bound(std::string_view path) const;  // in order_
+  std::size_t place_of(std::string_view path) const;  // in table_
   const PathRule* find(std::string_view path) const;
   Result<void> check_option(const profiles::Entry& entry, const PathRule& hidden,
                             const std::string& path);
   void put(PathRule rule);
+  void index_rules();
   void add_aliases(const PathRule& rule);
   void hide_kernel_mounts();
   void warn_of_links(const profiles::Entry& entry, const Resolver::Resolution& found);
@@ -86,7 +88,8 @@ class RuleSet {
   OwnPlaces own_;
   bool forced_ = false;
   std::vector<PathRule> rules_;
-  std::vector<std::uint32_t> order_;  // positions in rules_ by path: what moves at an insertion
+  std::vector<std::uint32_t> table_;           // open addressing by path: position in rules_ + 1
+  mutable std::vector<std::uint32_t> hidden_;  // positions of hides by path, once asked for
   std::vector<Resolver::Hop> links_;
   std::vector<std::string> writable_;  // canonical, of write entries
 };

@@ -45,7 +45,7 @@ struct Plan {
   std::string home, cwd, project;
 
   sandbox::Spec spec;
-  std::vector<PathRule> rules;  ///< sorted by path
+  std::vector<PathRule> rules;  ///< sorted by path, hides of what is missing behind
   std::vector<EnvironmentVariable> environment;
   std::vector<std::string> dropped_variables;  ///< names only
   seccomp::Policy syscalls;

@@ -1,6 +1,6 @@
 #pragma once
-#include "launcher/plan/host.h"
 #include "launcher/plan/plan.h"
+#include "launcher/plan/resolver.h"
 #include "profiles/profile.h"
 
 /// What is in every sandbox, whatever the profile grants.

@@ -59,7 +59,9 @@ class Supervisor {
     if (terminal_) terminal_->finish();
     if (!complaint_.empty()) fmt::print(stderr, "{}", complaint_);
     sandbox_.control.reset();
-    while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
+    // When init has said that everything inside has ended, only it is left, on its way out: the
+    // kernel takes most of a millisecond to undo the namespaces, for which nobody needs to wait.
+    while (!ended_ && ::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     if (failure_) return Failure(*failure_);
     control_.stop();
@@ -158,6 +160,7 @@ class Supervisor {
       case ControlType::exited:
         outcome_.status =
             WIFSIGNALED(message.a) ? 128 + WTERMSIG(message.a) : WEXITSTATUS(message.a);
+        ended_ = true;
         return loop_.stop();
       default:
         return;
@@ -251,6 +254,7 @@ class Supervisor {
   std::optional<Terminal> terminal_;
   bool has_terminal_ = false;
   bool started_ = false;
+  bool ended_ = false;     ///< every process inside but init
   pid_t command_ = 0;      ///< inside
   std::string complaint_;  ///< for stderr once the terminal is as it was
   Outcome outcome_;

@@ -1,7 +1,10 @@
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/quota.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
@@ -12,6 +15,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 
 #include "tests/support/probe/probe.h"
 
@@ -178,8 +182,27 @@ double nanoseconds_each(int rounds, Call call) {
 }
 
 /// Nanoseconds of one getppid and of one open+close, for the cost of a filter.
+/// Installs the BPF program that begins at an offset of a file.
+Outcome install_filter(const std::string& path, std::size_t offset) {
+  std::ifstream file(path, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(offset));
+  std::vector<sock_filter> program(BPF_MAXINSNS);
+  file.read(reinterpret_cast<char*>(program.data()),
+            static_cast<std::streamsize>(program.size() * sizeof(sock_filter)));
+  program.resize(static_cast<std::size_t>(file.gcount()) / sizeof(sock_filter));
+  if (program.empty()) return {ENOENT, {}};
+  sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return {errno, {}};
+  return from_call(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter));
+}
+
+/// ROUNDS, and, to measure under a filter, a file and where in it the program begins.
 Outcome verb_bench_syscalls(const Arguments& a) {
   const int rounds = static_cast<int>(number(a[0]));
+  if (a.size() > 2) {
+    Outcome installed = install_filter(a[1], static_cast<std::size_t>(number(a[2])));
+    if (installed.err != 0) return installed;
+  }
   long sum = 0;
   const double getppid_ns = nanoseconds_each(rounds, [&] { sum += syscall(SYS_getppid); });
   const double open_ns = nanoseconds_each(rounds / 10, [&] {
@@ -208,7 +231,7 @@ const std::vector<Verb> kKernelVerbs = {
     {"list-calls", "", verb_list_calls},
     {"foreign-abi", "x32|i386", verb_foreign_abi},
     {"sethostname", "NAME", verb_sethostname},
-    {"bench-syscalls", "ROUNDS", verb_bench_syscalls},
+    {"bench-syscalls", "ROUNDS ...", verb_bench_syscalls},
 };
 
 }  // namespace probe
