@@ -42,6 +42,7 @@ int revoke_command(const Arguments& arguments);
 int profile_command(const Arguments& arguments);
 int completion_command(const Arguments& arguments);
 int project_command(const Arguments& arguments);
+int trust_command(const Arguments& arguments);
 
 /// The table, in the order of the help.
 std::span<const Subcommand> subcommands();

@@ -20,6 +20,7 @@ constexpr Subcommand kSubcommands[] = {
     {"revoke", "refuse a host to a running sandbox", revoke_command},
     {"profile", "list, show, check, write and compare profiles", profile_command},
     {"project", "which profile a directory gets", project_command},
+    {"trust", "let a project file widen what it gets", trust_command},
     {"completion", "completion for bash, zsh or fish", completion_command},
     {"verify", "attack the sandbox and tell which promises hold", verify_command},
 };

@@ -8,6 +8,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/cli/project_file.h"
 #include "launcher/cli/selection.h"
 #include "profiles/decode.h"
 
@@ -42,8 +43,7 @@ Result<std::vector<netns::NetMap>> parse_net_map(const RunSettings& settings) {
 
 std::vector<Option> plan_options(RunSettings& settings) {
   return {
-      {"-p,--profile", "NAME|FILE", "the profile (default: the project's)",
-       &settings.profile},
+      {"-p,--profile", "NAME|FILE", "the profile (default: the project's)", &settings.profile},
       {"--read", "PATH", "let the command read PATH", &settings.read},
       {"--write", "PATH", "let the command read and write PATH", &settings.write},
       {"--hide", "PATH", "make PATH absent inside", &settings.hide},
@@ -67,11 +67,27 @@ std::vector<Option> plan_options(RunSettings& settings) {
 std::string config_directory() { return xdg_directory("XDG_CONFIG_HOME", ".config"); }
 std::string cache_directory() { return xdg_directory("XDG_CACHE_HOME", ".cache"); }
 
-Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name) {
+/// `profile` with the project's file.
+Result<profiles::Profile> add_project_file(profiles::Profile profile,
+                                           const plan::HostFacts& facts) {
+  auto file = TRY(find_project_file(profile, facts));
+  if (!file) return profile;
+  if (file->widens() && !check_trusted(*file)) {
+    fmt::print(stderr, "{}", render_changes(file->changes));
+    return fail("use a project file", escape_for_terminal(file->path),
+                "it widens what the profile grants, and is not trusted with this content",
+                "dirbox trust shows it, and records that you do");
+  }
+  return std::move(file->profile);
+}
+
+Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name,
+                                        const plan::HostFacts& facts) {
   profiles::Request request;
   request.name = name;
   request.config_dir = config_directory();
   profiles::Profile profile = TRY(profiles::load_profile(request));
+  profile = TRY(add_project_file(std::move(profile), facts));
   profiles::Overrides overrides;
   char* cwd = ::get_current_dir_name();
   if (cwd == nullptr) return fail_errno("find the working directory", "");
@@ -103,7 +119,7 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   if (!facts) return failed(facts.error());
   auto chosen = choose_profile(settings.profile, *facts);
   if (!chosen) return failed(chosen.error());
-  auto profile = load_settings(settings, chosen->profile);
+  auto profile = load_settings(settings, chosen->profile, *facts);
   if (!profile) return failed(profile.error());
   plan::Command wanted;
   wanted.argv = command;

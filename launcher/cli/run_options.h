@@ -22,8 +22,10 @@ std::vector<Option> plan_options(RunSettings& settings);
 std::string config_directory();
 std::string cache_directory();
 
-/// Loads the profile `name`, applies the options.
-Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name);
+/// Loads the profile `name`, adds the project's file, applies the options. An Error where that file
+/// widens and is not trusted; what it widens is printed.
+Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name,
+                                        const plan::HostFacts& facts);
 
 /// Facts, profile, plan; makes directories that the plan asks for when `prepare`. On failure prints
 /// the error and returns its exit status in `status`.

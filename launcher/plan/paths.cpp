@@ -95,7 +95,7 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   for (const auto& entry : profile.sockets) TRY_VOID(add_socket(entry));
   for (const auto& entry : profile.protect) TRY_VOID(add_protected(entry));
   hide_kernel_mounts();
-  return {};
+  return keep_own_files();
 }
 
 Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access) {

@@ -75,6 +75,8 @@ class RuleSet {
   const PathRule* find(std::string_view path) const;
   Result<void> check_option(const profiles::Entry& entry, const PathRule& hidden,
                             const std::string& path);
+  Result<void> keep_own_files();
+  void hold(const std::string& path, std::string top);
   void put(PathRule rule);
   void index_rules();
   void add_aliases(const PathRule& rule);

@@ -25,6 +25,7 @@ struct PathRule {
   PathAccess access = PathAccess::read;
   FileType type = FileType::missing;
   Origin origin;
+  bool mounted = false;  ///< write: has a mount of its own even within another, so that it stays
 };
 
 struct EnvironmentVariable {

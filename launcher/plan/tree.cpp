@@ -60,7 +60,8 @@ class Tree {
     bool covered = cover != nullptr && cover->kind == MountKind::bind;
     bool writable = rule.access == PathAccess::write;
     if (rule.access == PathAccess::protect && !covered) return {};
-    if (covered && (cover->writable == writable || rule.type == FileType::socket)) return {};
+    if (covered && !rule.mounted && (cover->writable == writable || rule.type == FileType::socket))
+      return {};
     if (!writable && !covered && rule.type == FileType::directory && has_gaps(rule.path)) {
       return expand(rule, rule.path, resolver_.resolve(rule.path).stat);
     }

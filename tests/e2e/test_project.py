@@ -143,5 +143,123 @@ class Selection(Project):
         self.assertTrue(shown.startswith("director: the default"), shown[:200])
 
 
+class ProjectFile(Project):
+    def setUp(self):
+        super().setUp()
+        self.git("init", "-q")
+        self.file = self.project + "/.dirbox.toml"
+
+    def widened(self, text, *fragments):
+        """The file is refused, nothing runs, and the message has the fragments."""
+        self.write(self.file, text)
+        done = self.dirbox("run", "--", "sh", "-c", "touch ran; echo ran")
+        self.assertEqual((done.returncode, done.stdout), (125, ""), f"{text}: {done}")
+        self.assertFalse(os.path.exists(self.project + "/ran"))
+        for fragment in ("widens", "is not trusted with this content", *fragments):
+            self.assertIn(fragment, done.stderr)
+        return done.stderr
+
+    def inside(self, command, **how):
+        return self.dirbox("run", "--", "sh", "-c", command, **how)
+
+    def test_narrowing_is_free(self):
+        self.write(self.project + "/secret", "s")
+        self.write(self.file, '[filesystem]\nhide = ["${PROJECT}/secret"]\nwrite = ["-~/.swarm"]\n'
+                   'protect = ["${PROJECT}/file"]\n[network]\nmode = "none"\n[limits]\nnofile = 100\n')
+        self.write(self.project + "/file", "f")
+        done = self.inside("cat secret; echo x > file; ls ~/.swarm; ulimit -n")
+        self.assertEqual(done.stdout, "100\n", done)
+        self.assertEqual(self.text(self.project + "/file"), "f")
+        self.assertIn("nothing in it needs trust", self.ok("trust"))
+
+    def test_widening_needs_trust(self):
+        os.makedirs(self.home + "/data")
+        os.makedirs(self.home + "/.ssh")
+        rows = [
+            (f'[filesystem]\nwrite = ["{self.home}/data"]\n', f"write {self.home}/data (before: not visible)"),
+            (f'[filesystem]\nread = ["{self.home}/data"]\n', f"read {self.home}/data (before: not visible)"),
+            ('[filesystem]\nread = ["~/.ssh/"]\nhide = ["-~/.ssh"]\n', f"read {self.home}/.ssh (before: not visible)"),
+            ('[filesystem]\nhome = "masked"\n', "filesystem.home"),
+            ('[filesystem]\ntmp_size = "2G"\n', "+ filesystem.tmp_size 2G"),
+            ('[filesystem]\nprotect = ["-${PROJECT}/.git/hooks"]\n', "write " + self.project + "/.git/hooks (before: read)"),
+            ('[filesystem]\nwrite = [{path = "~/new", create = true}]\n', "make the directory"),
+            ('[network]\nallow = ["evil.test"]\n', "+ network.allow evil.test"),
+            ('[network]\nmode = "host"\n', "+ network.mode host"),
+            ('[network]\ntls = "off"\n', "+ network.tls off"),
+            ('[network]\nhost_ports = ["5432"]\n', "+ network.host_ports 5432"),
+            ('[environment]\npass = ["AWS_*"]\n', "+ environment.pass AWS_*"),
+            ('[environment]\nset = {PATH = "/tmp"}\n', "+ environment.set PATH=/tmp"),
+            ('[seccomp]\nallow = ["@ptrace"]\n', "+ seccomp.allow @ptrace"),
+            ('[process]\nnested_userns = true\n', "+ process.nested_userns true"),
+            ('[require]\nlandlock = "optional"\n', "+ require.landlock optional"),
+        ]
+        for text, fragment in rows:
+            with self.subTest(text=text):
+                self.widened(text, fragment, self.file)
+                self.assertFalse(os.path.exists(self.home + "/new"))
+
+    def test_trust_is_for_one_content(self):
+        os.makedirs(self.home + "/data")
+        self.widened(f'[filesystem]\nread = ["{self.home}/data"]\n')
+        self.assertIn("no terminal", self.dirbox("trust").stderr)
+        self.assertEqual(self.dirbox("trust", "--show").returncode, 1)
+        self.assertIn("trusted: sha256", self.ok("trust", "--yes"))
+        self.assertEqual(self.inside("ls -d ~/data").stdout, f"{self.home}/data\n")
+        self.assertIn("trusted with this content", self.ok("trust", "--show"))
+        self.widened(f'[filesystem]\nread = ["{self.home}/data"]\n# \n')
+        self.write(self.file, f'[filesystem]\nread = ["{self.home}/data"]\n')
+        self.assertEqual(self.inside("true").returncode, 0)
+        self.ok("trust", "--forget")
+        self.assertEqual(self.inside("true").returncode, 125)
+        self.assertIn("it is not trusted", self.refused("trust", "--forget"))
+
+    def test_trust_is_for_one_project(self):
+        os.makedirs(self.home + "/data")
+        other = self.home + "/work/q"
+        text = f'[filesystem]\nread = ["{self.home}/data"]\n'
+        self.write(self.file, text)
+        self.write(other + "/.dirbox.toml", text)
+        self.ok("trust", "--yes")
+        self.assertEqual(self.dirbox("run", "--", "true", cwd=other).returncode, 125)
+
+    def test_what_is_no_project_file(self):
+        self.write(self.home + "/real.toml", "")
+        os.symlink(self.home + "/real.toml", self.file)
+        self.assertIn("must not be a symlink", self.refused("run", "--", "true"))
+        os.unlink(self.file)
+        os.mkfifo(self.file)
+        self.assertIn("not a regular file", self.refused("run", "--", "true"))
+        os.unlink(self.file)
+        self.write(self.file, 'extends = "director-guide"\n')
+        self.assertIn("cannot extend", self.refused("run", "--", "true"))
+        self.write(self.file, "[filesystem]\nred = 1\n")
+        self.assertIn(".dirbox.toml:2:1", self.refused("run", "--", "true"))
+
+    def test_it_cannot_be_changed_inside(self):
+        self.write(self.file, "# mine\n")
+        done = self.inside("echo x >> .dirbox.toml; mv .dirbox.toml y; rm -f .dirbox.toml; echo y > z; mv -f z .dirbox.toml")
+        self.assertEqual(self.text(self.file), "# mine\n", done)
+
+    def test_dirbox_files_are_out_of_reach(self):
+        """Also in a home that is the real one, and where they do not exist yet."""
+        shutil.rmtree(self.config)
+        profile = self.base + "/host.toml"
+        self.write(profile, 'extends = "worker"\n[filesystem]\nhome = "host"\n')
+        attack = ("for d in .config .local/state .cache .local/share; do mkdir -p ~/$d/dirbox; echo x > ~/$d/dirbox/planted; "
+                  "mv ~/$d ~/moved; mkdir -p ~/$d/dirbox; echo x > ~/$d/dirbox/planted; done; mv ~/.local ~/moved2; true")
+        done = self.dirbox("run", "-p", profile, "--", "sh", "-c", attack)
+        self.assertEqual(done.returncode, 0, done)
+        planted = [os.path.join(folder, name) for folder, _, names in os.walk(self.home) for name in names if name == "planted"]
+        self.assertEqual(planted, [])
+        for name in (".config/dirbox", ".local/state/dirbox", ".cache/dirbox"):
+            self.assertTrue(os.path.isdir(f"{self.home}/{name}"), name)
+
+    def test_with_its_directory_elsewhere(self):
+        self.environment["XDG_CONFIG_HOME"] = self.project + "/conf"
+        self.write(self.project + "/conf/dirbox/mine.toml", 'extends = "worker"\n')
+        done = self.inside("cat conf/dirbox/mine.toml; echo x >> conf/dirbox/mine.toml; mv conf c2; mkdir -p conf/dirbox")
+        self.assertEqual(self.text(self.project + "/conf/dirbox/mine.toml"), 'extends = "worker"\n', done)
+
+
 if __name__ == "__main__":
     unittest.main()

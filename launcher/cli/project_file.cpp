@@ -1,0 +1,125 @@
+#include "launcher/cli/project_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "launcher/base/file.h"
+#include "launcher/base/json.h"
+#include "launcher/base/path.h"
+#include "launcher/base/text.h"
+#include "launcher/base/unique_fd.h"
+#include "launcher/log/event_log.h"
+#include "launcher/plan/paths.h"
+#include "profiles/decode.h"
+
+namespace dirbox::cli {
+namespace {
+
+constexpr const char* kDoing = "read a project file";
+
+/// Only the file itself: a repository can ship a symlink or a FIFO of that name.
+Result<std::optional<std::string>> read_own(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  const std::string shown = escape_for_terminal(path);
+  if (!fd.valid()) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    return fail_errno(kDoing, shown, errno, errno == ELOOP ? "it must not be a symlink" : "");
+  }
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
+    return fail(kDoing, shown, "not a regular file");
+  return TRY(read_fd(fd.get(), profiles::kMaxProfileBytes, shown));
+}
+
+Result<plan::Plan> compile_alone(const profiles::Profile& profile, const plan::HostFacts& facts) {
+  plan::Command nothing;
+  nothing.force_cwd = true;
+  auto plan = plan::compile(profile, facts, nothing);
+  if (!plan) return Failure(plan.error().error);
+  return std::move(*plan);
+}
+
+Result<std::string> trust_path(const std::string& path) {
+  const std::string directory = log::state_directory();
+  if (directory.empty()) return fail("trust a project file", "", "no home directory", "set HOME");
+  return path_join(path_join(directory, "trust"), sha256_hex(path));
+}
+
+}  // namespace
+
+bool ProjectFile::widens() const {
+  return std::any_of(changes.begin(), changes.end(), [](const plan::Change& change) {
+    return change.effect == profiles::Effect::widens;
+  });
+}
+
+Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& profile,
+                                                     const plan::HostFacts& facts) {
+  plan::Resolver resolver(*facts.files);
+  const std::string project =
+      plan::find_project(resolver, facts.cwd, resolver.resolve(facts.home).path);
+  ProjectFile out;
+  out.path = path_join(project, kProjectFile);
+  auto text = TRY(read_own(out.path));
+  if (!text) return std::nullopt;
+  out.text = std::move(*text);
+  out.hash = sha256_hex(out.text);
+  const std::string shown = escape_for_terminal(out.path);
+  const profiles::NodeTable tree = TRY(profiles::parse_toml(out.text, shown));
+  profiles::Layer layer = TRY(profiles::decode_layer(tree, shown));
+  if (!layer.extends.empty()) {
+    return fail(kDoing, layer.extends.front().origin.text(), "it cannot extend a profile",
+                "it adds to the one that is used here; dirbox project set chooses that");
+  }
+  out.profile = profile;
+  TRY_VOID(profiles::merge_layer(out.profile, std::move(layer)));
+  out.profile.description = profile.description;
+  out.profile.chain.push_back(shown);
+  const plan::Plan before = TRY(compile_alone(profile, facts));
+  const plan::Plan after = TRY(compile_alone(out.profile, facts));
+  out.changes = plan::compare_plans(profile, before, out.profile, after);
+  return out;
+}
+
+std::string render_changes(const std::vector<plan::Change>& changes) {
+  Table table;
+  for (const plan::Change& change : changes) {
+    table.add({change.effect == profiles::Effect::widens ? "widens" : "narrows", change.text,
+               change.origin.file.empty() ? "" : change.origin.text()});
+  }
+  return table.render(2);
+}
+
+bool check_trusted(const ProjectFile& file) {
+  auto path = trust_path(file.path);
+  if (!path) return false;
+  auto text = read_file(*path, 16 << 10);
+  if (!text) return false;
+  auto record = Json::parse(*text);
+  if (!record) return false;
+  const Json* where = record->find("path");
+  const Json* hash = record->find("sha256");
+  return where != nullptr && where->as_string() != nullptr && *where->as_string() == file.path &&
+         hash != nullptr && hash->as_string() != nullptr && *hash->as_string() == file.hash;
+}
+
+Result<void> record_trust(const ProjectFile& file) {
+  const std::string path = TRY(trust_path(file.path));
+  TRY_VOID(make_directories(path_parent(path)));
+  const Json record = JsonObject{{"path", file.path}, {"sha256", file.hash}};
+  return replace_file(path, record.dump() + "\n");
+}
+
+Result<void> forget_trust(const std::string& path) {
+  const std::string record = TRY(trust_path(path));
+  if (::unlink(record.c_str()) == 0) return {};
+  if (errno == ENOENT)
+    return fail("forget a project file", escape_for_terminal(path), "it is not trusted");
+  return fail_errno("forget a project file", escape_for_terminal(path));
+}
+
+}  // namespace dirbox::cli

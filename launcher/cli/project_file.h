@@ -1,0 +1,39 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/base/result.h"
+#include "launcher/plan/compare.h"
+#include "launcher/plan/plan.h"
+#include "profiles/profile.h"
+
+/// .dirbox.toml in the top directory of a project: settings that come with the code. It may narrow
+/// what the profile grants; what widens needs the user's trust in exactly this content.
+namespace dirbox::cli {
+
+inline constexpr const char* kProjectFile = ".dirbox.toml";
+
+struct ProjectFile {
+  std::string path, text, hash;
+  profiles::Profile profile;          ///< with it
+  std::vector<plan::Change> changes;  ///< against the profile without it
+  bool widens() const;
+};
+
+/// Reads and judges the file of the project around the working directory; nullopt where there is
+/// none. Errors: it is no regular file (a symlink is none), it is malformed, it has `extends`, or
+/// one of the two profiles does not compile.
+Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& profile,
+                                                     const plan::HostFacts& facts);
+
+/// "widens  write /home/u/x (before: not visible)  file:line" lines.
+std::string render_changes(const std::vector<plan::Change>& changes);
+
+/// Where what was trusted is recorded: one file for each project, in the user's state directory.
+bool check_trusted(const ProjectFile& file);
+Result<void> record_trust(const ProjectFile& file);
+/// An Error when it was not trusted.
+Result<void> forget_trust(const std::string& path);
+
+}  // namespace dirbox::cli

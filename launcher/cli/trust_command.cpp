@@ -1,0 +1,89 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "launcher/base/path.h"
+#include "launcher/base/text.h"
+#include "launcher/cli/command.h"
+#include "launcher/cli/options.h"
+#include "launcher/cli/project_file.h"
+#include "launcher/cli/run_options.h"
+#include "launcher/cli/selection.h"
+
+namespace dirbox::cli {
+namespace {
+
+/// True for a line that begins with y.
+bool ask() {
+  fmt::print(stderr, "trust this file? [y/N] ");
+  const int answer = std::getchar();
+  for (int c = answer; c != '\n' && c != EOF;) c = std::getchar();
+  return answer == 'y' || answer == 'Y';
+}
+
+int trust(const ProjectFile& file, bool yes, bool show) {
+  fmt::print("{}\n{}", escape_for_terminal(file.path), render_changes(file.changes));
+  if (file.changes.empty()) fmt::print("  changes nothing\n");
+  if (!file.widens()) {
+    fmt::print("  nothing in it needs trust\n");
+    return 0;
+  }
+  if (check_trusted(file)) {
+    fmt::print("  trusted with this content\n");
+    return 0;
+  }
+  if (show) return 1;
+  if (!yes && ::isatty(STDIN_FILENO) != 1) {
+    return report({"trust a project file", escape_for_terminal(file.path), 0,
+                   "nobody can be asked: the input is no terminal",
+                   "read what it widens, then: dirbox trust --yes"});
+  }
+  if (!yes && !ask()) return 1;
+  if (auto done = record_trust(file); !done) return report(done.error());
+  fmt::print("trusted: sha256 {}\n", file.hash);
+  return 0;
+}
+
+Result<std::optional<ProjectFile>> find_file(const std::string& asked) {
+  plan::HostFiles files;
+  const plan::HostFacts facts = TRY(plan::gather_facts(files, environ));
+  const Chosen chosen = TRY(choose_profile(asked, facts));
+  profiles::Request request;
+  request.name = chosen.profile;
+  request.config_dir = config_directory();
+  const profiles::Profile base = TRY(profiles::load_profile(request));
+  return find_project_file(base, facts);
+}
+
+}  // namespace
+
+int trust_command(const Arguments& arguments) {
+  std::vector<std::string> words;
+  std::string profile;
+  bool yes = false, show = false, forget = false;
+  int status = parse_options(
+      {"dirbox trust [OPTION…] [DIR]",
+       "Shows what .dirbox.toml of the project in DIR (default: here) changes, and lets it widen.",
+       {{"-p,--profile", "NAME|FILE", "compare with this profile", &profile},
+        {"--show", "", "only show it; exit status 1 where it needs trust", &show},
+        {"--yes", "", "do not ask", &yes},
+        {"--forget", "", "trust it no more", &forget}},
+       {{"DIR", "the project", &words, 0, 1}}},
+      arguments);
+  if (status >= 0) return status;
+  if (!words.empty() && ::chdir(words.front().c_str()) != 0)
+    return report({"find a directory", escape_for_terminal(words.front()), errno, "", ""});
+  auto file = find_file(profile);
+  if (!file) return report(file.error());
+  if (!*file) {
+    return report({"trust a project file", kProjectFile, ENOENT, "",
+                   "it belongs in the top directory of the project"});
+  }
+  if (!forget) return trust(**file, yes, show);
+  auto done = forget_trust((*file)->path);
+  return done ? 0 : report(done.error());
+}
+
+}  // namespace dirbox::cli

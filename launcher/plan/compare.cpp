@@ -1,0 +1,72 @@
+#include "launcher/plan/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "launcher/base/text.h"
+
+namespace dirbox::plan {
+namespace {
+
+using profiles::Effect;
+
+/// Lower is less.
+int rank(const PathRule* rule) {
+  if (rule == nullptr || rule->access == PathAccess::hide) return 0;
+  return rule->access == PathAccess::write ? 2 : 1;
+}
+
+std::string_view words(int access) {
+  constexpr std::string_view kWords[] = {"not visible", "read", "write"};
+  return kWords[access];
+}
+
+void compare_paths(const Plan& before, const Plan& after, std::vector<Change>& out) {
+  std::set<std::string> paths;
+  for (const Plan* plan : {&before, &after}) {
+    for (const PathRule& rule : plan->rules) paths.insert(rule.path);
+  }
+  for (const std::string& path : paths) {
+    const PathRule* now = find_rule(after, path);
+    const int is = rank(now), was = rank(find_rule(before, path));
+    if (is == was) continue;
+    out.push_back(
+        {is > was ? Effect::widens : Effect::narrows,
+         fmt::format("{} {} (before: {})", words(is), escape_for_terminal(path), words(was)),
+         now == nullptr ? Origin{} : now->origin});
+  }
+}
+
+void compare_made(const Plan& before, const Plan& after, std::vector<Change>& out) {
+  for (const std::string& directory : after.missing_directories) {
+    const auto& old = before.missing_directories;
+    if (std::find(old.begin(), old.end(), directory) != old.end()) continue;
+    out.push_back({Effect::widens,
+                   fmt::format("make the directory {} on the host", escape_for_terminal(directory)),
+                   {}});
+  }
+}
+
+}  // namespace
+
+std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& before_plan,
+                                  const profiles::Profile& after, const Plan& after_plan) {
+  std::vector<Change> out;
+  compare_paths(before_plan, after_plan, out);
+  compare_made(before_plan, after_plan, out);
+  for (const profiles::Judged& judged : profiles::judge_changes(before, after)) {
+    if (judged.effect == Effect::none || judged.effect == Effect::by_path) continue;
+    const profiles::Difference& d = judged.difference;
+    out.push_back(
+        {judged.effect, fmt::format("{} {} {}", d.added ? "+" : "-", d.key, d.value), d.origin});
+  }
+  std::stable_sort(out.begin(), out.end(), [](const Change& a, const Change& b) {
+    return (a.effect == Effect::widens) > (b.effect == Effect::widens);
+  });
+  return out;
+}
+
+}  // namespace dirbox::plan

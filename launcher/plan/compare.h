@@ -1,0 +1,27 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/plan/plan.h"
+#include "profiles/narrow.h"
+
+/// What a change of a profile comes to. Pure.
+namespace dirbox::plan {
+
+/// One thing that is granted otherwise than before.
+struct Change {
+  profiles::Effect effect = profiles::Effect::widens;  ///< narrows or widens
+  std::string text;  ///< "write /home/u/x (before: not visible)", safe for a terminal
+  Origin origin;
+};
+
+/// Paths by the compiled plans, the rest by judge_changes(): first what widens. The plans are of
+/// the two profiles, for the same facts. Two values that grant the same are no change.
+///
+/// The access to a path is that of the nearest rule at or above it, so two plans that agree at the
+/// paths of all their rules agree everywhere.
+std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& before_plan,
+                                  const profiles::Profile& after, const Plan& after_plan);
+
+}  // namespace dirbox::plan

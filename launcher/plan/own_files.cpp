@@ -1,0 +1,60 @@
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+#include "launcher/base/path.h"
+#include "launcher/plan/paths.h"
+
+namespace dirbox::plan {
+namespace {
+
+struct OwnDirectory {
+  std::string_view variable;
+  std::string_view fallback;  ///< below the home
+};
+// Profiles and projects; trust, logs, quarantine; compiled filters.
+constexpr OwnDirectory kOwn[] = {{"XDG_CONFIG_HOME", ".config"},
+                                 {"XDG_STATE_HOME", ".local/state"},
+                                 {"XDG_CACHE_HOME", ".cache"},
+                                 {"XDG_DATA_HOME", ".local/share"}};
+
+}  // namespace
+
+/// What decides about the next launch is out of reach whatever the profile says: the project's file
+/// is read-only, the directories of dirbox are hidden. Where the sandbox could make such a
+/// directory, or move the one above it away, it is made first and what leads to it held in place.
+Result<void> RuleSet::keep_own_files() {
+  profiles::Entry entry;
+  entry.origin = {"built in", 0, 0};
+  entry.text = "${PROJECT}/.dirbox.toml";
+  TRY_VOID(add_protected(entry));
+  for (const OwnDirectory& own : kOwn) {
+    const std::string_view set = facts_.variable(own.variable);
+    const std::string base =
+        set.starts_with('/') ? std::string(set) : path_join(facts_.home, own.fallback);
+    entry.text = path_join(base, "dirbox");
+    TRY_VOID(add_hidden(entry, entry.text));
+    const Resolver::Resolution found = resolver_.resolve(entry.text);
+    const PathRule* above = decide(path_parent(found.path));
+    if (above == nullptr || above->access != PathAccess::write) continue;
+    if (found.stat.type == FileType::missing) plan_.missing_directories.push_back(found.path);
+    hold(path_parent(found.path), above->path);
+  }
+  return {};
+}
+
+/// `path` and what is above it, up to the grant at `top`, cannot be renamed inside.
+void RuleSet::hold(const std::string& path, std::string top) {
+  for (std::string at = path; at != top && path_is_beneath(at, top); at = path_parent(at)) {
+    const PathRule* rule = decide(at);
+    if (rule == nullptr || rule->path == at) continue;
+    const FileType type = resolver_.resolve(at).stat.type;
+    if (type != FileType::directory) continue;
+    PathRule held{at, at, PathAccess::write, type, {"built in", 0, 0}};
+    held.mounted = true;
+    put(held);
+  }
+}
+
+}  // namespace dirbox::plan
