@@ -68,6 +68,13 @@ std::string header_safe(std::string_view text) {
   return out;
 }
 
+/// "*.example.com (a.toml:3:5)".
+std::string rule_text(const Denial& denial) {
+  std::string text = denial.rule;
+  if (!denial.origin.empty()) text += " (" + denial.origin + ")";
+  return header_safe(text);
+}
+
 std::string explanation(const Denial& denial, std::string_view session) {
   std::string text;
   if (is_policy(denial.cause)) {
@@ -81,7 +88,7 @@ std::string explanation(const Denial& denial, std::string_view session) {
                        cause_text(denial.cause));
   }
   if (!denial.detail.empty()) text += fmt::format("Detail: {}\n", header_safe(denial.detail));
-  if (!denial.rule.empty()) text += fmt::format("Rule: {}\n", header_safe(denial.rule));
+  if (!denial.rule.empty()) text += fmt::format("Rule: {}\n", rule_text(denial));
   if (!denial.fix.empty()) {
     text += fmt::format(
         "If it is needed, ask the operator to start the sandbox with: dirbox run {0}\n"
@@ -106,9 +113,7 @@ Denial make_denial(const Verdict& verdict, const Host& host, std::uint16_t port)
   Denial denial = make_denial(cause_of(verdict.reason), host, port);
   if (verdict.rule != nullptr) {
     denial.rule = verdict.rule->text();
-    if (auto origin = verdict.rule->origin.text(); !origin.empty()) {
-      denial.rule += " (" + origin + ")";
-    }
+    denial.origin = verdict.rule->origin.text();
   }
   if (verdict.reason != Reason::denied) {
     denial.fix = "--allow " + host_port_text(host, port);
@@ -155,7 +160,7 @@ std::string encode_http_denial(const Denial& denial, std::string_view session, b
       "X-Dirbox-Reason: {}\r\n",
       status, reason_phrase(status), body.size(), cause_name(denial.cause));
   if (!denial.host.empty()) head += fmt::format("X-Dirbox-Blocked: {}\r\n", subject_of(denial));
-  if (!denial.rule.empty()) head += fmt::format("X-Dirbox-Rule: {}\r\n", header_safe(denial.rule));
+  if (!denial.rule.empty()) head += fmt::format("X-Dirbox-Rule: {}\r\n", rule_text(denial));
   if (!denial.fix.empty()) head += fmt::format("X-Dirbox-Fix: {}\r\n", denial.fix);
   if (is_policy(denial.cause)) head += "X-Dirbox-Retry: no\r\n";
   return head + "\r\n" + (with_body ? body : "");
@@ -206,6 +211,7 @@ Event event_of(const Denial& denial, Via via) {
   event.host = denial.host;
   event.port = denial.port;
   event.rule = denial.rule;
+  event.origin = denial.origin;
   event.detail = denial.detail;
   event.fix = denial.fix;
   return event;

@@ -14,7 +14,8 @@ struct Denial {
   Cause cause = Cause::no_rule;
   std::string host;  ///< canonical; empty when what the client sent is no valid host
   std::uint16_t port = 0;
-  std::string rule;    ///< "*.example.com (a.toml:3:5)"; empty when no rule is involved
+  std::string rule;    ///< "*.example.com"; empty when no rule is involved
+  std::string origin;  ///< where it stands: "a.toml:3:5"
   std::string detail;  ///< more than cause_text says
   std::string fix;     ///< "--allow example.com:443"; empty when no rule would help
 };

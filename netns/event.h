@@ -54,7 +54,8 @@ struct Event {
   std::uint16_t port = 0;
   std::int64_t time_ns = 0;  ///< CLOCK_REALTIME
   std::string host{};        ///< canonical name or address
-  std::string rule{};        ///< rule and where it stands: "*.example.com (a.toml:3:5)"
+  std::string rule{};        ///< "*.example.com"
+  std::string origin{};      ///< where it stands: "a.toml:3:5"
   std::string detail{};
   std::string fix{};  ///< "--allow example.com:443"; empty when no rule would help
 };

@@ -32,7 +32,7 @@ struct WireReport {
   std::int64_t time_ns = 0;
   std::uint64_t numbers[5]{};
   WireText<256> host;
-  WireText<512> rule;
+  WireText<512> rule, origin;
   WireText<512> detail;
   WireText<320> fix;
 };
@@ -101,8 +101,9 @@ Result<std::optional<ProxyReport>> receive_proxy_report(int control) {
   report.kind = wire.kind;
   report.text = wire.detail.get();
   report.dropped_events = wire.numbers[0];
-  report.event = {wire.event,      wire.via,        wire.cause,        wire.port,     wire.time_ns,
-                  wire.host.get(), wire.rule.get(), wire.detail.get(), wire.fix.get()};
+  report.event = {wire.event,        wire.via,        wire.cause,      wire.port,
+                  wire.time_ns,      wire.host.get(), wire.rule.get(), wire.origin.get(),
+                  wire.detail.get(), wire.fix.get()};
   report.count = {wire.host.get(), wire.numbers[0], wire.numbers[1],
                   wire.numbers[2], wire.numbers[3], wire.numbers[4]};
   return report;
@@ -120,6 +121,7 @@ Result<void> send_proxy_report(int control, const ProxyReport& report) {
       wire.time_ns = report.event.time_ns;
       wire.host.set(report.event.host);
       wire.rule.set(report.event.rule);
+      wire.origin.set(report.event.origin);
       wire.detail.set(report.event.detail);
       wire.fix.set(report.event.fix);
       break;

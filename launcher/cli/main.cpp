@@ -15,6 +15,7 @@ constexpr Subcommand kSubcommands[] = {
     {"run", "run a command in the sandbox", run_command},
     {"shell", "an interactive shell in the sandbox", shell_command},
     {"bundle", "list the bundles of network rules", bundle_command},
+    {"log", "what a session refused, and what would allow it", log_command},
     {"ps", "list the running sandboxes", ps_command},
     {"grant", "let a running sandbox reach a host", grant_command},
     {"revoke", "refuse a host to a running sandbox", revoke_command},

@@ -5,7 +5,9 @@
 
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
+#include "launcher/cli/events.h"
 #include "launcher/cli/run_options.h"
+#include "launcher/log/event_log.h"
 #include "launcher/supervise/supervisor.h"
 
 namespace dirbox::cli {
@@ -31,19 +33,6 @@ Syntax run_syntax(RunFlags& flags, const char* usage, const char* summary) {
   return syntax;
 }
 
-/// Failures that a network or a server can cause as well are for --verbose.
-void print_event(const netns::Event& event, unsigned times, bool verbose) {
-  bool failed = event.kind == netns::EventKind::failed;
-  if (failed && !verbose) return;
-  std::string where = escape_for_terminal(event.host);
-  if (where.empty()) where = "a connection";
-  if (event.port != 0) where += fmt::format(":{}", event.port);
-  fmt::print(stderr, "dirbox: {}: {} ({}: {}){}\n", failed ? "failed" : "blocked", where,
-             netns::cause_name(event.cause), netns::cause_text(event.cause),
-             times > 1 ? fmt::format(", {} times", times) : "");
-  if (!event.fix.empty()) fmt::print(stderr, "hint: {}\n", escape_for_terminal(event.fix));
-}
-
 /// What was refused, a line each, with what would allow it; and, when asked, what was used.
 void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
   for (const std::string& complaint : outcome.complaints) {
@@ -53,9 +42,9 @@ void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
   for (const std::string& change : outcome.changes) {
     fmt::print(stderr, "dirbox: rules: {}\n", escape_for_terminal(change));
   }
-  for (const auto& [event, times] : outcome.denied) print_event(event, times, flags.verbose);
+  print_summary(stderr, outcome.events, flags.verbose);
   if (outcome.dropped != 0)
-    fmt::print(stderr, "dirbox: {} more events of the network were not kept\n", outcome.dropped);
+    fmt::print(stderr, "dirbox: {} more events, too many to count one by one\n", outcome.dropped);
   if (!flags.verbose || outcome.counts.empty()) return;
   Table table;
   table.add({"name", "connections", "denied", "failed", "up", "down"});
@@ -73,7 +62,7 @@ int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arg
   find_title(arguments, options);
   if (auto done = supervise::prepare_filter(plan, cache_directory(), options); !done)
     return report(done.error());
-  auto outcome = supervise::run_sandbox(plan, std::move(options));
+  auto outcome = supervise::run_sandbox(plan, std::move(options), log::state_directory());
   if (!outcome) return report(outcome.error());
   print_outcome(*outcome, flags);
   return outcome->status;

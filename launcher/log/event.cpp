@@ -194,6 +194,7 @@ std::string describe_event(const Event& event) {
   out += escape_for_terminal(event.subject);
   std::string why = escape_for_terminal(event.detail.empty() ? event.cause : event.detail);
   if (!why.empty()) out += fmt::format("{}{}", out.ends_with(": ") ? "" : ": ", why);
+  if (event.kind == Kind::exit) out += fmt::format("status {}", event.status);
   std::string where = escape_for_terminal(event.rule);
   if (!event.origin.empty())
     where += fmt::format("{}{}", where.empty() ? "" : ", ", escape_for_terminal(event.origin));

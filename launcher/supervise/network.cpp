@@ -11,6 +11,7 @@
 
 #include "launcher/base/text.h"
 #include "launcher/base/unix_socket.h"
+#include "launcher/supervise/events.h"
 #include "netns/setup.h"
 #include "netns/socket_request.h"
 
@@ -18,7 +19,6 @@ namespace dirbox::supervise {
 namespace {
 
 constexpr std::chrono::milliseconds kFinishTimeout{1000};
-constexpr std::size_t kMaxRemembered = 200;
 
 /// `dirbox __proxy CONTROL`: the same file as this process, with an empty environment.
 Result<pid_t> spawn_proxy(int control) {
@@ -134,7 +134,9 @@ void Network::handle(const netns::ProxyReport& report) {
                             "; the network is closed");
       break;
     case Kind::event:
-      remember(report.event);
+      if (report.event.kind != netns::EventKind::connected &&
+          report.event.kind != netns::EventKind::rules)
+        sink_(network_event(report.event));
       break;
     case Kind::count:
       counts_.push_back(report.count);
@@ -215,6 +217,7 @@ void Network::change(netns::Grants next, const std::string& what, Changed done) 
   }
   grants_ = std::move(next);
   changes_.push_back(what);
+  sink_(rules_event(what));
   plan_expiry();
   if (!proxy_.valid()) done(Notes{});
 }
@@ -241,22 +244,6 @@ void Network::on_expiry() {
   change(std::move(next), "over: " + over, [this](const Result<Notes>& changed) {
     if (!changed && proxy_.valid()) end_proxy(changed.error().message());
   });
-}
-
-void Network::remember(const netns::Event& event) {
-  using Kind = netns::EventKind;
-  if (event.kind == Kind::connected || event.kind == Kind::rules) return;
-  auto same = std::find_if(denied_.begin(), denied_.end(), [&](const Denied& d) {
-    return d.event.kind == event.kind && d.event.host == event.host && d.event.port == event.port &&
-           d.event.cause == event.cause;
-  });
-  if (same != denied_.end()) {
-    ++same->times;
-  } else if (denied_.size() < kMaxRemembered) {
-    denied_.push_back({event, 1});
-  } else {
-    ++dropped_;
-  }
 }
 
 void Network::finish() {

@@ -10,6 +10,7 @@
 
 #include "launcher/base/event_loop.h"
 #include "launcher/base/result.h"
+#include "launcher/log/event.h"
 #include "launcher/sandbox/spec.h"
 #include "netns/event.h"
 #include "netns/grants.h"
@@ -29,8 +30,10 @@ namespace dirbox::supervise {
 /// in force when the proxy has said so. A proxy that refuses a valid set is not sane: it is ended.
 class Network {
  public:
-  Network(EventLoop& loop, const netns::NetworkSpec& spec)
-      : loop_(loop), spec_(spec), grants_(spec) {}
+  /// Takes what the proxy reports and what is changed, as it comes up.
+  using Sink = std::function<void(log::Event)>;
+  Network(EventLoop& loop, const netns::NetworkSpec& spec, Sink sink)
+      : loop_(loop), spec_(spec), sink_(std::move(sink)), grants_(spec) {}
   ~Network();
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
@@ -51,13 +54,8 @@ class Network {
   /// What was granted, revoked and over, in order; for the summary.
   const std::vector<std::string>& changes() const { return changes_; }
 
-  struct Denied {
-    netns::Event event;
-    unsigned times = 0;
-  };
-  const std::vector<Denied>& denied() const { return denied_; }
   const std::vector<netns::NameCount>& counts() const { return counts_; }
-  /// Refusals that were too many to keep one by one.
+  /// Events that the proxy had no room to report.
   std::uint64_t dropped() const { return dropped_; }
   /// Sentences for stderr, in the order in which they came up.
   const std::vector<std::string>& complaints() const { return complaints_; }
@@ -67,7 +65,6 @@ class Network {
   Result<void> start_proxy();
   void on_report();
   void handle(const netns::ProxyReport& report);
-  void remember(const netns::Event& event);
   void close_network();
   void end_proxy(const std::string& why);
   void change(netns::Grants next, const std::string& what, Changed done);
@@ -77,6 +74,7 @@ class Network {
 
   EventLoop& loop_;
   const netns::NetworkSpec& spec_;
+  Sink sink_;
   netns::ListenerSet listeners_;
   UniqueFd channel_, init_channel_;
   UniqueFd proxy_;
@@ -87,7 +85,6 @@ class Network {
   std::deque<std::function<void(Result<void>)>> waiting_;  // for the proxy's answers, in order
   EventLoop::TimerId expiry_ = 0;
   std::vector<std::string> changes_;
-  std::vector<Denied> denied_;
   std::uint64_t dropped_ = 0;
   std::vector<netns::NameCount> counts_;
   std::vector<std::string> complaints_;

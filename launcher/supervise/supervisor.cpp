@@ -8,10 +8,12 @@
 #include <csignal>
 
 #include "launcher/base/event_loop.h"
+#include "launcher/log/event_log.h"
 #include "launcher/sandbox/control.h"
 #include "launcher/sandbox/init.h"
 #include "launcher/sandbox/spawn.h"
 #include "launcher/session/control.h"
+#include "launcher/supervise/events.h"
 #include "launcher/supervise/job.h"
 #include "launcher/supervise/requests.h"
 #include "launcher/supervise/terminal.h"
@@ -28,11 +30,13 @@ constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2
 
 class Supervisor {
  public:
-  Supervisor(EventLoop loop, const plan::Plan& plan, sandbox::RunOptions options)
+  Supervisor(EventLoop loop, const plan::Plan& plan, sandbox::RunOptions options,
+             const std::string& state_directory)
       : loop_(std::move(loop)),
         spec_(plan.spec),
         options_(std::move(options)),
-        network_(loop_, plan.network),
+        log_(state_directory, plan.session, start_event(plan)),
+        network_(loop_, plan.network, [this](log::Event event) { record(std::move(event)); }),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -67,12 +71,7 @@ class Supervisor {
     control_.stop();
     directory_.reset();
     network_.finish();
-    outcome_.denied = network_.denied();
-    outcome_.counts = network_.counts();
-    outcome_.dropped = network_.dropped();
-    outcome_.changes = network_.changes();
-    outcome_.complaints.insert(outcome_.complaints.end(), network_.complaints().begin(),
-                               network_.complaints().end());
+    end_log();
     return outcome_;
   }
 
@@ -88,6 +87,24 @@ class Supervisor {
       outcome_.complaints.push_back("dirbox ps and grant cannot see this session: " +
                                     opened.error().message());
     }
+  }
+
+  void record(log::Event event) {
+    if (auto written = log_.write(std::move(event)); !written)
+      outcome_.complaints.push_back("events are not logged: " + written.error().message());
+  }
+
+  void end_log() {
+    outcome_.counts = network_.counts();
+    outcome_.changes = network_.changes();
+    for (const std::string& text : network_.complaints()) {
+      record(fault_event(text));
+      outcome_.complaints.push_back(text);
+    }
+    outcome_.events = log_.seen();
+    outcome_.dropped = log_.dropped() + network_.dropped();
+    if (auto closed = log_.close(outcome_.status); !closed)
+      outcome_.complaints.push_back("events are not logged: " + closed.error().message());
   }
 
   Result<void> watch_signals() {
@@ -247,6 +264,7 @@ class Supervisor {
   sandbox::RunOptions options_;
   UniqueFd signals_;
   sandbox::Sandbox sandbox_;
+  log::EventLog log_;
   Network network_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
@@ -263,8 +281,9 @@ class Supervisor {
 
 }  // namespace
 
-Result<Outcome> run_sandbox(const plan::Plan& plan, sandbox::RunOptions options) {
-  return Supervisor(TRY(EventLoop::make()), plan, std::move(options)).run();
+Result<Outcome> run_sandbox(const plan::Plan& plan, sandbox::RunOptions options,
+                            const std::string& state_directory) {
+  return Supervisor(TRY(EventLoop::make()), plan, std::move(options), state_directory).run();
 }
 
 std::vector<std::pair<std::string, std::string>> list_steps() {

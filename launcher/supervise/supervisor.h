@@ -2,6 +2,7 @@
 #include <string>
 
 #include "launcher/base/result.h"
+#include "launcher/log/event.h"
 #include "launcher/plan/plan.h"
 #include "launcher/sandbox/spec.h"
 #include "launcher/supervise/network.h"
@@ -11,17 +12,19 @@
 namespace dirbox::supervise {
 
 struct Outcome {
-  std::vector<Network::Denied> denied;   ///< connections that policy refused
+  std::vector<log::Event> events;        ///< distinct ones, in order, with their counts
   std::vector<netns::NameCount> counts;  ///< per allowed name
-  std::uint64_t dropped = 0;             ///< refusals that are not in `denied`
+  std::uint64_t dropped = 0;             ///< events that are not in `events`
   std::vector<std::string> changes;      ///< of the rules while it ran
   std::vector<std::string> complaints;   ///< what went wrong beside the command
   int status = 125;  ///< for exit(3): the command's, 128+n for a signal, 126/127 where exec failed
 };
 
 /// Blocks until the command has ended and everything inside is gone.
+/// `state_directory`: where events are logged; empty: nowhere.
 /// An Error means that nothing ran (exit status 125).
-Result<Outcome> run_sandbox(const plan::Plan& plan, sandbox::RunOptions options);
+Result<Outcome> run_sandbox(const plan::Plan& plan, sandbox::RunOptions options,
+                            const std::string& state_directory = {});
 
 /// The compiled filter of `plan`, from the user's cache when it is there.
 /// `cache_directory` may be empty.

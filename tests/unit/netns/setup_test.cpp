@@ -85,13 +85,14 @@ TEST_CASE("reports cross the control socket; what a hostile proxy sends is refus
   REQUIRE(pair);
   ProxyReport report;
   report.kind = ProxyReport::Kind::event;
-  report.event = {EventKind::denied,     Via::socks, Cause::no_rule, 443,        5,
-                  std::string(400, 'h'), "rule",     "detail",       "--allow x"};
+  report.event = {EventKind::denied,     Via::socks, Cause::no_rule, 443,      5,
+                  std::string(400, 'h'), "rule",     "p.toml:1:2",   "detail", "--allow x"};
   REQUIRE(send_proxy_report(pair->theirs.get(), report));
   auto got = receive_proxy_report(pair->ours.get());
   REQUIRE(got);
   CHECK((*got)->event.host == std::string(256, 'h'));
   CHECK((*got)->event.cause == Cause::no_rule);
+  CHECK((*got)->event.origin == "p.toml:1:2");
   CHECK((*got)->event.fix == "--allow x");
   report.kind = ProxyReport::Kind::count;
   report.count = {"a.test", 1, 2, 3, 4, 5};

@@ -1,0 +1,115 @@
+#include "launcher/supervise/events.h"
+
+#include <fmt/format.h>
+
+#include "launcher/base/json.h"
+#include "launcher/base/text.h"
+
+namespace dirbox::supervise {
+namespace {
+
+using netns::Cause;
+using netns::EventKind;
+
+log::Kind kind_of(EventKind kind) {
+  switch (kind) {
+    case EventKind::dns_denied:
+    case EventKind::denied:
+      return log::Kind::denied;
+    case EventKind::limit:
+      return log::Kind::limit;
+    case EventKind::rules:
+      return log::Kind::rules;
+    case EventKind::fault:
+      return log::Kind::fault;
+    case EventKind::failed:
+    case EventKind::connected:
+      break;
+  }
+  return log::Kind::failed;
+}
+
+/// What helps where no option does, and why nothing does.
+struct Remedy {
+  Cause cause;
+  std::string_view toml, never;
+};
+constexpr Remedy kRemedies[] = {
+    {Cause::deny_rule, "", "a deny rule wins over every allow rule"},
+    {Cause::sni_mismatch, "", "TLS must name the host that was connected to"},
+    {Cause::no_sni, "network.tls = \"allow-no-sni\"", ""},
+    {Cause::ech, "network.allow_ech = true", ""},
+    {Cause::not_tls, "network.tls = \"off\"", ""},
+    {Cause::bad_hello, "", "the bytes are no TLS that can be checked"},
+    {Cause::host_mismatch, "", "HTTP must name the host that was connected to"},
+    {Cause::bad_request, "", "the request cannot be read in one way only"},
+    {Cause::guarded_address, "",
+     "a name that leads to the host, its networks or a metadata service is never dialled"},
+    {Cause::unknown_address, "", "the address stands for no name that was looked up"},
+};
+
+void add_remedy(const netns::Event& from, log::Event& event) {
+  // Made anew: the proxy parses hostile bytes, and this is to be pasted into a shell.
+  if (!from.fix.empty()) {
+    event.cure = "--allow " + shell_quote(event.subject);
+    event.toml = fmt::format("network.allow = [{}]", Json(event.subject).dump());
+  }
+  if (from.cause == Cause::upgrade) {
+    event.toml = fmt::format("network.upgrade = [{}]",
+                             Json(fmt::format("{}:{}", from.host, from.port)).dump());
+  }
+  for (const Remedy& remedy : kRemedies) {
+    if (remedy.cause != from.cause || !event.cure.empty()) continue;
+    event.toml = remedy.toml;
+    event.never = remedy.never;
+  }
+}
+
+}  // namespace
+
+log::Event network_event(const netns::Event& from) {
+  log::Event event;
+  event.kind = kind_of(from.kind);
+  event.operation = from.via == netns::Via::dns ? log::Operation::resolve : log::Operation::connect;
+  event.layer = log::Layer::proxy;
+  event.time_ns = from.time_ns;
+  event.subject = from.host;
+  if (from.port != 0) {
+    const bool bracket = from.host.find(':') != std::string::npos;
+    event.subject =
+        fmt::format("{}{}{}:{}", bracket ? "[" : "", from.host, bracket ? "]" : "", from.port);
+  }
+  event.rule = from.rule;
+  event.origin = from.origin;
+  event.cause = netns::cause_name(from.cause);
+  event.detail = netns::cause_text(from.cause);
+  if (!from.detail.empty()) event.detail += (event.detail.empty() ? "" : "; ") + from.detail;
+  if (event.kind == log::Kind::denied) add_remedy(from, event);
+  return event;
+}
+
+log::Event rules_event(std::string what) {
+  log::Event event;
+  event.kind = log::Kind::rules;
+  event.subject = std::move(what);
+  return event;
+}
+
+log::Event fault_event(std::string text) {
+  log::Event event;
+  event.kind = log::Kind::fault;
+  event.detail = std::move(text);
+  return event;
+}
+
+log::Event start_event(const plan::Plan& plan) {
+  log::Event event;
+  event.kind = log::Kind::start;
+  for (const std::string& word : plan.spec.argv) {
+    event.subject += (event.subject.empty() ? "" : " ") + shell_quote(word);
+  }
+  event.detail = fmt::format("profile {}, in {}", plan.profile, plan.cwd);
+  return event;
+}
+
+}  // namespace dirbox::supervise

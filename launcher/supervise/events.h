@@ -1,0 +1,23 @@
+#pragma once
+#include <string>
+
+#include "launcher/log/event.h"
+#include "launcher/plan/plan.h"
+#include "netns/event.h"
+
+/// What the parts of a session report, as events of its log.
+namespace dirbox::supervise {
+
+/// The layer is the proxy's. Connections that were made are no events: the caller leaves them out.
+log::Event network_event(const netns::Event& event);
+
+/// A change of the rules: "granted example.com for 10m".
+log::Event rules_event(std::string what);
+
+/// dirbox itself could not do something: `text` is a sentence.
+log::Event fault_event(std::string text);
+
+/// What the session is, for its first event.
+log::Event start_event(const plan::Plan& plan);
+
+}  // namespace dirbox::supervise
