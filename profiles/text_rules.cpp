@@ -16,6 +16,8 @@ constexpr VariableDoc kVariables[] = {
     {"CWD", "the directory that the command starts in"},
     {"HOME", "the caller's home directory; a ~ at the beginning of a path is the same"},
     {"PROJECT", "the top of the git work tree around ${CWD}; ${CWD} itself where there is none"},
+    {"CLAUDE_PROJECT",
+     "the directory of ~/.claude/projects in which Claude Code keeps the sessions of ${CWD}"},
 };
 
 constexpr std::string_view kUpper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -41,7 +43,7 @@ std::optional<Complaint> check_variable(std::string_view name) {
   }
   return Complaint{fmt::format("unknown variable ${{{}}}{}", escape_for_terminal(name),
                                did_you_mean(name, names)),
-                   "the variables are ${CWD}, ${HOME} and ${PROJECT}"};
+                   "the variables are ${CWD}, ${HOME}, ${PROJECT} and ${CLAUDE_PROJECT}"};
 }
 
 /// The text up to and including "~" or "${X}" at its beginning; empty when it starts otherwise.
@@ -76,6 +78,7 @@ std::optional<Complaint> check_path_start(std::string_view text) {
 std::string_view value_of(std::string_view name, const Variables& variables) {
   if (name == "CWD") return variables.cwd;
   if (name == "PROJECT") return variables.project;
+  if (name == "CLAUDE_PROJECT") return variables.claude_project;
   return variables.home;
 }
 

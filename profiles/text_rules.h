@@ -16,9 +16,10 @@ using Check = std::optional<Complaint> (*)(std::string_view text);
 
 /// What the variables stand for at run time, absolute and normalized.
 struct Variables {
-  std::string home;     ///< ${HOME} and ~
-  std::string cwd;      ///< ${CWD}, the directory that the command starts in
-  std::string project;  ///< ${PROJECT}: the top of the git work tree around CWD, else CWD
+  std::string home;              ///< ${HOME} and ~
+  std::string cwd;               ///< ${CWD}, the directory that the command starts in
+  std::string project;           ///< ${PROJECT}: the top of the git work tree around CWD, else CWD
+  std::string claude_project{};  ///< ${CLAUDE_PROJECT}: where Claude Code keeps the sessions of CWD
 };
 struct VariableDoc {
   std::string_view name;

@@ -5,6 +5,7 @@
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/plan/claude_code.h"
 #include "launcher/plan/install_tree.h"
 #include "launcher/plan/network.h"
 #include "launcher/plan/paths.h"
@@ -39,7 +40,8 @@ void compile_environment(const Profile& profile, const HostFacts& facts, Plan& p
       plan.environment.push_back({name, variable.second, entry->origin});
     }
   }
-  const profiles::Variables places{facts.home, plan.cwd, plan.project};
+  const profiles::Variables places{facts.home, plan.cwd, plan.project,
+                                   claude_project_directory(facts.home, plan.cwd)};
   for (const profiles::Assignment& a : profile.env_set) {
     plan.environment.push_back(
         {a.name, a.literal ? a.value : profiles::expand_value(a.value, places), a.origin});
@@ -252,7 +254,8 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   plan.spec.cwd = plan.cwd;
 
   if (auto done = compile_layers(profile, facts, plan); !done) return failed(done.error());
-  Places places{facts.home, plan.cwd, plan.project, {}};
+  Places places{
+      facts.home, plan.cwd, plan.project, claude_project_directory(facts.home, plan.cwd), {}};
   std::string account_home =
       facts.account_home.empty() ? "" : resolver.resolve(facts.account_home).path;
   if (account_home != plan.home) places.account_home = account_home;
@@ -271,6 +274,7 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (auto done = compile_command(command, facts, resolver, rules, plan); !done) {
     return tl::unexpected(done.error());
   }
+  note_inner_sandbox(facts, plan);
   rules.sort();
   if (auto done = compile_tree(profile, facts, resolver, rules, plan); !done)
     return failed(done.error());

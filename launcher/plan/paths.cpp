@@ -35,7 +35,8 @@ Result<std::string> expand_path(const profiles::Entry& entry, const Places& plac
   const Variable variables[] = {{"~", places.home},
                                 {"${CWD}", places.cwd},
                                 {"${HOME}", places.home},
-                                {"${PROJECT}", places.project}};
+                                {"${PROJECT}", places.project},
+                                {"${CLAUDE_PROJECT}", places.claude_project}};
   const std::string_view text = entry.text;
   std::string path;
   if (text.starts_with('/')) {
@@ -52,7 +53,7 @@ Result<std::string> expand_path(const profiles::Entry& entry, const Places& plac
   }
   if (path.empty() || path.find("${") != std::string::npos) {
     return fail("read a path", where(entry), "not absolute",
-                "start it with /, ~, ${CWD}, ${HOME} or ${PROJECT}");
+                "start it with /, ~, ${CWD}, ${HOME}, ${PROJECT} or ${CLAUDE_PROJECT}");
   }
   // ".." is left to the resolver: what it means depends on symlinks.
   return path;

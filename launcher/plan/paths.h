@@ -13,6 +13,7 @@ namespace dirbox::plan {
 /// What the variables of an entry stand for.
 struct Places {
   std::string home, cwd, project;
+  std::string claude_project;  ///< see claude_project_directory()
   std::string account_home{};  ///< hidden like `home`, where it is another: $HOME can be anything
 };
 

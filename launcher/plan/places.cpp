@@ -7,6 +7,7 @@
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/plan/claude_code.h"
 
 namespace dirbox::plan {
 namespace {
@@ -17,7 +18,7 @@ constexpr std::string_view kDirectories[] = {"/proc", "/sys",     "/dev",    "/t
 /// Files of /etc that say what is true inside (skeleton.cpp writes them).
 constexpr std::string_view kFiles[] = {"/etc/passwd", "/etc/group",       "/etc/hostname",
                                        "/etc/hosts",  "/etc/resolv.conf", "/etc/nsswitch.conf",
-                                       "/etc/mtab"};
+                                       "/etc/mtab",   kClaudeSettings};
 /// Of sysfs: how many processors and nodes there are, and what the cgroup allows. The rest tells
 /// much about the machine, and root could change it.
 constexpr std::string_view kHarmlessSys[] = {"/sys/devices/system", "/sys/fs/cgroup"};

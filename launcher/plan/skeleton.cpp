@@ -7,6 +7,7 @@
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/plan/claude_code.h"
 #include "launcher/plan/paths.h"
 
 namespace dirbox::plan {
@@ -123,6 +124,8 @@ void add_etc(const HostFacts& facts, Plan& plan) {
   } else {
     files.push_back({"/etc/resolv.conf", facts.files->head("/etc/resolv.conf", 64 << 10)});
   }
+  if (!plan.spec.nested_userns)
+    files.push_back({kClaudeSettings.data(), std::string(kClaudeSettingsText)});
   for (File& file : files) {
     Mount mount = make(MountKind::file, file.path, std::move(file.text));
     mount.mode = 0444;

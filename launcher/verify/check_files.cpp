@@ -8,6 +8,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/plan/claude_code.h"
 #include "launcher/plan/paths.h"
 #include "launcher/verify/context.h"
 #include "launcher/verify/verify.h"
@@ -60,7 +61,8 @@ std::vector<Secret> secrets_of(const plan::Plan& plan) {
   auto base = profiles::load_profile(request);
   plan::HostFiles files;
   plan::Resolver resolver(files);
-  plan::Places places{plan.home, plan.cwd, plan.project};
+  plan::Places places{plan.home, plan.cwd, plan.project,
+                      plan::claude_project_directory(plan.home, plan.cwd)};
   for (std::size_t i = 0; base && i < base->hide.size(); ++i) {
     auto path = plan::expand_path(base->hide[i], places);
     if (!path) continue;

@@ -1,8 +1,11 @@
 # Real programs of others in the sandbox, as an ordinary user.
-file(GLOB suites CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/test_*.py)
+file(GLOB suites CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/test_*.py
+     ${CMAKE_SOURCE_DIR}/tests/e2e/*/test_*.py)
 if(TARGET dirbox)
   foreach(suite ${suites})
-    string(REGEX REPLACE ".*/test_(.*)\\.py$" "\\1" name ${suite})
+    file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/tests/e2e ${suite})
+    string(REGEX REPLACE "test_|\\.py$" "" name ${name})
+    string(REPLACE "/" "." name ${name}) # claude/test_day.py: e2e.claude.day
     add_test(NAME e2e.${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_user /usr/bin/python3 ${suite})
     set_tests_properties(
       e2e.${name} PROPERTIES

@@ -118,7 +118,9 @@ class World:
                     continue
                 status = os.lstat(path)
                 content = b""
-                if stat.S_ISREG(status.st_mode):
+                if stat.S_ISREG(status.st_mode) and status.st_size > 1 << 20:  # a program of an installation
+                    content = f"{status.st_size} {status.st_mtime_ns}".encode()
+                elif stat.S_ISREG(status.st_mode):
                     with open(path, "rb") as file:
                         content = file.read()
                 elif stat.S_ISLNK(status.st_mode):

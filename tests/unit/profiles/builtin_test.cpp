@@ -39,8 +39,9 @@ TEST_CASE("every built-in profile loads and says what it is") {
     CHECK(profile.home.value == HomeMode::private_home);
     CHECK(has(profile.hide, "~/.ssh"));
   }
-  CHECK(names == std::set<std::string_view>{"base", "build", "debug", "director", "director-guide",
-                                            "director-strict", "offline", "worker"});
+  CHECK(names == std::set<std::string_view>{"agent", "base", "build", "claude", "codex", "debug",
+                                            "director", "director-guide", "director-strict",
+                                            "offline", "worker"});
 }
 
 TEST_CASE("no built-in profile grants what the list of secrets names, or a directory above it") {
@@ -81,7 +82,29 @@ TEST_CASE("what each built-in profile opens") {
 
 TEST_CASE("the environment that every built-in profile passes") {
   std::vector<std::string> names;
-  for (const Entry& entry : load_builtin("director").env_pass) names.push_back(entry.text);
+  for (const Entry& entry : load_builtin("worker").env_pass) names.push_back(entry.text);
   CHECK(names == std::vector<std::string>{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM",
                                           "COLORTERM", "LANG", "LC_*", "TZ"});
+}
+
+TEST_CASE("agents get the keys of what they can reach, and no more of what they keep") {
+  for (const char* name : {"claude", "director"}) {
+    CAPTURE(name);
+    Profile profile = load_builtin(name);
+    CHECK(has(profile.env_pass, "ANTHROPIC_API_KEY"));
+    for (const char* secret :
+         {"OPENAI_API_KEY", "ANTHROPIC_*", "CLAUDE_CODE_*", "ANTHROPIC_ADMIN_KEY"})
+      CHECK_FALSE(has(profile.env_pass, secret));
+    CHECK(has(profile.write, "${CLAUDE_PROJECT}"));
+    for (const char* wide : {"~/.claude", "~/.claude/projects", "~/.claude/shell-snapshots"}) {
+      CHECK_FALSE(has(profile.write, wide));
+      CHECK_FALSE(has(profile.read, wide));
+    }
+    for (const char* run : {"~/.claude/settings.json", "~/.claude/hooks", "~/.claude/plugins"})
+      CHECK(has(profile.read, run));
+  }
+  CHECK_FALSE(has(load_builtin("claude").write, "~/.swarm"));
+  CHECK(has(load_builtin("codex").hide, "~/.claude/.credentials.json"));
+  CHECK_FALSE(has(load_builtin("codex").env_pass, "ANTHROPIC_API_KEY"));
+  CHECK(load_builtin("agent").write.size() == 1);
 }

@@ -63,7 +63,7 @@ TEST_CASE("every error names file, line, column, key, the nearest name and what 
       {"[filesystem]\nread = [\"${HOM}/x\"]\n",
        "read profile: p.toml:2:9: filesystem.read: unknown variable ${HOM} (did you mean "
        "\"HOME\"?) | the "
-       "variables are ${CWD}, ${HOME} and ${PROJECT}"},
+       "variables are ${CWD}, ${HOME}, ${PROJECT} and ${CLAUDE_PROJECT}"},
       {"[filesystem]\nread = [\"\"]\n", "read profile: p.toml:2:9: filesystem.read: empty string"},
       {"[filesystem]\nread = [\"/a\\u0000b\"]\n",
        "read profile: p.toml:2:9: filesystem.read: NUL byte in a string"},
