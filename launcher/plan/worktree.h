@@ -3,7 +3,7 @@
 #include <string>
 
 #include "launcher/base/result.h"
-#include "launcher/plan/host.h"
+#include "launcher/plan/resolver.h"
 #include "launcher/plan/resolver.h"
 
 /// Work trees whose `.git` is a file: linked worktrees (gitrepository-layout(5)) and submodules.
