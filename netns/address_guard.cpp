@@ -168,6 +168,25 @@ AddressInfo classify_address(const IpAddress& address) {
   return {};
 }
 
+std::optional<std::string> never_opened(const Network& network) {
+  auto why = [&](const SpecialRow& row) {
+    return fmt::format("{} is {} ({})", network.text(), address_class_name(row.address_class),
+                       row.source);
+  };
+  IpAddress effective = effective_address(network.address);
+  bool single = network.prefix_bits == network.address.bytes().size() * 8;
+  if (single && effective != network.address) {  // guard_address opens no translated forms
+    const SpecialNetwork* special = find_special(effective);
+    return special ? std::optional(why(*special->row)) : std::nullopt;
+  }
+  for (const SpecialNetwork& special : special_networks()) {
+    if (!special.network.contains(network)) continue;
+    if (!is_never_opened(special.row->address_class)) return std::nullopt;
+    return why(*special.row);
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> guard_address(const IpAddress& address, std::uint16_t port,
                                          std::span<const IpAddress> own_addresses,
                                          const RuleSet& rules) {

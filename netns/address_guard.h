@@ -50,6 +50,9 @@ struct AddressInfo {
 /// (RFC 6052 2.2) looks like any public address.
 AddressInfo classify_address(const IpAddress& address);
 
+/// nullopt, or why no rule can open any address of `network`: "127.0.0.0/8 is loopback (RFC 1122)".
+std::optional<std::string> never_opened(const Network& network);
+
 /// nullopt: dial it. Otherwise one line that says why not: "169.254.169.254 is a metadata address
 /// (RFC 3927)".
 /// Refused: everything but public unicast, an address of the host itself (`own_addresses`), and

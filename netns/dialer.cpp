@@ -97,7 +97,10 @@ Dialer::Ticket Dialer::dial(const Host& host, std::uint16_t port,
 
 Dialer::Ticket Dialer::dial_host_loopback(std::uint16_t port, DialCallback callback) {
   Attempt& attempt = begin(std::move(callback));
-  connect_soon(attempt, {IpAddress::v4({127, 0, 0, 1})}, port);
+  connect_soon(attempt,
+               {IpAddress::v4({127, 0, 0, 1}),
+                IpAddress::v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})},
+               port);
   return attempt.ticket;
 }
 

@@ -53,7 +53,7 @@ class Dialer {
   /// Calls back once, from the loop, never from here. `rules` serve the address guard.
   Ticket dial(const Host& host, std::uint16_t port, std::shared_ptr<const RuleSet> rules,
               DialFor purpose, DialCallback callback);
-  /// A loopback port of the host (host_ports), past rules and guard.
+  /// A loopback port of the host (host_ports), past rules and guard: 127.0.0.1, else ::1.
   Ticket dial_host_loopback(std::uint16_t port, DialCallback callback);
   /// Waits until a socket whose connect(2) is under way is connected.
   Ticket adopt(UniqueFd connecting, DialCallback callback);

@@ -15,10 +15,6 @@ constexpr std::size_t kMaxReported = 1024;
 constexpr std::chrono::seconds kReportAgain{10};
 constexpr int kDatagramsPerTurn = 32;
 
-bool is_localhost(const Hostname& name) {
-  return name.text() == "localhost" || name.text().ends_with(".localhost");
-}
-
 }  // namespace
 
 DnsServer::DnsServer(Engine& engine) : engine_(engine), tcp_(engine.loop()) {}
@@ -111,7 +107,7 @@ void DnsServer::answer(std::span<const std::byte> message, Reply reply) {
     return reply(encode_dns_rcode(*query, DnsRcode::refused));
   }
   if (!query->name) return reply(encode_dns_blocked(*query, "not a host name"));
-  if (is_localhost(*query->name)) {
+  if (names_loopback(*query->name)) {
     if (query->type != dns_type::kA) return reply(encode_dns_no_data(*query));
     return reply(encode_dns_address(*query, IpAddress::v4({127, 0, 0, 1})));
   }

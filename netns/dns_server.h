@@ -20,7 +20,7 @@ class Engine;
 ///   A of an allowed name            its fake address, after the listeners for it exist
 ///   other types of an allowed name  NODATA
 ///   PTR of a fake address           the name
-///   localhost and beneath           127.0.0.1 (RFC 6761 6.3)
+///   localhost and the like          127.0.0.1 (names_loopback)
 ///   every other name                NXDOMAIN and extended error 15, "Blocked" (RFC 8914)
 ///
 /// Limits: kMaxTcpClients at a time, kTcpPatience for each; kMaxWaiting answers that wait for

@@ -76,6 +76,13 @@ Result<Hostname> parse_hostname(std::string_view text) {
   return Hostname(std::move(name));
 }
 
+bool names_loopback(const Hostname& name) {
+  constexpr std::string_view kNames[] = {"localhost", "localhost.localdomain", "ip6-localhost",
+                                         "ip6-loopback"};
+  return name.text().ends_with(".localhost") ||
+         std::find(std::begin(kNames), std::end(kNames), name.text()) != std::end(kNames);
+}
+
 IpAddress IpAddress::v4(std::array<std::uint8_t, 4> bytes) {
   IpAddress address;
   std::copy(bytes.begin(), bytes.end(), address.bytes_.begin());

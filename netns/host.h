@@ -40,6 +40,9 @@ class Hostname {
 /// somebody else's name, and no program needs us to do it, since all of them send A-labels.
 Result<Hostname> parse_hostname(std::string_view text);
 
+/// localhost and what is beneath (RFC 6761 6.3), and what /etc/hosts of distributions calls it.
+bool names_loopback(const Hostname& name);
+
 /// An IPv4 or IPv6 address. No zone: link-local scope never leaves the host through the proxy.
 class IpAddress {
  public:

@@ -4,8 +4,10 @@
 #include <array>
 
 #include "launcher/base/text.h"
+#include "netns/address_guard.h"
 #include "netns/bundles.h"
 #include "netns/rules.h"
+#include "netns/socket_request.h"
 
 namespace dirbox::netns {
 namespace {
@@ -27,6 +29,21 @@ struct Writing {
   /// The same with what a parser of host.h said.
   Failure refuse(const Error& error) const { return refuse(error.detail, error.hint); }
 };
+
+constexpr std::string_view kHostPortHint =
+    "a port of the host's loopback is opened by network.host_ports, or --host-port PORT";
+
+/// What no connection could ever use is refused where it is written.
+Result<void> check_reachable(const Network& network, const Writing& writing) {
+  if (auto never = never_opened(network)) {
+    bool loopback = classify_address(network.address).address_class == AddressClass::loopback;
+    return writing.refuse(*never + ", which no rule opens", loopback ? kHostPortHint : "");
+  }
+  constexpr std::array<std::uint8_t, 4> kFake = {kFakeNetwork >> 24, kFakeNetwork >> 16 & 0xff};
+  if (Network{IpAddress::v4(kFake), kFakePrefixLength}.contains(network))
+    return writing.refuse("these addresses stand for names inside", "write the name");
+  return {};
+}
 
 /// "https://user@x:1/y?z" -> "x": for hints only.
 std::string_view host_of_url(std::string_view text) {
@@ -81,6 +98,7 @@ Result<Network> parse_network(std::string_view text, const Writing& writing) {
   Network network{masked(*address, bits), static_cast<std::uint8_t>(bits)};
   if (network.address != *address)
     return writing.refuse("bits are set beyond the prefix", "write " + network.text());
+  if (!writing.deny) TRY_VOID(check_reachable(network, writing));
   return network;
 }
 
@@ -94,6 +112,8 @@ Result<NamePattern> parse_pattern(std::string_view text, const Writing& writing)
                           "write *.example.com");
   auto host = parse_hostname(name);
   if (!host) return writing.refuse(host.error());
+  if (!writing.deny && names_loopback(*host))
+    return writing.refuse("the sandbox has a loopback of its own", kHostPortHint);
   if (wildcard && !writing.deny) {
     const std::string& last = host->text();
     std::size_t dot = last.find('.');

@@ -147,7 +147,7 @@ TEST_CASE("a name never leads to a special address or to the host") {
 
 TEST_CASE("rules written as addresses open what lies inside one special network") {
   RuleSet set = rules({"10.1.0.0/16:5432", "192.168.7.0/24", "203.0.114.9:22", "fd00::/8",
-                       "169.254.0.0/16", "127.0.0.1:80", "8.0.0.0/5", "[::1]:443"});
+                       "169.254.0.0/16", "8.0.0.0/5"});
   CHECK(dials("10.1.2.3", set, 5432));
   CHECK(dials("::ffff:10.1.2.3", set, 5432));
   CHECK_FALSE(dials("64:ff9b::10.1.2.3", set, 5432));

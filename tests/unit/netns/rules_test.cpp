@@ -214,8 +214,8 @@ TEST_CASE("addresses and networks") {
 TEST_CASE("rules print in a form that reads back") {
   const std::string_view cases[] = {"a.test",        "*.a.test",           "a.test:22",
                                     "a.test:80-443", "10.0.0.0/8",         "10.0.0.1:22",
-                                    "2001:db8::/32", "[2001:db8::/32]:22", "[::1]:1-2",
-                                    "::1",           "0.0.0.0/0",          "::/0"};
+                                    "2001:db8::/32", "[2001:db8::/32]:22", "[fd00::1]:1-2",
+                                    "fd00::1",       "0.0.0.0/0",          "::/0"};
   for (bool deny : {false, true}) {
     for (std::string_view text : cases) {
       CAPTURE(text);
@@ -279,6 +279,27 @@ TEST_CASE("broken rules say where and what to write") {
        "A-label"},
       {"a b", "byte 0x20"},
       {" a", "byte 0x20"},
+      {"localhost", "--host-port"},
+      {"localhost:8080", "--host-port"},
+      {"LOCALHOST.", "--host-port"},
+      {"a.localhost", "--host-port"},
+      {"*.localhost", "--host-port"},
+      {"ip6-loopback:80", "--host-port"},
+      {"127.0.0.1:8080", "--host-port"},
+      {"127.0.0.0/8", "--host-port"},
+      {"[::1]:80", "--host-port"},
+      {"0.0.0.0", "unspecified"},
+      {"0.0.0.0/8", "this-network"},
+      {"::", "unspecified"},
+      {"169.254.169.254", "metadata"},
+      {"fd00:ec2::254", "metadata"},
+      {"64:ff9b::a9fe:a9fe", "metadata"},
+      {"64:ff9b::a00:1", "private"},
+      {"224.0.0.251:5353", "multicast"},
+      {"ff02::/16", "multicast"},
+      {"255.255.255.255", "broadcast"},
+      {"198.18.0.9", "stand for names"},
+      {"198.18.0.0/15", "stand for names"},
       {"@npn", "@npm"},
       {"@", "no such bundle"},
       {"@npm:443", "no such bundle"},
@@ -294,6 +315,11 @@ TEST_CASE("broken rules say where and what to write") {
   CHECK(refusal("a\0b"sv).detail.find('\0') == std::string::npos);
   CHECK(refusal("a\x1b[31m").detail.find('\x1b') == std::string::npos);
   CHECK(parse_rules({"*.com", {}}, true).has_value());
+  for (const char* deny : {"localhost", "127.0.0.0/8", "169.254.169.254", "198.18.0.0/15"})
+    CHECK(parse_rules({deny, {}}, true).has_value());
+  for (const char* allow : {"0.0.0.0/0", "10.0.0.0/8", "169.254.0.0/16", "198.0.0.0/8", "::/0",
+                            "64:ff9b::/96", "64:ff9b::5db8:d822", "localhost.example.com"})
+    CHECK(parse_rules({allow, {}}, false).has_value());
   refusal("*", true);
   auto failed = RuleSet::make(texts({"good.test", "*"}), {});
   REQUIRE_FALSE(failed.has_value());
