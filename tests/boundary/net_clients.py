@@ -131,16 +131,23 @@ class Clients(nettest.NetTest):
 
     @needs("git")
     def test_git_over_https(self):
-        """The dumb protocol, served as files."""
+        """Clone, fetch and push against git's own server; a push of more than 1 MiB is chunked."""
         repository = self.repository()
-        server = nettest.Files(repository + "/.git", self.pair)
+        subprocess.run(["git", "-C", repository, "config", "http.receivepack", "true"], check=True)
+        subprocess.run(["git", "-C", repository, "config", "receive.denyCurrentBranch", "ignore"], check=True)
+        server = nettest.GitServer(os.path.dirname(repository), self.pair)
         self.addCleanup(server.close)
         spec = self.spec(["allowed.test"], maps={"allowed.test:443": server.port})
+        script = """
+set -e; git clone -q https://allowed.test/repo "$0"; cd "$0"; head -c 3000000 /dev/urandom > big; git add big
+git -c user.name=t -c user.email=t@t commit -qm "$1"; git push -q origin HEAD:refs/heads/"$1"; git fetch -q origin; git rev-parse HEAD
+"""
         for env in False, True:
             target = tempfile.mkdtemp(dir=self.scratch)
-            run = self.box(spec, "git", "clone", "-q", "https://allowed.test/", target + "/c", env=env, variables={"GIT_SSL_CAINFO": self.pair[0]})
+            run = self.box(spec, "sh", "-c", script, target + "/c", f"pushed-{env}", env=env, variables={"GIT_SSL_CAINFO": self.pair[0]})
             self.assertEqual(run.code, 0, run)
-            self.assertTrue(os.path.exists(target + "/c/.git/HEAD"))
+            arrived = subprocess.run(["git", "-C", repository, "rev-parse", f"pushed-{env}"], capture_output=True, text=True, check=True)
+            self.assertEqual(arrived.stdout, run.out)
 
     def sshd(self):
         """A real sshd of this user, with a key that only the agent has."""
@@ -191,18 +198,22 @@ class Clients(nettest.NetTest):
         self.assertIn("--allow allowed.test:22", run.err, run)
 
     def postgres(self):
+        """A server of this user's; root's is of `nobody`, since PostgreSQL refuses to be run by root."""
         found = sorted(os.listdir("/usr/lib/postgresql")) if os.path.isdir("/usr/lib/postgresql") else []
         tools = f"/usr/lib/postgresql/{found[-1]}/bin/" if found else ""
         if not os.path.exists(tools + "initdb"):
             self.skipTest("not installed: postgresql")
+        data = tempfile.mkdtemp(prefix="dirbox-pg")
+        self.addCleanup(shutil.rmtree, data)
+        user = []
         if os.geteuid() == 0:
-            self.skipTest("PostgreSQL refuses to be run by root")
-        data = tempfile.mkdtemp(dir=self.scratch)
-        subprocess.run([tools + "initdb", "-A", "trust", "-U", "t", "-D", data], check=True, capture_output=True)
+            shutil.chown(data, "nobody")
+            user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        subprocess.run([*user, tools + "initdb", "-A", "trust", "-U", "t", "-D", data], check=True, capture_output=True, cwd=data)
         port = nettest.free_port()
         options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1 -c fsync=off"
-        subprocess.run([tools + "pg_ctl", "-D", data, "-w", "-o", options, "start"], check=True, stdout=subprocess.DEVNULL)
-        self.addCleanup(subprocess.run, [tools + "pg_ctl", "-D", data, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL)
+        subprocess.run([*user, tools + "pg_ctl", "-D", data, "-w", "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=data)
+        self.addCleanup(subprocess.run, [*user, tools + "pg_ctl", "-D", data, "-m", "immediate", "stop"], stdout=subprocess.DEVNULL, cwd=data)
         return port
 
     @needs("psql")

@@ -61,7 +61,7 @@ class Options(Launcher):
 
     def test_wrong_rules_run_nothing(self):
         canary = self.scratch + "/ran"
-        for wrong in ["--allow", "*"], ["--allow", "https://a.test/"], ["--allow", "@nonesuch"], ["--deny", ""], ["--publish", "0x50"], \
+        for wrong in ["--allow", "*"], ["--allow", "*.*"], ["--allow", "*.com"], ["--allow", "localhost"], ["--allow", "https://a.test/"], ["--allow", "@nonesuch"], ["--deny", ""], ["--publish", "0x50"], \
                 ["--publish", "example.com:80:80"], ["--host-port", "70000"]:
             run = self.run_with(wrong, "touch", canary)
             self.assertEqual(run.code, 125, (wrong, run))
@@ -75,6 +75,15 @@ for host, port in ("127.0.0.1", 9001), ("::1", 9001), ("127.0.0.1", 81), ("127.0
 print(outcome(lambda: connect("127.0.0.1", 9002)))
 """, self.echo.port)
         self.assertEqual(run.out.splitlines(), ["b'ping'"] * 4 + ["ECONNREFUSED"], run)
+
+    def test_a_host_port_that_listens_by_ipv6_only(self):
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+            def greet():
+                with server.accept()[0] as visitor:
+                    visitor.sendall(b"six")
+            threading.Thread(target=greet, daemon=True).start()
+            run = self.python(["--host-port", f"9001:{server.getsockname()[1]}"], "print(read_all(connect('127.0.0.1', 9001)))")
+        self.assertEqual(run.out, "b'six'\n", run)
 
     def test_the_ports_of_the_host_stay_closed_without_it(self):
         seen = len(self.echo.seen)
@@ -126,6 +135,12 @@ c.sendall(data.upper()); c.close()
         self.assertEqual(run.code, 125, run)
         self.assertIn(f"127.0.0.1:{self.echo.port}: EADDRINUSE", run.err)
         self.assertIn("choose another port", run.err)
+        with socket.socket(socket.AF_INET6) as held:
+            held.bind(("::1", 0))
+            held.listen()
+            port = held.getsockname()[1]
+            run = self.run_with(["--publish", f"[::1]:{port}:3000"], "touch", canary)
+            self.assertIn(f"[::1]:{port}: EADDRINUSE", run.err)
         run = self.run_with(["--host-port", f"3128:{self.echo.port}"], "touch", canary)
         self.assertEqual(run.code, 125, run)
         self.assertIn("127.0.0.1:3128: EADDRINUSE", run.err)

@@ -65,22 +65,55 @@ for transport in "udp", "tcp":
     def test_addresses_are_unreachable_at_once(self):
         """Loopback of the host too: 127.0.0.1 inside is the sandbox's own."""
         run = self.inside(self.spec(["allowed.test"]), HOST_ADDRESSES, "1.1.1.1:443", "169.254.169.254:80", "10.0.0.1:80",
-                          "192.168.0.1:22", "2606:4700::1111:443", f"127.0.0.1:{self.echo.port}", f"::1:{self.echo.port}")
+                          "192.168.0.1:22", "2606:4700::1111:443", "8.8.8.8:53", f"127.0.0.1:{self.echo.port}", f"::1:{self.echo.port}")
         outcomes = [line.split()[-1] for line in run.out.splitlines()]
-        self.assertEqual(outcomes, ["ENETUNREACH"] * 5 + ["ECONNREFUSED"] * 2, run)
+        self.assertEqual(outcomes, ["ENETUNREACH"] * 6 + ["ECONNREFUSED"] * 2, run)
         self.assertEqual(self.echo.seen, [])
 
     def test_datagrams_go_nowhere(self):
+        """Other resolvers, mDNS, broadcast, ICMP; and QUIC to an allowed name."""
         run = self.inside(self.spec(["allowed.test"]), """
 fake = socket.gethostbyname("allowed.test")
-for kind, target in [(socket.SOCK_DGRAM, ("1.1.1.1", 53)), (socket.SOCK_DGRAM, ("224.0.0.251", 5353)),
-                     (socket.SOCK_DGRAM, (fake, 443))]:
-    s = socket.socket(socket.AF_INET, kind); s.settimeout(3)
+UDP, PING, PING6 = (socket.SOCK_DGRAM, 0), (socket.SOCK_DGRAM, socket.IPPROTO_ICMP), (socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6)
+for (kind, protocol), host, port in [
+        (UDP, "1.1.1.1", 53), (UDP, "2001:4860:4860::8888", 53), (UDP, "224.0.0.251", 5353), (UDP, "ff0e::fb", 5353),
+        (UDP, "255.255.255.255", 67), (UDP, "169.254.169.254", 53), (PING, "1.1.1.1", 0), (PING6, "2606:4700::1111", 0), (UDP, fake, 443)]:
     def send():
-        s.connect(target); s.send(b"x"); return s.recv(1)
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind, protocol); s.settimeout(3)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        s.connect((host, port)); s.send(b"\\x08" + b"\\0" * 15); return s.recv(1)
     print(outcome(send))
 """)
-        self.assertEqual(run.out.split(), ["ENETUNREACH", "ENETUNREACH", "ECONNREFUSED"], run)
+        outcomes = run.out.split()
+        self.assertEqual(outcomes[:6] + outcomes[8:], ["ENETUNREACH"] * 6 + ["ECONNREFUSED"], run)
+        self.assertTrue(set(outcomes[6:8]) <= {"EACCES", "EPERM", "ENETUNREACH", "EPROTONOSUPPORT"}, run)
+
+    def test_other_transports_lead_nowhere(self):
+        """MPTCP, SCTP, DCCP, UDP-Lite: to an address they have no route, and to a name only what TCP has."""
+        run = self.inside(self.spec(["allowed.test"]), """
+fake = socket.gethostbyname("allowed.test")
+for kind, protocol in (1, 262), (1, 132), (5, 132), (6, 33), (2, 136):
+    for host in "1.1.1.1", fake:
+        def reach():
+            s = socket.socket(socket.AF_INET, kind, protocol); s.settimeout(3); s.connect((host, 25)); s.send(b"x"); return s.recv(1)
+        print(outcome(reach))
+""")
+        refusals = {"EPERM", "EACCES", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EINVAL"}
+        outcomes = run.out.split()
+        self.assertEqual(len(outcomes), 10, run)
+        self.assertTrue(set(outcomes[0::2]) <= refusals | {"ENETUNREACH"}, run)
+        self.assertTrue(set(outcomes[1::2]) <= refusals | {"ECONNREFUSED"}, run)
+
+    def test_addresses_have_names(self):
+        """PTR, for programs that ask who they talk to; for addresses of this sandbox only."""
+        run = self.inside(self.spec(["allowed.test"]), """
+a = socket.gethostbyname("allowed.test")
+print(socket.gethostbyaddr(a)[0])
+for other in "198.18.99.99", "1.1.1.1":
+    try: print(socket.gethostbyaddr(other))
+    except socket.herror as e: print(e.errno)
+""")
+        self.assertEqual(run.out.splitlines(), ["allowed.test", "1", "1"], run)
 
     def test_high_port_of_a_name(self):
         """A local server on the same port inside keeps working."""

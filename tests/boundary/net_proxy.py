@@ -249,6 +249,38 @@ except OSError as e: print(e.reason if hasattr(e, "reason") else e)
         run = self.inside(self.spec(["allowed.test"], maps=maps, tls="allow-no-sni"), code)
         self.assertEqual(run.out, "b'hello /n\\n'\n", run)
 
+    def test_encrypted_client_hello(self):
+        """A hello that may hide another name, by CONNECT and transparently; by the profile's switch it passes."""
+        code = """
+import ssl
+def hello():
+    i, o = ssl.MemoryBIO(), ssl.MemoryBIO()
+    t = ssl.create_default_context().wrap_bio(i, o, server_hostname="allowed.test")
+    try: t.do_handshake()
+    except ssl.SSLWantReadError: pass
+    return o.read()
+def with_ech(record):
+    body = record[9:]  # behind the heads of record and message: version, random, session id, suites, compressions
+    at = 34 + 1 + body[34]; at += 2 + struct.unpack(">H", body[at:at + 2])[0]; at += 1 + body[at]
+    payload = b"\\0\\0\\x01\\0\\x01\\x07\\0\\x20" + os.urandom(32) + b"\\0\\x90" + os.urandom(144)
+    extensions = body[at + 2:] + struct.pack(">HH", 0xfe0d, len(payload)) + payload
+    body = body[:at] + struct.pack(">H", len(extensions)) + extensions
+    return b"\\x16\\x03\\x01" + struct.pack(">H", len(body) + 4) + b"\\x01" + struct.pack(">I", len(body))[1:] + body
+for data in with_ech(hello()), hello():
+    s = connect("allowed.test", 443); s.sendall(data); print(s.recv(1))
+    s = connect("127.0.0.1", 3128); s.sendall(b"CONNECT allowed.test:443 HTTP/1.1\\r\\nHost: allowed.test:443\\r\\n\\r\\n"); s.recv(1000)
+    s.sendall(data); print(s.recv(1))
+"""
+        maps = {"allowed.test:443": self.canary.port}
+        run = self.inside(self.spec(["allowed.test"], maps=maps), code)
+        answers, plain = run.out.splitlines()[:2], run.out.splitlines()[2:]
+        self.assertEqual((plain, run.causes()), (["b'\\x16'"] * 2, ["ech"] * 2), run)  # the canary echoes
+        self.assertNotIn("b'\\x16'", answers, run)
+        self.assertEqual(len(self.canary.seen[-1]), len(self.canary.seen[-2]))
+        self.assertNotIn(b"\xfe\x0d", self.canary.received)
+        run = self.inside(self.spec(["allowed.test"], maps=maps, allow_ech=True), code)
+        self.assertEqual(run.out.splitlines(), ["b'\\x16'"] * 4, run)
+
     def test_not_tls_on_443(self):
         code = """
 for data in b"SSH-2.0-x\\r\\n", b"GET / HTTP/1.1\\r\\nHost: allowed.test\\r\\n\\r\\n", b"\\x80\\x2e\\x01\\x03\\x01":

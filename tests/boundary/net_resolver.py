@@ -9,7 +9,7 @@ import threading
 
 import nettest
 
-PUBLIC = "93.184.216.34"
+PUBLIC, OWN, LAN = "93.184.216.34", "203.0.114.1", "10.9.8.7"
 ANSWERS = {
     "good.test": [("A", PUBLIC)],
     "v6loop.test": [("AAAA", "::1")],
@@ -20,7 +20,8 @@ ANSWERS = {
     "nat64.test": [("AAAA", "64:ff9b::7f00:1")],
     "mixed.test": [("A", PUBLIC), ("A", "127.0.0.1")],
     "loop.test": [("A", "127.0.0.1")],
-    "private.test": [("A", "10.9.8.7")],
+    "private.test": [("A", LAN)],
+    "own.test": [("A", OWN)],
 }
 
 
@@ -75,6 +76,8 @@ class Resolution(nettest.NetTest):
         run = lambda *c: subprocess.run(c, check=True)
         run("ip", "link", "set", "lo", "up")
         run("ip", "route", "add", "local", "93.184.216.0/24", "dev", "lo")
+        run("ip", "addr", "add", OWN + "/32", "dev", "lo")  # of an interface of this host
+        run("ip", "route", "add", "local", "10.9.8.0/24", "dev", "lo")  # a neighbour
         for name, text in {"resolv.conf": "nameserver 127.0.0.1\n", "nsswitch.conf": "hosts: files dns\n"}.items():
             with open(f"{cls.scratch}/{name}", "w", encoding="ascii") as f:
                 f.write(text)
@@ -82,7 +85,7 @@ class Resolution(nettest.NetTest):
         cls.resolver = Resolver()
         cls.web = cls.serve(nettest.Web())
         cls.servers = []
-        for address in PUBLIC, "127.0.0.1":
+        for address in PUBLIC, "127.0.0.1", OWN, LAN:
             web = nettest.Web()
             web.server.socket.close()
             web.server.socket = socket.create_server((address, 80))
@@ -103,11 +106,26 @@ print(proxy(b"GET http://%s/x HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\
         self.assertIn("good.test", self.resolver.asked)
 
     def test_names_that_lead_home(self):
-        for name in "v6loop", "mapped", "zero", "metadata", "alias", "nat64", "mixed", "loop", "private":
+        for name in "v6loop", "mapped", "zero", "metadata", "alias", "nat64", "mixed", "loop", "private", "own":
             with self.subTest(name):
                 run = self.get(name + ".test")
                 self.assertIn("403 Forbidden", run.out, run)
                 self.assertIn("X-Dirbox-Reason: guarded-address", run.out, run)
+
+    def test_the_host_and_its_neighbours(self):
+        """By address, directly and through the proxy; a rule that is written as the address opens it."""
+        code = """
+for host in sys.argv[1:]:
+    print(outcome(lambda: connect(host, 80).close()), proxy(b"GET http://%s/x HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n" % ((host.encode(),) * 2))[9:12])
+"""
+        for address in OWN, LAN:
+            socket.create_connection((address, 80), 5).close()  # control
+        seen = sum(len(server.requests) for server in self.servers)
+        run = self.inside(self.spec(["good.test"]), code, OWN, LAN)
+        self.assertEqual(run.out.splitlines(), ["ENETUNREACH b'403'"] * 2, run)
+        self.assertEqual(sum(len(server.requests) for server in self.servers), seen)
+        run = self.inside(self.spec([OWN, "10.9.0.0/16"]), code.replace("\\r\\n\\r\\n", "\\r\\nConnection: close\\r\\n\\r\\n"), OWN, LAN)
+        self.assertEqual(run.out.splitlines(), ["None b'200'"] * 2, run)
 
     def test_rebinding(self):
         """Public at the first look, loopback ever after: what is dialled is what was checked."""
