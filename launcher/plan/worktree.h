@@ -4,7 +4,6 @@
 
 #include "launcher/base/result.h"
 #include "launcher/plan/resolver.h"
-#include "launcher/plan/resolver.h"
 
 /// Work trees whose `.git` is a file: linked worktrees (gitrepository-layout(5)) and submodules.
 namespace dirbox::plan {
