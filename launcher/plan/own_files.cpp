@@ -16,8 +16,7 @@ struct OwnDirectory {
 // Profiles and projects; trust, logs, quarantine; compiled filters.
 constexpr OwnDirectory kOwn[] = {{"XDG_CONFIG_HOME", ".config"},
                                  {"XDG_STATE_HOME", ".local/state"},
-                                 {"XDG_CACHE_HOME", ".cache"},
-                                 {"XDG_DATA_HOME", ".local/share"}};
+                                 {"XDG_CACHE_HOME", ".cache"}};
 
 }  // namespace
 

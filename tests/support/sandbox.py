@@ -108,7 +108,7 @@ class World:
     def picture(self):
         """Every entry outside the grants: type, mode, owner, and content."""
         kept = {}
-        skipped = (self.project, self.home + "/.cache/dirbox", self.home + "/.local/state/dirbox",
+        skipped = (self.project, self.home + "/.cache/dirbox", self.home + "/.config/dirbox", self.home + "/.local/state/dirbox",
                    self.home + "/.swarm", self.home + "/.claude", self.home + "/.claude.json")
         for folder, folders, names in os.walk(self.base):
             folders[:] = [f for f in folders if os.path.join(folder, f) not in skipped]
