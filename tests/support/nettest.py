@@ -308,7 +308,7 @@ def profile_of(spec, env):
     return "\n".join(lines) + "\n"
 
 
-BLOCKED = re.compile(r"^dirbox: (blocked|failed): (\S+|a connection) \(([a-z-]+): .*?\)(?:, (\d+) times)?$", re.M)
+BLOCKED = re.compile(r"^dirbox: (blocked|failed): (\S+|a connection) \(([a-z-]+): .*?\)(?:, (\d+) times)?(?:; .*)?$", re.M)
 COUNTS = ("connections", "denied", "failed", "uploaded", "downloaded")
 
 
