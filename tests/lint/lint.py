@@ -21,6 +21,7 @@ ARROWS = {
     "netns": ["launcher/base", "seccomp"],
     "launcher/sandbox": ["launcher/base", "seccomp"],
     "launcher/broker": ["launcher/base"],
+    "launcher/broker/docker": ["launcher/base", "seccomp", "netns"],
     "launcher/log": ["launcher/base"],
     "launcher/guard": ["launcher/base"],
     "profiles": ["launcher/base", "seccomp", "netns", "launcher/broker"],
