@@ -53,6 +53,7 @@ int run_verb(std::string_view parent, std::span<const Subcommand> verbs,
 /// Shows the Syntax of every subcommand and verb.
 void describe_all(const SyntaxVisitor& visitor);
 int verify_command(const Arguments& arguments);
+int doctor_command(const Arguments& arguments);
 /// What `verify` runs inside its sandbox: answers probes on its standard input and output.
 int probe_command(const Arguments& arguments);
 

@@ -24,6 +24,7 @@ constexpr Subcommand kSubcommands[] = {
     {"trust", "let a project file widen what it gets", trust_command},
     {"completion", "completion for bash, zsh or fish", completion_command},
     {"verify", "attack the sandbox and tell which promises hold", verify_command},
+    {"doctor", "tell whether this machine can enforce every layer", doctor_command},
 };
 
 std::string help_of(std::string_view parent, std::span<const Subcommand> verbs) {

@@ -38,16 +38,15 @@ Result<UniqueFd> make_filesystem(const char* type, const std::vector<Option>& op
                         fmt::format("{} {}={}", type, option.key, option.value));
     }
   }
-  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    return fail_errno(
-        "create a file system", type, errno,
-        std::string_view(type) == "proc"
-            ? "a fresh /proc needs an unmasked /proc around it; in a container, run with "
-              "--security-opt systempaths=unconfined"
-            : "");
-  }
+  // Which of the two refuses a /proc that would show too much depends on the kernel.
+  const std::string_view hint = std::string_view(type) == "proc"
+                                    ? "a fresh /proc needs an unmasked /proc around it; in a "
+                                      "container, run with --security-opt systempaths=unconfined"
+                                    : "";
+  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
+    return fail_errno("create a file system", type, errno, hint);
   UniqueFd mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, attributes));
-  if (!mount.valid()) return fail_errno("mount a file system", type);
+  if (!mount.valid()) return fail_errno("mount a file system", type, errno, hint);
   return mount;
 }
 

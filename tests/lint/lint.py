@@ -29,6 +29,7 @@ ARROWS = {
     "launcher/session": ["launcher/base", "launcher/sandbox/spec.h"],
     "launcher/supervise": ["launcher/base", "launcher/plan", "launcher/guard", "launcher/sandbox", "seccomp",
                            "netns", "launcher/broker", "launcher/log", "launcher/session"],
+    "launcher/doctor": ["launcher/base", "launcher/sandbox", "launcher/session", "netns", "seccomp"],
     "launcher/verify": None,  # None: everything but the folders named in LAST
     "launcher/learn": None,
     "launcher/mcp": None,

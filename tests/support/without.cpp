@@ -1,8 +1,8 @@
-// without NAME[,NAME...][=ERRNO] -- COMMAND [ARG...]
+// without NAME[,NAME...][=ERRNO|=KILL] -- COMMAND [ARG...]
 //
-// Runs COMMAND as if the kernel lacked these system calls: they fail with ENOSYS (or ERRNO) in it
-// and in all its children. A call is named, or given as clone:FLAGS / unshare:FLAGS, which fail
-// only when one of the flags is set.
+// Runs COMMAND as if the kernel lacked these system calls: they fail with ENOSYS (or ERRNO; KILL:
+// they kill) in it and in all its children. A call is named, or given as clone:FLAGS /
+// unshare:FLAGS, which fail only when one of the flags is set.
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -59,7 +59,7 @@ const Name kNames[] = {
 };
 
 /// For each call: [A = number in accumulator] jump over its return unless equal.
-bool add_call(std::vector<sock_filter>& program, const std::string& word, unsigned short error) {
+bool add_call(std::vector<sock_filter>& program, const std::string& word, unsigned action) {
   const size_t colon = word.find(':');
   const std::string name = word.substr(0, colon);
   for (const Name& known : kNames) {
@@ -67,26 +67,27 @@ bool add_call(std::vector<sock_filter>& program, const std::string& word, unsign
     const auto number = static_cast<unsigned>(known.number);
     if (colon == std::string::npos) {
       program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
-      program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error));
+      program.push_back(BPF_STMT(BPF_RET | BPF_K, action));
       return true;
     }
     const auto flags = static_cast<unsigned>(std::stoul(word.substr(colon + 1), nullptr, 0));
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4));
     program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[0])));
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flags, 0, 1));
-    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, action));
     program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
     return true;
   }
   return false;
 }
 
-unsigned short error_from(const std::string& name) {
-  if (name == "EPERM") return EPERM;
-  if (name == "EACCES") return EACCES;
-  if (name == "EINVAL") return EINVAL;
-  if (name == "ENOSPC") return ENOSPC;
-  return ENOSYS;
+unsigned action_from(const std::string& name) {
+  if (name == "KILL") return SECCOMP_RET_KILL_PROCESS;
+  if (name == "EPERM") return SECCOMP_RET_ERRNO | EPERM;
+  if (name == "EACCES") return SECCOMP_RET_ERRNO | EACCES;
+  if (name == "EINVAL") return SECCOMP_RET_ERRNO | EINVAL;
+  if (name == "ENOSPC") return SECCOMP_RET_ERRNO | ENOSPC;
+  return SECCOMP_RET_ERRNO | ENOSYS;
 }
 
 }  // namespace
@@ -98,13 +99,13 @@ int main(int argc, char** argv) {
   }
   const std::string spec = argv[1];
   const size_t equals = spec.find('=');
-  const unsigned short error =
-      error_from(equals == std::string::npos ? "ENOSYS" : spec.substr(equals + 1));
+  const unsigned action =
+      action_from(equals == std::string::npos ? "ENOSYS" : spec.substr(equals + 1));
   std::vector<sock_filter> program = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
   std::istringstream names(spec.substr(0, equals));
   for (std::string word; std::getline(names, word, ',');) {
-    if (!add_call(program, word, error)) {
+    if (!add_call(program, word, action)) {
       std::fprintf(stderr, "without: %s: not in the table\n", word.c_str());
       return 2;
     }
