@@ -5,4 +5,4 @@ target_link_libraries(dirbox PRIVATE dirbox_supervise dirbox_plan dirbox_profile
 if(TARGET dirbox_verify)
   target_link_libraries(dirbox PRIVATE dirbox_verify)
 endif()
-install(TARGETS dirbox RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+include(launcher/package/install.cmake)
