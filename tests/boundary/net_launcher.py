@@ -43,6 +43,7 @@ class Options(Launcher):
         where = ["--net-map", f"o.test:80=127.0.0.1:{self.web.port}"]
         run = self.python([*where, "--allow", "o.test"], self.GET)
         self.assertEqual(run.out, "b'hello /o\\n'\n", run)
+        self.assertIn("dirbox: test: --net-map o.test:80=", run.err)
         for options in [], ["--allow", "o.test", "--deny", "o.test"], ["--allow", "*.o.test"]:
             seen = len(self.web.requests)
             run = self.python([*where, *options], "print(outcome(lambda: connect('o.test', 80)))")
@@ -212,6 +213,8 @@ class Grants(Launcher):
                 end = box.end()
                 self.assertIn("dirbox: rules: granted g.test:80\n", end)
                 self.assertIn("dirbox: rules: revoked h.test\n", end)
+                log = box.dirbox("log", box.id)
+                self.assertRegex(log.out, r"(?s)granted g\.test:80.*revoked g\.test.*revoked h\.test", log)
 
     def test_a_high_port_is_transparent_after_a_grant(self):
         box = self.session()

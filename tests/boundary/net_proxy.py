@@ -301,7 +301,8 @@ s = connect("allowed.test", 443); s.sendall(b"SSH-2.0-x"); print(s.recv(100))"""
         """A byte per segment, a record per few bytes, a hello of 15 KiB."""
         run = self.inside(self.spec(["allowed.test"], maps={"allowed.test:443": self.web.port}), """
 c = ssl.create_default_context(cafile=sys.argv[1])
-def fetch(split):
+def fetch(split, protocols=()):
+    if protocols: c.set_alpn_protocols(protocols)
     raw = connect("allowed.test", 443); raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     i, o = ssl.MemoryBIO(), ssl.MemoryBIO(); t = c.wrap_bio(i, o, server_hostname="allowed.test")
     try: t.do_handshake()
@@ -326,8 +327,10 @@ def records(hello, n):
     return b"".join(b"\\x16\\x03\\x01" + struct.pack(">H", len(body[i:i+n])) + body[i:i+n] for i in range(0, len(body), n))
 print(fetch(lambda h: [h[i:i+1] for i in range(len(h))]))
 print(fetch(lambda h: [records(h, 40)]))
+sizes = []
+print(fetch(lambda h: sizes.append(len(h)) or [h], ["p%03d" % i + "x" * 246 for i in range(60)]), 15000 < sizes[0] < 16400)
 """, self.pair[0])
-        self.assertEqual(run.out.splitlines(), ["b'hello /p\\n'"] * 2, run)
+        self.assertEqual(run.out.splitlines(), ["b'hello /p\\n'"] * 2 + ["b'hello /p\\n' True"], run)
 
     def test_unchecked_port_and_extra_checked_port(self):
         maps = {"allowed.test:8443": self.canary.port}
