@@ -81,16 +81,14 @@ void Session::on_client(std::uint32_t events) {
 /// False when the session ended.
 bool Session::read_input() {
   while (input_.size() < kMaxInput && !client_ended_) {
-    std::size_t before = input_.size();
-    input_.resize(before + kReadStep);
-    ssize_t n = ::recv(client_.get(), input_.data() + before, kReadStep, 0);
-    int err = errno;
-    input_.resize(before + (n > 0 ? static_cast<std::size_t>(n) : 0));
-    if (n < 0 && err == EAGAIN) break;
+    char bytes[kReadStep];
+    ssize_t n = ::recv(client_.get(), bytes, kReadStep, 0);
+    if (n < 0 && errno == EAGAIN) break;
     if (n < 0) {
       end();
       return false;
     }
+    input_.append(bytes, static_cast<std::size_t>(n));
     if (n == 0) client_ended_ = true;
     if (n < static_cast<ssize_t>(kReadStep)) break;
   }
