@@ -234,11 +234,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _stream(self, message):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for name, data in _events(message):
-            self.wfile.write(f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode())
-        self.close_connection = True
+        text = "".join(f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n"
+                       for name, data in _events(message)).encode()
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(text), text))
 
     def _serve(self):
         raw = self._body()
