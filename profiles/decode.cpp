@@ -123,6 +123,75 @@ class Decoder {
     return {};
   }
 
+  /// A string, or a table of `rule` and `reason`.
+  Result<ArgvRule> decode_rule(const Place& place, const Row& row, const Node& node) {
+    ArgvRule rule;
+    rule.origin = place.at(node).origin();
+    if (!std::holds_alternative<NodeTable>(node.value)) {
+      rule.text = TRY(decode_text(place, row, node));
+      return rule;
+    }
+    for (const auto& [name, line, column, value] : std::get<NodeTable>(node.value)) {
+      const Place here{file_, line, column};
+      if (name != "rule" && name != "reason") {
+        const std::vector<std::string_view> known{"rule", "reason"};
+        return here.fail(fmt::format("{}: unknown key {} of a rule{}", row.full_name(),
+                                     quoted(name), did_you_mean(name, known)),
+                         "a rule has rule and reason");
+      }
+      (name == "rule" ? rule.text : rule.reason) = TRY(decode_text(here, row, value));
+    }
+    if (!rule.text.empty()) return rule;
+    return place.at(node).fail(fmt::format("{}: a table without rule", row.full_name()),
+                               fmt::format("for example {} = {}", row.key, row.example));
+  }
+  Result<void> decode_column(const Place& key, const Row& row, const Node& node,
+                             std::vector<ArgvRule>& out) {
+    for (const Node& item : *TRY(decode_list(key, row, node))) {
+      out.push_back(TRY(decode_rule(key, row, item)));
+    }
+    return {};
+  }
+
+  template <class Record>
+  Result<void> check_record(const Place&, const Record&) {
+    return {};
+  }
+  Result<void> check_record(const Place& place, const Excluded& record) {
+    for (const auto& [kind, rules] : {std::pair(broker::RuleKind::allow, &record.allow),
+                                      std::pair(broker::RuleKind::deny, &record.deny)}) {
+      for (const ArgvRule& rule : *rules) {
+        auto parsed = broker::parse_rule(record.command, kind, rule.text, rule.origin);
+        if (parsed) continue;
+        const Error& error = parsed.error();
+        return dirbox::fail("read profile", rule.origin.text(),
+                            fmt::format("rule {}: {}", quoted(rule.text), error.detail),
+                            error.hint);
+      }
+    }
+    const bool ruled = !record.allow.empty() || !record.deny.empty() || !record.env.empty() ||
+                       record.max_concurrent != 0 || record.timeout != 0;
+    if (record.mode == broker::Mode::inside && ruled) {
+      return place.fail(fmt::format("{} is inside, where no rules apply to it", record.command),
+                        "leave everything but command and mode out");
+    }
+    if (record.mode == broker::Mode::grammar && record.command != "tmux") {
+      return place.fail(fmt::format("there is no grammar of {}", quoted(record.command)),
+                        "mode = \"grammar\" is for tmux");
+    }
+    if (record.mode != broker::Mode::grammar &&
+        (!record.sessions.empty() || !record.profile.empty())) {
+      return place.fail("sessions and profile are for mode = \"grammar\"", "leave them out");
+    }
+    for (const Excluded& other : layer_.values.excluded) {
+      if (other.command != record.command) continue;
+      return place.fail(fmt::format("a second record of {}", quoted(record.command)),
+                        fmt::format("the other one is at line {}; put both together",
+                                    other.origin.line));
+    }
+    return {};
+  }
+
   template <class Record>
   Result<Record> decode_record(const Place& place, const std::string& section,
                                const NodeTable& table) {
@@ -151,6 +220,7 @@ class Decoder {
                           fmt::format("for example {} = {}", row.key, row.example));
       }
     }
+    TRY_VOID(check_record(place, record));
     return record;
   }
 

@@ -36,6 +36,7 @@ struct Overrides {
   std::vector<std::string> allow{}, deny{};  ///< network rules
   std::vector<std::string> env{};            ///< "NAME" passes, "NAME=value" sets
   std::vector<std::string> publish{}, host_ports{};
+  std::vector<std::string> exclude{};  ///< commands that run on the host
 };
 /// Each value gets the Origin {"--read"}, {"--write"}…. Texts are taken literally: no "?" or "-"
 /// marks, no variables but a "~" at the beginning of a path. Errors: empty or malformed texts.

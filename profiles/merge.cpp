@@ -31,6 +31,17 @@ void merge_value(std::vector<Assignment>& into, std::vector<Assignment>&& from) 
     }
   }
 }
+void merge_value(std::vector<Excluded>& into, std::vector<Excluded>&& from) {
+  for (Excluded& record : from) {
+    auto same = std::find_if(into.begin(), into.end(),
+                             [&](const Excluded& e) { return e.command == record.command; });
+    if (same != into.end()) {
+      *same = std::move(record);
+    } else {
+      into.push_back(std::move(record));
+    }
+  }
+}
 template <class Record>
 void merge_value(std::vector<Record>& into, std::vector<Record>&& from) {
   std::move(from.begin(), from.end(), std::back_inserter(into));
@@ -108,6 +119,22 @@ Result<void> check_network_mode(const Profile& profile, const Overrides& overrid
   return {};
 }
 
+Result<void> override_excluded(Profile& profile, const std::vector<std::string>& texts) {
+  constexpr const char* kFlag = "--exclude";
+  std::vector<Excluded> records;
+  for (const std::string& text : texts) {
+    if (auto wrong = check_command(text)) {
+      return fail(kFlag, escape_for_terminal(text), wrong->detail, wrong->hint);
+    }
+    Excluded record;
+    record.command = text;
+    record.origin.file = kFlag;
+    records.push_back(std::move(record));
+  }
+  merge_value(profile.excluded, std::move(records));
+  return {};
+}
+
 Result<void> override_env(Profile& profile, const std::vector<std::string>& texts) {
   constexpr const char* kFlag = "--env";
   std::vector<Entry> pass;
@@ -160,6 +187,7 @@ Result<void> apply_overrides(Profile& profile, const Overrides& overrides) {
   TRY_VOID(override_rules(profile.publish, overrides.publish, "--publish", check_publish));
   TRY_VOID(
       override_rules(profile.host_ports, overrides.host_ports, "--host-port", check_port_forward));
+  TRY_VOID(override_excluded(profile, overrides.exclude));
   return override_env(profile, overrides.env);
 }
 

@@ -217,6 +217,17 @@ class Exchange {
     columns(record, limit_columns_);
   }
   template <class V>
+  void exchange(V& rule, ArgvRule*) {
+    auto& [text, reason, origin] = rule;
+    put(text);
+    put(reason);
+    put(origin);
+  }
+  template <class V>
+  void exchange(V& record, Excluded*) {
+    columns(record, excluded_columns_);
+  }
+  template <class V>
   void exchange(V& record, VerifyCheck*) {
     columns(record, verify_columns_);
   }
@@ -236,6 +247,7 @@ class Exchange {
   const std::vector<std::string>& chain_;
   std::vector<const Row*> syscall_columns_ = columns_of<SyscallRule>();
   std::vector<const Row*> limit_columns_ = columns_of<NameLimit>();
+  std::vector<const Row*> excluded_columns_ = columns_of<Excluded>();
   std::vector<const Row*> verify_columns_ = columns_of<VerifyCheck>();
 };
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "launcher/base/origin.h"
+#include "launcher/broker/policy.h"
 #include "netns/spec.h"
 
 /// A Profile is what the TOML files say after `extends` and the command line are merged, before
@@ -41,6 +42,7 @@ struct Assignment {
 
 enum class HomeMode { private_home, masked, host };
 enum class NetworkMode { none, proxy, host };
+enum class SwarmState { shared, own };
 
 /// [[seccomp.rules]]
 struct SyscallRule {
@@ -55,6 +57,25 @@ struct NameLimit {
   std::string name;
   std::uint64_t max_upload = 0, max_download = 0;
   std::uint64_t rate = 0;  ///< bytes per second
+  Origin origin;
+};
+
+/// One rule of [[excluded]], in the form that dirbox-broker(5) describes.
+struct ArgvRule {
+  std::string text;
+  std::string reason;  ///< of a deny rule, for the caller; may be empty
+  Origin origin;
+};
+
+/// [[excluded]]: a command that does not run inside, or not only.
+struct Excluded {
+  std::string command;
+  broker::Mode mode = broker::Mode::host;
+  std::vector<ArgvRule> allow, deny;
+  std::vector<std::string> env;      ///< variables that the sandbox may set
+  std::vector<std::string> sessions; ///< of tmux, by patterns: what can be listed and captured
+  std::string profile;               ///< of the panes of tmux; "": the one of this run
+  std::uint64_t max_concurrent = 0, timeout = 0;  ///< 0: no limit; seconds
   Origin origin;
 };
 
@@ -77,6 +98,7 @@ struct Profile {
   std::vector<Entry> read, write, hide, protect;
   std::vector<Entry> sockets;  ///< host unix sockets to bind in
   std::vector<Entry> devices;  ///< device nodes beyond the minimal /dev
+  Setting<SwarmState> swarm_state;
   Setting<std::uint64_t> tmp_size, shm_size, run_size, home_size;  ///< bytes
 
   // [environment]
@@ -107,6 +129,8 @@ struct Profile {
 
   // [require]
   Setting<bool> landlock_optional;  ///< landlock = "optional"
+
+  std::vector<Excluded> excluded;  ///< one per command
 
   std::vector<VerifyCheck> verify;
 };

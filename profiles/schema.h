@@ -33,19 +33,23 @@ enum class Kind {
   assignments,  ///< a table NAME = "value"
   records,      ///< [[section.key]]; the rows of the section of that name are its keys
   column_list,  ///< in a record: a list of strings
+  rules,        ///< in a record: a list of strings, or of {rule = "…", reason = "…"}
 };
 
 /// Where the value goes. An enumeration is written by its position in `choices`; so is a bool that
-/// has choices. The last four are columns of records. monostate: extends, which the loader acts on.
+/// has choices. The types behind those of Profile are columns of records. monostate: extends, which the loader acts on.
 using Target = std::variant<
     std::monostate, Setting<std::string> Profile::*, Setting<bool> Profile::*,
     Setting<std::uint64_t> Profile::*, Setting<std::optional<std::uint64_t>> Profile::*,
     Setting<HomeMode> Profile::*, Setting<NetworkMode> Profile::*, std::vector<Entry> Profile::*,
     std::vector<Assignment> Profile::*, std::vector<SyscallRule> Profile::*,
-    Setting<netns::TlsCheck> Profile::*, std::vector<NameLimit> Profile::*,
+    Setting<netns::TlsCheck> Profile::*, Setting<SwarmState> Profile::*,
+    std::vector<NameLimit> Profile::*, std::vector<Excluded> Profile::*,
     std::vector<VerifyCheck> Profile::*, std::string SyscallRule::*, std::string NameLimit::*,
     std::uint64_t NameLimit::*, std::vector<std::string> SyscallRule::*, std::string VerifyCheck::*,
-    bool VerifyCheck::*>;
+    bool VerifyCheck::*, std::string Excluded::*, broker::Mode Excluded::*,
+    std::vector<ArgvRule> Excluded::*, std::vector<std::string> Excluded::*,
+    std::uint64_t Excluded::*>;
 
 /// Marks that an entry of a list may carry.
 enum Mark : unsigned {

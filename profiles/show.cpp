@@ -69,6 +69,33 @@ void collect(const Row&, const std::vector<NameLimit>& limits, std::vector<Shown
                    limit.origin});
   }
 }
+std::string mode_name(broker::Mode mode) {
+  return show_value(*find_row("excluded", "mode"), mode);
+}
+void collect(const Row&, const std::vector<Excluded>& records, std::vector<Shown>& out) {
+  for (const Excluded& record : records) {
+    const std::string command = escape_for_terminal(record.command);
+    out.push_back({fmt::format("{}: {}", command, mode_name(record.mode)), record.origin});
+    for (const auto& [kind, rules] :
+         {std::pair("allow", &record.allow), std::pair("deny", &record.deny)}) {
+      for (const ArgvRule& rule : *rules) {
+        out.push_back({fmt::format("{}: {} {}", command, kind, escape_for_terminal(rule.text)),
+                       rule.origin});
+      }
+    }
+    auto add = [&](std::string_view key, const std::string& value) {
+      if (!value.empty())
+        out.push_back(
+            {fmt::format("{}: {} {}", command, key, escape_for_terminal(value)), record.origin});
+    };
+    auto number = [](std::uint64_t n) { return n == 0 ? std::string() : std::to_string(n); };
+    add("env", fmt::format("{}", fmt::join(record.env, ", ")));
+    add("sessions", fmt::format("{}", fmt::join(record.sessions, ", ")));
+    add("profile", record.profile);
+    add("max_concurrent", number(record.max_concurrent));
+    add("timeout", number(record.timeout));
+  }
+}
 void collect(const Row&, const std::vector<VerifyCheck>& checks, std::vector<Shown>& out) {
   for (const VerifyCheck& check : checks) {
     std::string text = fmt::format("{}: {}", check.blocked ? "blocked" : "ok", check.run);
@@ -131,6 +158,28 @@ Json json_of(const Row&, const NameLimit& limit) {
                     {"max_download", limit.max_download},
                     {"rate", limit.rate},
                     {"origin", origin_text(limit.origin)}};
+}
+Json json_of(const std::vector<ArgvRule>& rules) {
+  JsonArray out;
+  for (const ArgvRule& rule : rules) {
+    JsonObject item{{"rule", rule.text}};
+    if (!rule.reason.empty()) item.emplace_back("reason", rule.reason);
+    item.emplace_back("origin", origin_text(rule.origin));
+    out.emplace_back(std::move(item));
+  }
+  return out;
+}
+Json json_of(const Row&, const Excluded& record) {
+  return JsonObject{{"command", record.command},
+                    {"mode", mode_name(record.mode)},
+                    {"allow", json_of(record.allow)},
+                    {"deny", json_of(record.deny)},
+                    {"env", JsonArray(record.env.begin(), record.env.end())},
+                    {"max_concurrent", record.max_concurrent},
+                    {"timeout", record.timeout},
+                    {"sessions", JsonArray(record.sessions.begin(), record.sessions.end())},
+                    {"profile", record.profile},
+                    {"origin", origin_text(record.origin)}};
 }
 Json json_of(const Row&, const VerifyCheck& check) {
   return JsonObject{{"run", check.run},

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "launcher/base/text.h"
+#include "launcher/broker/environment.h"
 #include "netns/rules.h"
 #include "netns/spec.h"
 
@@ -240,6 +241,28 @@ std::optional<Complaint> check_port_forward(std::string_view text) {
 }
 std::optional<Complaint> check_publish(std::string_view text) {
   return complaint_of(netns::parse_publish(text));
+}
+
+std::optional<Complaint> check_command(std::string_view text) {
+  constexpr std::size_t kMost = 64;  // the path of its socket must fit sun_path
+  if (!text.empty() && text.size() <= kMost && text.front() != '.' && text.front() != '-' &&
+      consists_of(text, {kUpper, kLower, kDigits, "._+-"})) {
+    return std::nullopt;
+  }
+  return Complaint{fmt::format("{} is not the name of a command", quoted(text)),
+                   "write the name alone, without a path or arguments: docker"};
+}
+
+std::optional<Complaint> check_host_variable(std::string_view text) {
+  if (auto wrong = check_plain(text)) return wrong;
+  return complaint_of(broker::check_passable(text));
+}
+
+std::optional<Complaint> check_session_pattern(std::string_view text) {
+  if (consists_of(text, {kUpper, kLower, kDigits, "_-*"}) && !text.empty() && text.front() != '-')
+    return std::nullopt;
+  return Complaint{fmt::format("{} is not a pattern for names of tmux sessions", quoted(text)),
+                   "it is of letters, digits, _ and -, and * for any run of these"};
 }
 
 std::optional<Complaint> check_profile_name(std::string_view text) {

@@ -51,6 +51,9 @@ std::optional<Complaint> check_port(std::string_view text);          ///< 1 to 6
 std::optional<Complaint> check_port_forward(std::string_view text);  ///< netns::parse_port_forward
 std::optional<Complaint> check_publish(std::string_view text);       ///< netns::parse_publish
 std::optional<Complaint> check_plain(std::string_view text);         ///< not empty, no NUL
+std::optional<Complaint> check_command(std::string_view text);  ///< a program's name without a path
+std::optional<Complaint> check_host_variable(std::string_view text);    ///< broker::check_passable
+std::optional<Complaint> check_session_pattern(std::string_view text);  ///< of tmux: "swarm-*"
 /// A profile's name: letters, digits, '.', '-', '_'; it becomes NAME.toml in a directory.
 std::optional<Complaint> check_profile_name(std::string_view text);
 
