@@ -185,9 +185,9 @@ class Decoder {
     }
     for (const Excluded& other : layer_.values.excluded) {
       if (other.command != record.command) continue;
-      return place.fail(fmt::format("a second record of {}", quoted(record.command)),
-                        fmt::format("the other one is at line {}; put both together",
-                                    other.origin.line));
+      return place.fail(
+          fmt::format("a second record of {}", quoted(record.command)),
+          fmt::format("the other one is at line {}; put both together", other.origin.line));
     }
     return {};
   }

@@ -72,9 +72,9 @@ struct Excluded {
   std::string command;
   broker::Mode mode = broker::Mode::host;
   std::vector<ArgvRule> allow, deny;
-  std::vector<std::string> env;      ///< variables that the sandbox may set
-  std::vector<std::string> sessions; ///< of tmux, by patterns: what can be listed and captured
-  std::string profile;               ///< of the panes of tmux; "": the one of this run
+  std::vector<std::string> env;       ///< variables that the sandbox may set
+  std::vector<std::string> sessions;  ///< of tmux, by patterns: what can be listed and captured
+  std::string profile;                ///< of the panes of tmux; "": the one of this run
   std::uint64_t max_concurrent = 0, timeout = 0;  ///< 0: no limit; seconds
   Origin origin;
 };

@@ -37,7 +37,8 @@ enum class Kind {
 };
 
 /// Where the value goes. An enumeration is written by its position in `choices`; so is a bool that
-/// has choices. The types behind those of Profile are columns of records. monostate: extends, which the loader acts on.
+/// has choices. The types behind those of Profile are columns of records. monostate: extends, which
+/// the loader acts on.
 using Target = std::variant<
     std::monostate, Setting<std::string> Profile::*, Setting<bool> Profile::*,
     Setting<std::uint64_t> Profile::*, Setting<std::optional<std::uint64_t>> Profile::*,

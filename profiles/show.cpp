@@ -69,9 +69,7 @@ void collect(const Row&, const std::vector<NameLimit>& limits, std::vector<Shown
                    limit.origin});
   }
 }
-std::string mode_name(broker::Mode mode) {
-  return show_value(*find_row("excluded", "mode"), mode);
-}
+std::string mode_name(broker::Mode mode) { return show_value(*find_row("excluded", "mode"), mode); }
 void collect(const Row&, const std::vector<Excluded>& records, std::vector<Shown>& out) {
   for (const Excluded& record : records) {
     const std::string command = escape_for_terminal(record.command);
@@ -79,8 +77,8 @@ void collect(const Row&, const std::vector<Excluded>& records, std::vector<Shown
     for (const auto& [kind, rules] :
          {std::pair("allow", &record.allow), std::pair("deny", &record.deny)}) {
       for (const ArgvRule& rule : *rules) {
-        out.push_back({fmt::format("{}: {} {}", command, kind, escape_for_terminal(rule.text)),
-                       rule.origin});
+        out.push_back(
+            {fmt::format("{}: {} {}", command, kind, escape_for_terminal(rule.text)), rule.origin});
       }
     }
     auto add = [&](std::string_view key, const std::string& value) {

@@ -30,7 +30,8 @@ std::string summary_line(const Event& event) {
 
 void print_summary(std::FILE* out, const std::vector<Event>& events, bool verbose) {
   for (const Event& event : events) {
-    const bool quiet = event.kind == Kind::failed || event.kind == Kind::rules;
+    const bool quiet =
+        event.kind == Kind::failed || event.kind == Kind::rules || event.kind == Kind::run;
     if (event.kind == Kind::fault || (quiet && !verbose)) continue;
     fmt::print(out, "dirbox: {}\n", summary_line(event));
   }

@@ -57,6 +57,8 @@ std::vector<Option> plan_options(RunSettings& settings) {
        &settings.publish},
       {"--host-port", "PORT", "reach a port of the host's 127.0.0.1 inside: port, inside:outside",
        &settings.host_ports},
+      {"--exclude", "COMMAND", "let COMMAND run on the host, with your rights and any arguments",
+       &settings.exclude},
       {"--net-map", "NAME:PORT=ADDR:PORT", "for tests (DIRBOX_TEST=1): where a name really is",
        &settings.net_map},
       {"--env", "NAME[=VALUE]", "pass or set an environment variable", &settings.environment},
@@ -103,6 +105,7 @@ Result<profiles::Profile> load_settings(const RunSettings& settings, const std::
   overrides.deny = settings.deny;
   overrides.publish = settings.publish;
   overrides.host_ports = settings.host_ports;
+  overrides.exclude = settings.exclude;
   TRY_VOID(profiles::apply_overrides(profile, overrides));
   return profile;
 }

@@ -12,7 +12,7 @@ namespace dirbox::cli {
 struct RunSettings {
   std::string profile;  ///< "": what choose_profile() says
   std::vector<std::string> read, write, hide, sockets, devices, environment, allow, deny, publish,
-      host_ports, net_map;
+      host_ports, exclude, net_map;
   bool force_cwd = false;
 };
 std::vector<Option> plan_options(RunSettings& settings);

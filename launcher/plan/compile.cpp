@@ -6,10 +6,12 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/claude_code.h"
+#include "launcher/plan/excluded.h"
 #include "launcher/plan/install_tree.h"
 #include "launcher/plan/network.h"
 #include "launcher/plan/paths.h"
 #include "launcher/plan/plan.h"
+#include "launcher/plan/swarm.h"
 #include "launcher/plan/tree.h"
 #include "profiles/text_rules.h"
 
@@ -277,6 +279,9 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   note_inner_sandbox(facts, plan);
   rules.sort();
   if (auto done = compile_tree(profile, facts, resolver, rules, plan); !done)
+    return failed(done.error());
+  if (auto done = compile_swarm(profile, facts, resolver, plan); !done) return failed(done.error());
+  if (auto done = compile_excluded(profile, facts, resolver, plan); !done)
     return failed(done.error());
   plan.rules = rules.take();
   compile_limits(profile, plan);

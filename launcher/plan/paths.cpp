@@ -71,6 +71,7 @@ std::string find_project(Resolver& resolver, const std::string& cwd, const std::
 Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced) {
   using profiles::HomeMode;
   forced_ = forced;
+  own_swarm_ = profile.swarm_state.value == profiles::SwarmState::own;
   rules_.reserve(profile.hide.size() + profile.read.size() + profile.write.size() + 64);
   index_rules();
   const bool private_home = profile.home.value == HomeMode::private_home;
@@ -105,6 +106,11 @@ Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access) {
     TRY_VOID(add_hidden(entry, path));
     if (!entry.text.starts_with('~') || places_.account_home.empty()) return {};
     return add_hidden(entry, places_.account_home + entry.text.substr(1));
+  }
+  if (own_swarm_ && path == path_join(places_.home, ".swarm")) {
+    // compile_swarm() mounts another directory there: the host's need not exist.
+    put({path_join(plan_.home, ".swarm"), entry.text, access, FileType::directory, entry.origin});
+    return {};
   }
   Resolver::Resolution found = resolver_.resolve(path);
   if (found.stat.err == ELOOP && !entry.optional) {

@@ -90,6 +90,7 @@ class RuleSet {
   Plan& plan_;
   OwnPlaces own_;
   bool forced_ = false;
+  bool own_swarm_ = false;  ///< ~/.swarm is not the host's
   std::vector<PathRule> rules_;
   std::vector<std::uint32_t> table_;           // open addressing by path: position in rules_ + 1
   mutable std::vector<std::uint32_t> hidden_;  // positions of hides by path, once asked for

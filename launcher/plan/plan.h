@@ -5,6 +5,7 @@
 #include "launcher/base/json.h"
 #include "launcher/base/origin.h"
 #include "launcher/base/result.h"
+#include "launcher/broker/policy.h"
 #include "launcher/plan/host.h"
 #include "launcher/sandbox/spec.h"
 #include "netns/spec.h"
@@ -39,6 +40,14 @@ struct Note {
   Origin origin;
 };
 
+/// A command that a shim inside stands for (excluded.h).
+struct Excluded {
+  broker::Policy policy;
+  std::string program;                ///< on the host, absolute, as its PATH finds it
+  std::vector<std::string> sessions;  ///< of tmux, see profiles::Excluded
+  std::string profile;
+};
+
 struct Plan {
   std::string profile;
   std::vector<std::string> chain;
@@ -51,6 +60,9 @@ struct Plan {
   std::vector<std::string> dropped_variables;  ///< names only
   seccomp::Policy syscalls;
   netns::NetworkSpec network;
+  std::vector<Excluded> excluded;
+  std::vector<std::string> writable_roots;  ///< of the host; filled where something is excluded
+  std::string host_path;                    ///< PATH of host commands
   std::vector<profiles::VerifyCheck> checks;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})

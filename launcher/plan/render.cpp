@@ -9,8 +9,9 @@ namespace {
 using sandbox::Mount;
 using sandbox::MountKind;
 
-constexpr std::string_view kKindNames[] = {"bind",    "copy", "tmpfs",     "directory", "file",
-                                           "symlink", "mask", "read-only", "proc",      "devpts"};
+constexpr std::string_view kKindNames[] = {"bind", "copy",    "tmpfs", "directory",
+                                           "file", "symlink", "mask",  "read-only",
+                                           "proc", "devpts",  "shim"};
 
 std::string_view kind_name(MountKind kind) { return kKindNames[static_cast<int>(kind)]; }
 
@@ -26,6 +27,8 @@ std::string describe(const Mount& mount) {
       return "made for the sandbox";
     case MountKind::mask:
       return "hidden";
+    case MountKind::shim:
+      return "runs on the host";
     default:
       return std::string(kind_name(mount.kind));
   }

@@ -15,7 +15,7 @@ enum class ControlType : std::uint32_t {
   failed,    ///< set-up failed: a = errno, text = doing \0 operand \0 detail \0 hint; nothing ran
   pty,       ///< + master descriptor of the command's terminal
   listener,  ///< + seccomp user-notification descriptor
-  sockets,   ///< + descriptors from the network hook; a = 1 when more follow
+  sockets,   ///< + descriptors from the broker hook; a = 1 when more follow
   started,   ///< a = pid of the command inside: exec succeeded
   exec_failed,  ///< a = errno: nothing ran
   stopped,      ///< a = signal that stopped the command

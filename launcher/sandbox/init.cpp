@@ -58,7 +58,9 @@ Result<void> step_root(Init& init) {
   return {};
 }
 
-Result<void> step_mounts(Init& init) { return apply_mounts(init.root.get(), init.spec.mounts); }
+Result<void> step_mounts(Init& init) {
+  return apply_mounts(init.root.get(), init.spec.mounts, init.options.broker.image);
+}
 
 /// Keyrings are not namespaced: without a session keyring of its own, the sandbox would possess the
 /// caller's keys (keyrings(7)).
@@ -121,6 +123,10 @@ Result<void> step_terminal(Init& init) {
   return send_control(init.control, ControlType::pty, 0, {}, {master.get()});
 }
 
+Result<void> step_broker(Init& init) {
+  return init.options.broker.listen ? init.options.broker.listen(init.control) : Result<void>();
+}
+
 Result<void> step_cwd(Init& init) {
   if (::chdir(init.spec.cwd.c_str()) != 0)
     return fail_errno("enter the working directory", init.spec.cwd);
@@ -175,6 +181,7 @@ constexpr Step kSteps[] = {
     {{"stdio", "inherited files, while host paths still resolve"}, step_stdio},
     {{"pivot", "the host's files are gone from here on"}, step_pivot},
     {{"terminal", "own session; a terminal of the private devpts"}, step_terminal},
+    {{"broker", "sockets of the excluded commands"}, step_broker},
     {{"cwd", "as the command will find it"}, step_cwd},
     {{"limits", "no core dumps; the profile's limits"}, step_limits},
     {{"capabilities", "every set empty, for good"}, step_capabilities},

@@ -77,6 +77,7 @@ Result<UniqueFd> make_file(int root, const std::string& path, unsigned mode) {
 /// Where the tree is built: its root, and the devices of the tmpfs that were made for it.
 struct Tree {
   int root;
+  const ShimImage& shim;
   std::vector<dev_t> own{};
 
   Result<void> add(int tmpfs) {
@@ -254,6 +255,24 @@ Result<void> apply_plain(const Tree& in, const Mount& mount) {
   return {};
 }
 
+/// The first of a command is a file of the root; the others are that one again, by a mount.
+Result<void> apply_shim(const Tree& in, const Mount& mount) {
+  const std::string made = "/.dirbox/bin/" + mount.source;
+  if (mount.in_root) {
+    if (!in.shim) return fail("make a shim", mount.target, "nobody serves it");
+    UniqueFd file = TRY(make_file(in.root, mount.target, mount.mode));
+    return write_all(file.get(), TRY(in.shim(mount.source)), mount.target);
+  }
+  UniqueFd tree(::open_tree(in.root, relative(made), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return fail_errno("clone a shim", mount.target);
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
+    return fail_errno("set mount attributes", mount.target);
+  }
+  return attach(in, tree.get(), mount);
+}
+
 Result<void> apply_mount(Tree& in, const Mount& mount) {
   switch (mount.kind) {
     case MountKind::bind:
@@ -266,6 +285,8 @@ Result<void> apply_mount(Tree& in, const Mount& mount) {
       return apply_mask(in, mount);
     case MountKind::read_only:
       return apply_read_only(in, mount);
+    case MountKind::shim:
+      return apply_shim(in, mount);
     case MountKind::proc: {
       UniqueFd tree = TRY(
           make_filesystem("proc", {}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
@@ -295,8 +316,8 @@ Result<UniqueFd> make_root(std::uint64_t size) {
   return root;
 }
 
-Result<void> apply_mounts(int root, const std::vector<Mount>& mounts) {
-  Tree in{root};
+Result<void> apply_mounts(int root, const std::vector<Mount>& mounts, const ShimImage& shim) {
+  Tree in{root, shim};
   TRY_VOID(in.add(root));
   const mode_t mask = ::umask(0);  // modes are as the Plan has them
   for (const Mount& mount : mounts) TRY_VOID(apply_mount(in, mount));

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,11 @@ namespace dirbox::sandbox {
 /// Makes the root tmpfs with `size` bytes and attaches it. Returns its descriptor.
 Result<UniqueFd> make_root(std::uint64_t size);
 
+/// The content of the shim of an excluded command.
+using ShimImage = std::function<Result<std::string>(const std::string& command)>;
+
 /// Makes the entries of the tree beneath `root`, in their order.
-Result<void> apply_mounts(int root, const std::vector<Mount>& mounts);
+Result<void> apply_mounts(int root, const std::vector<Mount>& mounts, const ShimImage& shim);
 
 /// Turns the root read-only, pivots into it, detaches the host's tree; cwd is "/" afterwards.
 Result<void> enter_root(int root);

@@ -37,6 +37,8 @@ enum class MountKind {
   read_only,  ///< `target`, which exists in the tree, becomes read-only
   proc,       ///< fresh procfs of the own pid namespace
   devpts,     ///< private devpts instance
+  shim,       ///< in_root: the program that stands for the excluded command `source`; else that
+              ///< one over `target`, which exists
 };
 
 /// One entry of the file tree inside, in the order in which it is made: parents first.
@@ -105,6 +107,14 @@ struct NetworkHooks {
   std::function<Result<bool>(int channel)> serve;
 };
 
+/// How excluded commands get their shims and sockets; see NetworkHooks.
+struct BrokerHooks {
+  /// The content of the shim of a command. Empty: there are none.
+  std::function<Result<std::string>(const std::string& command)> image;
+  /// In the finished tree, as pid 1: makes the sockets and sends them as `sockets` (control.h).
+  std::function<Result<void>(int control)> listen;
+};
+
 /// What differs from one run of the same Spec to the next.
 struct RunOptions {
   StdioKind stdio[3] = {StdioKind::pass, StdioKind::pass, StdioKind::pass};
@@ -115,6 +125,7 @@ struct RunOptions {
   sigset_t caller_mask{};           ///< the signal mask that the command gets back
   bool filter_notifies = false;     ///< the filter has a notify action: hand out its listener
   NetworkHooks network;
+  BrokerHooks broker;
   char* title = nullptr;  ///< this process's argument area, which init overwrites
   std::size_t title_size = 0;
   std::string test_fail;  ///< name of a step that fails on purpose (test builds)

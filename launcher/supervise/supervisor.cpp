@@ -13,6 +13,7 @@
 #include "launcher/sandbox/init.h"
 #include "launcher/sandbox/spawn.h"
 #include "launcher/session/control.h"
+#include "launcher/supervise/broker.h"
 #include "launcher/supervise/events.h"
 #include "launcher/supervise/job.h"
 #include "launcher/supervise/requests.h"
@@ -37,6 +38,7 @@ class Supervisor {
         options_(std::move(options)),
         log_(state_directory, plan.session, start_event(plan)),
         network_(loop_, plan.network, [this](log::Event event) { record(std::move(event)); }),
+        broker_(loop_, plan, [this](log::Event event) { record(std::move(event)); }),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -53,6 +55,7 @@ class Supervisor {
       terminal_->describe(options_);
     }
     TRY_VOID(network_.prepare(options_));
+    TRY_VOID(broker_.prepare(options_));
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
     open_session();
     if (auto received = network_.receive_listeners(); !received)
@@ -70,6 +73,7 @@ class Supervisor {
     if (failure_) return Failure(*failure_);
     control_.stop();
     directory_.reset();
+    broker_.finish();
     network_.finish();
     end_log();
     return outcome_;
@@ -113,6 +117,7 @@ class Supervisor {
     for (int signal : kForwarded) sigaddset(&set, signal);
     sigaddset(&set, SIGCONT);
     sigaddset(&set, SIGWINCH);
+    if (broker_.wanted()) sigaddset(&set, SIGCHLD);
     if (::sigprocmask(SIG_BLOCK, &set, &options_.caller_mask) != 0)
       return fail_errno("block signals", "");
     signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -160,6 +165,9 @@ class Supervisor {
           if (auto done = terminal_->attach(std::move(message.fds[0]), sandbox_.pid); !done)
             stop_with(done.error());
         }
+        return;
+      case ControlType::sockets:
+        if (auto taken = broker_.take(message); !taken) stop_with(taken.error());
         return;
       case ControlType::started:
         started_ = true;
@@ -234,6 +242,8 @@ class Supervisor {
       int signal = static_cast<int>(info.ssi_signo);
       if (signal == SIGWINCH) {
         on_resized();
+      } else if (signal == SIGCHLD) {
+        broker_.on_child_stopped();
       } else if (signal == SIGCONT) {
         resume();
       } else if (info.ssi_code == SI_USER && info.ssi_pid == static_cast<unsigned>(::getpid())) {
@@ -266,6 +276,7 @@ class Supervisor {
   sandbox::Sandbox sandbox_;
   log::EventLog log_;
   Network network_;
+  Broker broker_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;

@@ -9,6 +9,7 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/claude_code.h"
+#include "launcher/plan/excluded.h"
 #include "launcher/plan/paths.h"
 #include "launcher/verify/context.h"
 #include "launcher/verify/verify.h"
@@ -124,16 +125,18 @@ void check_write(Context& context) {
         context.must_succeed(rule.path, "open", words, rule.origin);
       continue;
     }
-    if (!context.outside("writable", {rule.path}).done()) {
+    const std::string shown = plan::map_to_host(context.plan(), rule.path).value_or(rule.path);
+    if (!context.outside("writable", {shown}).done()) {
       context.add(rule.path, Verdict::absent, "you cannot write there outside either", rule.origin);
       continue;
     }
-    const std::string path = path_join(rule.path, ".dirbox-verify-" + context.canaries().token);
+    const std::string name = ".dirbox-verify-" + context.canaries().token;
+    const std::string path = path_join(rule.path, name), outside = path_join(shown, name);
     Outcome made = context.inside("create", {path, context.canaries().token});
-    bool seen = is_file_made_by(context.canaries(), path);
+    bool seen = is_file_made_by(context.canaries(), outside);
     Outcome removed = context.inside("remove", {path});
-    bool left = ::access(path.c_str(), F_OK) == 0;
-    if (left && seen) ::unlink(path.c_str());
+    bool left = ::access(outside.c_str(), F_OK) == 0;
+    if (left && seen) ::unlink(outside.c_str());
     if (made.kind == Outcome::Kind::not_run || removed.kind == Outcome::Kind::not_run) {
       context.add(rule.path, Verdict::not_run, made.text(), rule.origin);
     } else if (!made.done() || !seen || !removed.done() || left) {

@@ -39,7 +39,7 @@ TEST_CASE("JSON has every key, with origins") {
   CHECK(*json.find("name")->as_string() == "director");
   for (const Row& row : schema()) {
     if (row.key == "extends" || row.section.find('.') != row.section.npos ||
-        row.section == "verify")
+        row.section == "verify" || row.section == "excluded")
       continue;
     CAPTURE(row.full_name());
     const Json* section = row.section.empty() ? &json : json.find(row.section);

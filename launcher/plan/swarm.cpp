@@ -1,0 +1,46 @@
+#include "launcher/plan/swarm.h"
+
+#include <algorithm>
+
+#include "launcher/base/file.h"
+#include "launcher/base/path.h"
+
+namespace dirbox::plan {
+
+std::string project_key(const std::string& project) {
+  constexpr std::size_t kDigits = 16;
+  return std::string(path_name(project)) + "-" + sha256_hex(project).substr(0, kDigits);
+}
+
+Result<void> compile_swarm(const profiles::Profile& profile, const HostFacts& facts,
+                           Resolver& resolver, Plan& plan) {
+  if (profile.swarm_state.value != profiles::SwarmState::own) return {};
+  const std::string place = path_join(plan.home, ".swarm");
+  const auto mount =
+      std::find_if(plan.spec.mounts.begin(), plan.spec.mounts.end(),
+                   [&](const sandbox::Mount& m) { return m.target == place && m.writable; });
+  if (mount == plan.spec.mounts.end()) return {};
+  constexpr const char* kDoing = "give the project a ~/.swarm of its own";
+  if (!mount->in_root) {
+    return fail(kDoing, profile.swarm_state.origin.text(), "the home is not private",
+                "add filesystem.home = \"private\", or share the host's ~/.swarm");
+  }
+  const std::string_view xdg = facts.variable("XDG_STATE_HOME");
+  const std::string state =
+      path_join(xdg.starts_with('/') ? std::string(xdg) : path_join(plan.home, ".local/state"),
+                "dirbox/projects/" + project_key(plan.project) + "/swarm");
+  const Resolver::Resolution found = resolver.resolve(state);
+  mount->kind = sandbox::MountKind::bind;
+  mount->source = found.path;
+  mount->id = found.stat.id;
+  mount->is_directory = true;
+  mount->origin = profile.swarm_state.origin;
+  if (found.stat.type == FileType::missing) {
+    plan.missing_directories.push_back(state);
+  } else if (found.stat.type != FileType::directory) {
+    return fail(kDoing, state, "not a directory");
+  }
+  return {};
+}
+
+}  // namespace dirbox::plan
