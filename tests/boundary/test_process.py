@@ -2,9 +2,11 @@
 import fcntl
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 
 import sandbox
 
@@ -212,18 +214,22 @@ class Lifetime(sandbox.Boundary):
         sandbox.wait_until(lambda: not self.held(path), "the daemon is gone", 1)
 
     def test_killing_the_launcher_leaves_nothing_on_disk(self):
+        # Its own, since in the user's other suites come and go.
+        runtime = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, runtime)
+        env = {"XDG_RUNTIME_DIR": runtime}
+
         def entries():
-            found = set()
-            for folder, folders, names in os.walk(self.world.base):
-                found.update(os.path.join(folder, name) for name in folders + names)
-            return found | {"/tmp/" + name for name in os.listdir("/tmp") if "dirbox" in name}
-        self.run_ok("true")  # makes caches and directories that stay
+            return {os.path.join(folder, name) for top in (self.world.base, runtime) for folder, folders, names in os.walk(top)
+                    for name in folders + names}
+        self.run_ok("true", env=env)  # makes caches and directories that stay
         before = entries()
-        child = self.start("sh", "-c", "echo ready; exec sleep 1000", stdout=subprocess.PIPE, text=True)
+        child = self.start("sh", "-c", "echo ready; exec sleep 1000", stdout=subprocess.PIPE, text=True, env=env)
         self.assertEqual(child.stdout.readline(), "ready\n")
+        self.assertEqual(len(os.listdir(runtime + "/dirbox")), 1)
         child.kill()
         child.communicate()
-        self.run_ok("true")  # the next run sweeps what the killed one had
+        self.run_ok("true", env=env)  # the next run sweeps what the killed one had
         self.assertEqual({path for path in entries() - before if "log" not in path and ".jsonl" not in path}, set())
 
     def test_children_are_reaped(self):
