@@ -196,14 +196,14 @@ class Lifetime(sandbox.Boundary):
     def test_a_daemon_ends_with_the_sandbox(self):
         child, path = self.daemon("held-exit", "exit 3")
         self.assertEqual(child.wait(sandbox.PATIENCE), 3)
-        sandbox.wait_until(lambda: not self.held(path), "the daemon is gone", 1)
+        sandbox.wait_until(lambda: not self.held(path), "the daemon is gone")
 
     def test_killing_the_launcher_kills_everything(self):
         child, path = self.daemon("held-kill", "exec sleep 1000")
         self.assertTrue(self.held(path))
         child.kill()
         child.wait()
-        sandbox.wait_until(lambda: not self.held(path), "the daemon is gone", 1)
+        sandbox.wait_until(lambda: not self.held(path), "the daemon is gone")
 
     def test_termination_is_passed_on(self):
         child, path = self.daemon("held-term", "trap 'echo caught; exit 9' TERM; : > trapped; while :; do ./probe nnp >/dev/null; done")
@@ -211,7 +211,7 @@ class Lifetime(sandbox.Boundary):
         child.terminate()
         out, _ = child.communicate(timeout=sandbox.PATIENCE)
         self.assertEqual((child.returncode, out), (9, "caught\n"))
-        sandbox.wait_until(lambda: not self.held(path), "the daemon is gone", 1)
+        sandbox.wait_until(lambda: not self.held(path), "the daemon is gone")
 
     def test_killing_the_launcher_leaves_nothing_on_disk(self):
         # Its own, since in the user's other suites come and go.
