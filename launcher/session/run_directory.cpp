@@ -22,6 +22,8 @@ constexpr int kBacklog = 16;
 /// Directories that one start looks at; with more sessions than that, the next start goes on.
 constexpr std::size_t kSwept = 32;
 constexpr int kAttempts = 16;
+/// PROC_USER_INIT_INO of the kernel's proc_ns.h.
+constexpr ino_t kInitialUserNamespace = 0xeffffffd;
 
 bool is_private(const struct stat& st) {
   return S_ISDIR(st.st_mode) && st.st_uid == ::geteuid() && (st.st_mode & 077) == 0;
@@ -112,7 +114,11 @@ std::string run_root() {
   // Another user's, as after su(1), is not used.
   if (runtime != nullptr && *runtime == '/' && ::stat(runtime, &st) == 0 && is_private(st))
     return std::string(runtime) + "/dirbox";
-  return fmt::format("/tmp/dirbox-{}", ::geteuid());
+  // In other user namespaces the same number is somebody else.
+  std::string root = fmt::format("/tmp/dirbox-{}", ::geteuid());
+  if (::stat("/proc/self/ns/user", &st) == 0 && st.st_ino != kInitialUserNamespace)
+    root += fmt::format("-{}", st.st_ino);
+  return root;
 }
 
 Result<RunDirectory> RunDirectory::make(const std::string& session) {

@@ -45,7 +45,8 @@ class RunDirectory {
 /// The socket of ControlServer in a run directory.
 inline constexpr const char* kControlSocket = "control";
 
-/// $XDG_RUNTIME_DIR/dirbox or /tmp/dirbox-UID.
+/// $XDG_RUNTIME_DIR/dirbox or /tmp/dirbox-UID; in a user namespace /tmp/dirbox-UID-NAMESPACE, with
+/// its inode number.
 std::string run_root();
 
 /// Names of the sessions that run now, sorted. None when nothing ever ran.

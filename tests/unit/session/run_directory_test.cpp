@@ -125,7 +125,7 @@ TEST_CASE("a run directory that others could change is not used") {
   REQUIRE(::unlink(run_root().c_str()) == 0);
   // A runtime directory of another kind is passed over.
   REQUIRE(::chmod(runtime.path.c_str(), 0755) == 0);
-  CHECK(run_root() == "/tmp/dirbox-" + std::to_string(::geteuid()));
+  CHECK(run_root().starts_with("/tmp/dirbox-" + std::to_string(::geteuid())));
 }
 
 TEST_CASE("session ids are single names") {
