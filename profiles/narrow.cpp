@@ -37,6 +37,7 @@ constexpr KeyRule kRules[] = {
     {"filesystem.hide", Rule::path},
     {"filesystem.protect", Rule::path},
     {"filesystem.home", Rule::stricter_first},
+    {"filesystem.copy", Rule::grants},
     {"filesystem.sockets", Rule::grants},
     {"filesystem.devices", Rule::grants},
     {"filesystem.tmp_size", Rule::at_most},

@@ -96,6 +96,7 @@ struct Profile {
   // [filesystem]
   Setting<HomeMode> home;
   std::vector<Entry> read, write, hide, protect;
+  std::vector<Entry> copy;     ///< files of which the command gets one of its own
   std::vector<Entry> sockets;  ///< host unix sockets to bind in
   std::vector<Entry> devices;  ///< device nodes beyond the minimal /dev
   Setting<SwarmState> swarm_state;

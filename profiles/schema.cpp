@@ -36,6 +36,9 @@ constexpr Row kRows[] = {
   {"filesystem", "protect", Kind::paths, &Profile::protect, Merge::append, "",
    "Paths within a writable one that stay read-only.", "[\"?${PROJECT}/.git/hooks\"]",
    {}, kOptional, check_path},
+  {"filesystem", "copy", Kind::paths, &Profile::copy, Merge::append, "",
+   "Files of which the private home holds a copy, to be changed and replaced inside; the host's stay as they are.",
+   "[\"?~/.config/tool/state.json\"]", {}, kOptional, check_path},
   {"filesystem", "sockets", Kind::paths, &Profile::sockets, Merge::append, "",
    "Unix sockets of the host that can be connected to; a known one that gives away the host is refused "
    "without dangerous = true.", "[\"/run/postgresql/.s.PGSQL.5432\"]",
@@ -180,11 +183,11 @@ constexpr Row kRows[] = {
 // clang-format on
 
 constexpr Exclusive kExclusive[] = {
-    {"filesystem", "hide", "read"},     {"filesystem", "hide", "write"},
-    {"filesystem", "hide", "protect"},  {"filesystem", "hide", "sockets"},
-    {"filesystem", "hide", "devices"},  {"filesystem", "write", "read"},
-    {"filesystem", "write", "protect"}, {"network", "allow", "deny"},
-    {"seccomp", "allow", "deny"},
+    {"filesystem", "hide", "read"},    {"filesystem", "hide", "write"},
+    {"filesystem", "hide", "protect"}, {"filesystem", "hide", "copy"},
+    {"filesystem", "hide", "sockets"}, {"filesystem", "hide", "devices"},
+    {"filesystem", "write", "read"},   {"filesystem", "write", "protect"},
+    {"network", "allow", "deny"},      {"seccomp", "allow", "deny"},
 };
 
 template <class T>

@@ -92,6 +92,7 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
     TRY_VOID(add(home, PathAccess::write));
   }
   for (const auto& entry : profile.write) TRY_VOID(add(entry, PathAccess::write));
+  for (const auto& entry : profile.copy) TRY_VOID(add(entry, PathAccess::read, true));
   for (const auto& entry : profile.read) TRY_VOID(add(entry, PathAccess::read));
   if (profile.home.value == HomeMode::masked) TRY_VOID(add(home, PathAccess::read));
   for (const auto& entry : profile.sockets) TRY_VOID(add_socket(entry));
@@ -100,7 +101,7 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   return keep_own_files();
 }
 
-Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access) {
+Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access, bool copy) {
   std::string path = TRY(expand_path(entry, places_));
   if (access == PathAccess::hide) {
     TRY_VOID(add_hidden(entry, path));
@@ -126,9 +127,13 @@ Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access) {
     }
     return {};
   }
+  if (copy && found.stat.type != FileType::regular) {
+    return fail("copy a file", where(entry), "it is not a regular file",
+                "list a directory under read or write");
+  }
   if (!TRY(check_grant(entry, path, found, access))) return {};
   keep_links(found);
-  put({found.path, entry.text, access, found.stat.type, entry.origin});
+  put({found.path, entry.text, access, found.stat.type, entry.origin, false, copy});
   return {};
 }
 

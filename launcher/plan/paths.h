@@ -66,7 +66,7 @@ class RuleSet {
   const std::vector<Resolver::Hop>& links() const { return links_; }
 
  private:
-  Result<void> add(const profiles::Entry& entry, PathAccess access);
+  Result<void> add(const profiles::Entry& entry, PathAccess access, bool copy = false);
   Result<void> add_protected(const profiles::Entry& entry);
   Result<void> add_socket(const profiles::Entry& entry);
   Result<void> add_hidden(const profiles::Entry& entry, const std::string& path);

@@ -27,6 +27,7 @@ struct PathRule {
   FileType type = FileType::missing;
   Origin origin;
   bool mounted = false;  ///< write: has a mount of its own even within another, so that it stays
+  bool copy = false;     ///< read: in a private home the command has a file of its own
 };
 
 struct EnvironmentVariable {

@@ -133,6 +133,10 @@ class Tree {
       mount.kind = MountKind::copy;
       mount.mode = 0444;
     }
+    if (rule.copy && path == rule.path && mount.in_root && is_in_private(path)) {
+      mount.kind = MountKind::copy;
+      mount.mode = 0600;
+    }
     mount.target = mount.source = path;
     mount.id = stat.id;
     mount.is_directory = stat.type == FileType::directory;
@@ -142,6 +146,13 @@ class Tree {
     if (mount.kind == MountKind::bind && (mount.writable || !path_is_beneath(path, "/etc"))) {
       plan_.spec.landlock_rules.push_back({path, mount.writable ? Access::write : Access::read});
     }
+  }
+
+  /// True beneath a file system that the command can write and that ends with the sandbox.
+  bool is_in_private(std::string_view path) const {
+    return std::any_of(plan_.spec.mounts.begin(), plan_.spec.mounts.end(), [&](const Mount& mount) {
+      return mount.kind == MountKind::tmpfs && path_is_beneath(path, mount.target);
+    });
   }
 
   /// `directory` again, with every child that no rule hides.

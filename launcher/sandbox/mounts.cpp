@@ -169,7 +169,7 @@ Result<UniqueFd> open_source(const Mount& mount, int flags) {
 }
 
 Result<void> apply_copy(const Tree& in, const Mount& mount) {
-  constexpr std::size_t kMaxBytes = 1 << 20;
+  constexpr std::size_t kMaxBytes = 16 << 20;  // no state file is near it
   UniqueFd source = TRY(open_source(mount, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   std::string text = TRY(read_fd(source.get(), kMaxBytes, mount.source));
   Place place = TRY(find_place(in, mount));

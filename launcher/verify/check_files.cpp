@@ -179,6 +179,7 @@ void judge_planted(Context& context, const std::string& where, const Outcome& go
 void check_read_only(Context& context) {
   for (const PathRule& rule : context.plan().rules) {
     if (rule.access != PathAccess::read && rule.access != PathAccess::protect) continue;
+    if (rule.copy) continue;  // of its own, and writable
     Outcome got;
     bool planted = false;
     if (rule.type == FileType::directory) {

@@ -113,15 +113,22 @@ class Day(claude.ClaudeTest):
         self.assertRegex(day.api.result("look").text, "No such file")
         self.assertNotIn("-srv-other", day.api.result("look").text)
 
-    def test_state_is_saved(self):
-        """~/.claude.json is replaced by rename, beside a lock directory, where the home permits it."""
-        self.world.plant(self.home(".claude.json"), json.dumps({"numStartups": 41, "kept": "of the host"}), 0o600)
+    def test_state_is_a_copy(self):
+        """~/.claude.json is replaced by rename, beside a lock directory. The host starts the servers that it names."""
+        state = json.dumps({"numStartups": 41, "kept": "of the host"})
+        self.world.plant(self.home(".claude.json"), state, 0o600)
         self.addCleanup(os.remove, self.home(".claude.json"))
-        self.play(run("ls -a ~ | grep claude.json", label="look"), say("done"))
+        add_server = ("import json, os; path = os.path.expanduser('~/.claude.json'); state = json.load(open(path)); "
+                      "state['mcpServers'] = {'x': {'command': 'evil'}}; json.dump(state, open(path + '.tmp', 'w')); "
+                      "os.rename(path + '.tmp', path); print(state['kept'])")
+        day = self.play(run("mkdir ~/.claude.json.lock && rmdir ~/.claude.json.lock && echo locked", label="lock"),
+                        run("grep -c firstStartTime ~/.claude.json", label="saved"),
+                        run(f'python3 -c "{add_server}"', label="plant"), say("done"))
+        self.assertEqual(day.api.result("lock").text.strip(), "locked")
+        self.assertEqual(day.api.result("saved").text.strip(), "1", "Claude Code's own save")
+        self.assertEqual(day.api.result("plant").text.strip(), "of the host")
         with open(self.home(".claude.json"), encoding="utf-8") as file:
-            state = json.load(file)
-        self.assertEqual(state["kept"], "of the host")
-        self.assertIn("firstStartTime", state, "what Claude Code saved inside has reached the host")
+            self.assertEqual(file.read(), state)
 
     def test_settings_work_and_cannot_be_changed(self):
         log = self.project("hook.log")

@@ -70,3 +70,29 @@ TEST_CASE("an inner sandbox that settings turn on is announced") {
     CHECK_FALSE(warned(host));
   }
 }
+
+TEST_CASE("a copy is the command's own in a private home, and the host's read-only elsewhere") {
+  FakeHost host;
+  host.command.argv = {"true"};
+  host.files.file("/home/u/.state.json", "{}");
+  const std::string text =
+      "[filesystem]\nread = [\"/usr\"]\nwrite = [\"${CWD}\"]\ncopy = [\"?~/.none\", "
+      "\"~/.state.json\"]\n";
+  Plan plan = host.compile(host.profile(text));
+  const sandbox::Mount* mount = mount_at(plan, "/home/u/.state.json");
+  REQUIRE(mount != nullptr);
+  CHECK(mount->kind == sandbox::MountKind::copy);
+  CHECK(mount->mode == 0600);
+  CHECK(find_rule(plan, "/home/u/.state.json")->copy);
+
+  Plan masked = host.compile(host.profile(text + "home = \"masked\"\n"));
+  CHECK(shown(masked, "/home/u/.state.json") == "read");
+
+  auto wide =
+      host.compile(host.profile("[filesystem]\nread = [\"/usr\"]\nwrite = [\"${CWD}\", "
+                                "\"~/.state.json\"]\ncopy = [\"~/.state.json\"]\n"));
+  CHECK(shown(wide, "/home/u/.state.json") == "write");
+  auto folder = host.try_filesystem("copy = [\"~/p\"]");
+  REQUIRE_FALSE(folder.has_value());
+  CHECK(folder.error().error.message().find("not a regular file") != std::string::npos);
+}
