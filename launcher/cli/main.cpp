@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "launcher/base/text.h"
+#include "launcher/broker/tmux/run.h"
 #include "launcher/cli/command.h"
 #include "launcher/cli/options.h"
 #include "netns/proxy_process.h"
@@ -118,6 +119,9 @@ int dispatch(int argc, char** argv) {
     return 0;
   }
   if (word == "__options") return list_options();
+  // Started by the broker for the sandbox; the rest is trusted up to the caller's arguments.
+  if (word == "__tmux")
+    return broker::tmux::run_helper(std::vector<std::string>(argv + 2, argv + argc));
   if (word == "__probe") return probe_command(split(argc, argv, 2));
   // Started by the supervisor, which passes descriptor 3.
   if (word == "__proxy") return netns::run_proxy(3);

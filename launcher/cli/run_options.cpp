@@ -62,6 +62,8 @@ std::vector<Option> plan_options(RunSettings& settings) {
       {"--net-map", "NAME:PORT=ADDR:PORT", "for tests (DIRBOX_TEST=1): where a name really is",
        &settings.net_map},
       {"--env", "NAME[=VALUE]", "pass or set an environment variable", &settings.environment},
+      {"--chdir", "DIR", "start in DIR, which the sandbox shows, with the grants of this directory",
+       &settings.chdir},
       {"--force-cwd", "", "run even in the home, in / or above hidden paths", &settings.force_cwd},
   };
 }
@@ -110,6 +112,31 @@ Result<profiles::Profile> load_settings(const RunSettings& settings, const std::
   return profile;
 }
 
+/// Without what two runs cannot have at once (--publish), and without values of variables, which
+/// everybody could read in the process list.
+std::vector<std::string> options_again(const RunSettings& settings, const std::string& profile,
+                                       const std::string& cwd) {
+  const bool is_path = profile.find('/') != profile.npos || profile.ends_with(".toml");
+  std::vector<std::string> out{"--profile=" + (is_path ? path_join(cwd, profile) : profile)};
+  struct List {
+    const char* option;
+    const std::vector<std::string>& values;
+  };
+  const List lists[] = {{"--read", settings.read},       {"--write", settings.write},
+                        {"--hide", settings.hide},       {"--socket", settings.sockets},
+                        {"--device", settings.devices},  {"--allow", settings.allow},
+                        {"--deny", settings.deny},       {"--host-port", settings.host_ports},
+                        {"--exclude", settings.exclude}, {"--env", settings.environment}};
+  for (const List& list : lists) {
+    for (const std::string& value : list.values) {
+      if (&list.values == &settings.environment && value.find('=') != value.npos) continue;
+      out.push_back(std::string(list.option) + "=" + value);
+    }
+  }
+  if (settings.force_cwd) out.emplace_back("--force-cwd");
+  return out;
+}
+
 Compiled compile_settings(const RunSettings& settings, const std::vector<std::string>& command,
                           bool prepare) {
   Compiled out;
@@ -127,6 +154,7 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   plan::Command wanted;
   wanted.argv = command;
   wanted.force_cwd = settings.force_cwd;
+  wanted.chdir = settings.chdir;
   auto net_map = parse_net_map(settings);
   if (!net_map) return failed(net_map.error());
   wanted.net_map = *net_map;
@@ -143,6 +171,7 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
     return out;
   }
   out.plan = std::move(*compiled);
+  out.plan.again = options_again(settings, chosen->profile, out.plan.cwd);
   out.plan.notes.insert(
       out.plan.notes.begin(),
       {fmt::format("profile {}: {}", escape_for_terminal(chosen->profile), chosen->why), {}});

@@ -13,6 +13,7 @@ struct RunSettings {
   std::string profile;  ///< "": what choose_profile() says
   std::vector<std::string> read, write, hide, sockets, devices, environment, allow, deny, publish,
       host_ports, exclude, net_map;
+  std::string chdir;
   bool force_cwd = false;
 };
 std::vector<Option> plan_options(RunSettings& settings);

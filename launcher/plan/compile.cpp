@@ -202,6 +202,19 @@ Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan
   return {};
 }
 
+/// The grants are those of the working directory; the command starts in another one that the
+/// sandbox shows.
+Result<void> compile_chdir(const Command& command, Plan& plan) {
+  if (command.chdir.empty()) return {};
+  if (!map_to_host(plan, command.chdir)) {
+    return fail("start in", escape_for_terminal(command.chdir),
+                "the sandbox shows no such directory of the host",
+                "it must be absolute, without symlinks, and within what the profile grants");
+  }
+  plan.spec.cwd = command.chdir;
+  return {};
+}
+
 }  // namespace
 
 Result<seccomp::Policy> compile_syscalls(const Profile& profile) {
@@ -283,6 +296,7 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (auto done = compile_swarm(profile, facts, resolver, plan); !done) return failed(done.error());
   if (auto done = compile_excluded(profile, facts, resolver, plan); !done)
     return failed(done.error());
+  if (auto done = compile_chdir(command, plan); !done) return failed(done.error());
   plan.rules = rules.take();
   compile_limits(profile, plan);
   auto syscalls = compile_syscalls(profile);

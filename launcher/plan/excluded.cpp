@@ -6,6 +6,7 @@
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/broker/tmux/grammar.h"
 
 namespace dirbox::plan {
 namespace {
@@ -86,7 +87,7 @@ class Compiler {
 
   Result<void> add(const profiles::Excluded& record) {
     if (record.mode == Mode::inside) return {};
-    if (record.mode != Mode::host) {
+    if (record.mode == Mode::filter) {
       return fail("exclude a command", record.origin.text(),
                   fmt::format("this mode is not available for {}", record.command),
                   "choose another mode; \"host\" amounts to no sandbox");
@@ -96,6 +97,10 @@ class Compiler {
     if (out.program.empty()) return add_missing(record);
     out.policy = TRY(make_policy(record));
     out.sessions = record.sessions;
+    if (record.mode == Mode::grammar) {
+      if (out.sessions.empty()) out.sessions = {"swarm-*"};  // swarm's own
+      TRY_VOID(check_chain(record));
+    }
     out.profile = record.profile;
     if (record.mode == Mode::host) announce(out.policy);
     place_shims(record);
@@ -159,6 +164,20 @@ class Compiler {
                                                    rule.text, rule.origin, rule.reason)));
     }
     return policy;
+  }
+
+  /// Panes read the profile again.
+  Result<void> check_chain(const profiles::Excluded& record) {
+    for (const std::string& file : plan_.chain) {
+      // A project's file widens only with the user's trust in its content.
+      if (path_name(file) == ".dirbox.toml") continue;
+      const std::string path = path_join(plan_.cwd, file);
+      if (file.find('/') == file.npos || !is_planted(resolver_.resolve(path))) continue;
+      return fail("open tmux panes", record.origin.text(),
+                  fmt::format("the sandbox can change the profile {}", escape_for_terminal(path)),
+                  "keep profiles in ~/.config/dirbox");
+    }
+    return {};
   }
 
   void announce(const broker::Policy& policy) {
@@ -275,6 +294,12 @@ ExecAnswer explain_exec(const Plan& plan, std::span<const std::string> argv) {
     return answer;
   }
   answer.decision = broker::decide(found->policy, argv.subspan(1));
+  if (found->policy.mode == Mode::grammar && answer.decision.allowed) {
+    if (auto parsed = broker::tmux::parse_request(argv.subspan(1)); !parsed) {
+      answer.decision.allowed = false;
+      answer.decision.reason = parsed.error().operand + ": " + parsed.error().detail;
+    }
+  }
   const std::string origin = answer.decision.origin.text();
   if (!answer.decision.allowed) {
     answer.verdict = ExecAnswer::Verdict::refused;

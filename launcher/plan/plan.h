@@ -64,6 +64,9 @@ struct Plan {
   std::vector<Excluded> excluded;
   std::vector<std::string> writable_roots;  ///< of the host; filled where something is excluded
   std::string host_path;                    ///< PATH of host commands
+  /// Options of `dirbox run` that give this Plan again in this directory: for tmux panes. The
+  /// caller of compile() fills it in.
+  std::vector<std::string> again;
   std::vector<profiles::VerifyCheck> checks;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})
@@ -76,6 +79,7 @@ struct Plan {
 struct Command {
   std::vector<std::string> argv;
   std::vector<netns::NetMap> net_map{};  ///< test seam, see netns/spec.h
+  std::string chdir{};  ///< where the command starts, if not in the working directory
   bool force_cwd =
       false;  ///< run even where the working directory is the home, "/", or holds secrets
 };

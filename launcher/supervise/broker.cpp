@@ -1,6 +1,7 @@
 #include "launcher/supervise/broker.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,7 +12,10 @@
 #include "launcher/base/text.h"
 #include "launcher/broker/environment.h"
 #include "launcher/broker/shim_image.h"
+#include "launcher/broker/tmux/grammar.h"
+#include "launcher/broker/tmux/run.h"
 #include "launcher/plan/excluded.h"
+#include "launcher/plan/swarm.h"
 
 namespace dirbox::supervise {
 namespace {
@@ -49,6 +53,7 @@ Result<void> Broker::prepare(sandbox::RunOptions& options) {
     command.binary =
         TRY(broker::pin_command(excluded.program, plan_.host_path, plan_.writable_roots));
     command.environment = environment;
+    if (excluded.policy.mode == broker::Mode::grammar) TRY_VOID(use_grammar(excluded, command));
     commands_.push_back(std::move(command));
   }
   // Children are waited for, so SIGCHLD must not be ignored, as a caller may have it.
@@ -57,6 +62,40 @@ Result<void> Broker::prepare(sandbox::RunOptions& options) {
     return broker::make_shim_image(broker::socket_path_of(name));
   };
   options.broker.listen = [this](int control) { return listen(control); };
+  return {};
+}
+
+/// The command becomes this program, which asks tmux.
+Result<void> Broker::use_grammar(const plan::Excluded& excluded, broker::Command& command) const {
+  char self[PATH_MAX];
+  const ssize_t n = ::readlink("/proc/self/exe", self, sizeof self);
+  if (n < 0 || n == sizeof self) return fail_errno("find this program", "/proc/self/exe");
+  const std::string program(self, static_cast<std::size_t>(n));
+  broker::tmux::Setting setting;
+  setting.tmux = command.binary.file.path;
+  setting.key = plan::project_key(plan_.project);
+  setting.sessions = excluded.sessions;
+  setting.directory = plan_.cwd;
+  setting.launcher = {program, "run"};
+  if (excluded.profile.empty()) {
+    setting.launcher.insert(setting.launcher.end(), plan_.again.begin(), plan_.again.end());
+  } else {
+    setting.launcher.insert(setting.launcher.end(), {"-p", excluded.profile});
+  }
+  command.binary = TRY(broker::pin_command(program, plan_.host_path, plan_.writable_roots));
+  command.gate = [policy = excluded.policy, prefix = broker::tmux::encode_setting(setting)](
+                     std::span<const std::string> arguments, std::string_view) {
+    broker::Verdict verdict{broker::decide(policy, arguments), std::nullopt};
+    if (!verdict.decision.allowed) return verdict;
+    if (auto parsed = broker::tmux::parse_request(arguments); !parsed) {
+      verdict.decision = {
+          false, {}, policy.origin, parsed.error().operand + ": " + parsed.error().detail};
+      return verdict;
+    }
+    verdict.arguments = prefix;
+    verdict.arguments->insert(verdict.arguments->end(), arguments.begin(), arguments.end());
+    return verdict;
+  };
   return {};
 }
 

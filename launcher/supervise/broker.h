@@ -38,6 +38,7 @@ class Broker {
   void finish();
 
  private:
+  Result<void> use_grammar(const plan::Excluded& excluded, broker::Command& command) const;
   Result<void> listen(int control) const;
   Result<void> make_server(int user_namespace);
   void report(const broker::Event& event);
