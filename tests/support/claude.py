@@ -10,7 +10,7 @@ import subprocess
 import messages_api
 import sandbox
 
-VERSION = "2.1.197"
+VERSION = os.environ.get("DIRBOX_CLAUDE_VERSION", "2.1.197")
 PREFIX = os.path.join(pwd.getpwuid(os.geteuid()).pw_dir, ".dirbox-tests", "npm-" + VERSION)
 API = "api.anthropic.com"
 

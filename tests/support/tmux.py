@@ -46,6 +46,10 @@ class Tmux:
         if keys:
             self.run("send-keys", "-t", "test", *keys)
 
+    def wait_for_end(self, status=0):
+        """The last command has ended and the shell waits for another one."""
+        self.wait_for(rf"status={status}\nready>\s*\Z")
+
     def answer(self, question, *keys):
         """Keys for a dialog. A program that has painted it need not listen yet: while it is there they come again."""
         self.wait_for(question)

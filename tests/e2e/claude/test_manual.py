@@ -71,7 +71,7 @@ class Manual(claude.ClaudeTest):
         window.type("/exit")
         window.wait_for("❯./exit")
         window.type("", "Enter")
-        window.wait_for("status=0")
+        window.wait_for_end()
 
     def test_commands(self):
         seen = 0
