@@ -45,6 +45,7 @@ constexpr KeyRule kRules[] = {
     {"filesystem.run_size", Rule::at_most},
     {"filesystem.home_size", Rule::at_most},
     {"filesystem.guard", Rule::stricter_last},
+    {"filesystem.worktrees", Rule::stricter_first},
     {"filesystem.swarm_state", Rule::stricter_last},
     {"environment.pass", Rule::grants},
     {"network.mode", Rule::stricter_first},

@@ -100,6 +100,7 @@ struct Profile {
   std::vector<Entry> sockets;  ///< host unix sockets to bind in
   std::vector<Entry> devices;  ///< device nodes beyond the minimal /dev
   Setting<SwarmState> swarm_state;
+  Setting<bool> worktrees;  ///< PROJECT-worktrees is writable
   Setting<std::uint64_t> tmp_size, shm_size, run_size, home_size;  ///< bytes
 
   // [environment]

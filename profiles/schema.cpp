@@ -49,6 +49,9 @@ constexpr Row kRows[] = {
   {"filesystem", "swarm_state", Kind::choice, &Profile::swarm_state, Merge::replace, "\"shared\"",
    "Whether a ~/.swarm that write lists is the host's, or a directory of this project alone in its place.",
    "\"private\"", "shared|private"},
+  {"filesystem", "worktrees", Kind::boolean, &Profile::worktrees, Merge::replace, "false",
+   "Whether the directory ${PROJECT}-worktrees, in which swarm makes worktrees, can be written where it is the "
+   "project's.", "true"},
   {"filesystem", "tmp_size", Kind::size, &Profile::tmp_size, Merge::replace, "\"1G\"",
    "What /tmp and /var/tmp can hold, each.", "\"4G\"", {}, 0, nullptr, kPage, kTiB},
   {"filesystem", "shm_size", Kind::size, &Profile::shm_size, Merge::replace, "\"256M\"",

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <vector>
 
 #include "launcher/base/path.h"
@@ -65,6 +66,22 @@ Result<std::string> walk(std::string_view path, std::span<const std::string> roo
   return done;
 }
 
+/// In a user namespace the files of users that it does not map, root's among them, all belong to
+/// the overflow uid (user_namespaces(7)).
+bool is_unmapped_root(uid_t uid) {
+  constexpr uid_t kOverflow = 65534;  // /proc/sys/kernel/overflowuid, where nobody changed it
+  if (uid != kOverflow) return false;
+  UniqueFd file(::open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC));
+  char text[256];
+  const ssize_t n = file.valid() ? ::read(file.get(), text, sizeof text - 1) : -1;
+  if (n <= 0) return false;
+  text[n] = '\0';
+  unsigned inside = 0, outside = 0, count = 0;
+  const bool initial = std::sscanf(text, "%u %u %u", &inside, &outside, &count) == 3 &&
+                       inside == 0 && outside == 0 && count == ~0U;
+  return !initial;
+}
+
 Result<PinnedFile> open_executable(const std::string& real) {
   UniqueFd fd(::open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd.valid() && errno == EACCES) {
@@ -74,7 +91,7 @@ Result<PinnedFile> open_executable(const std::string& real) {
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return fail_errno(kDoing, real);
   if (!S_ISREG(st.st_mode)) return fail(kDoing, real, "not a regular file");
-  if (st.st_uid != 0 && st.st_uid != ::geteuid()) {
+  if (st.st_uid != 0 && st.st_uid != ::geteuid() && !is_unmapped_root(st.st_uid)) {
     return fail(kDoing, real, "owned by neither root nor you");
   }
   if ((st.st_mode & S_IWOTH) != 0) return fail(kDoing, real, "writable for everyone");

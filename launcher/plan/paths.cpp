@@ -8,6 +8,7 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/sockets.h"
+#include "launcher/plan/worktree.h"
 
 namespace dirbox::plan {
 namespace {
@@ -93,6 +94,14 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   }
   for (const auto& entry : profile.write) TRY_VOID(add(entry, PathAccess::write));
   for (const auto& entry : profile.copy) TRY_VOID(add(entry, PathAccess::read, true));
+  if (profile.worktrees.value) {
+    if (auto worktrees = find_worktree_parent(resolver_, places_.project)) {
+      profiles::Entry entry;
+      entry.text = *worktrees;
+      entry.origin = profile.worktrees.origin;
+      TRY_VOID(add(entry, PathAccess::write));
+    }
+  }
   for (const auto& entry : profile.read) TRY_VOID(add(entry, PathAccess::read));
   if (profile.home.value == HomeMode::masked) TRY_VOID(add(home, PathAccess::read));
   for (const auto& entry : profile.sockets) TRY_VOID(add_socket(entry));

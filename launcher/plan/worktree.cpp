@@ -85,4 +85,22 @@ Result<std::optional<Worktree>> find_worktree(Resolver& resolver, const std::str
   return TRY(check_submodule(resolver, gitfile, target.path, project));
 }
 
+std::optional<std::string> find_worktree_parent(Resolver& resolver, const std::string& project) {
+  constexpr std::size_t kMost = 256;  // looked at; of a project with more, the first are enough
+  const std::string parent = project + "-worktrees";
+  const auto found = resolver.resolve(parent);
+  if (found.stat.type != FileType::directory || found.path != parent) return std::nullopt;
+  const std::vector<Child> children = resolver.files().list(parent);
+  bool own = children.empty();
+  for (std::size_t i = 0; i < children.size() && i < kMost; ++i) {
+    const std::string path = path_join(parent, children[i].name);
+    if (children[i].type != FileType::directory) continue;
+    if (resolver.resolve(path_join(path, ".git")).stat.type == FileType::missing) continue;
+    const auto worktree = find_worktree(resolver, path);
+    if (!worktree || !*worktree || (*worktree)->main != project) return std::nullopt;
+    own = true;
+  }
+  return own ? std::optional(parent) : std::nullopt;
+}
+
 }  // namespace dirbox::plan

@@ -21,4 +21,9 @@ struct Worktree {
 /// a gitfile that names any directory.
 Result<std::optional<Worktree>> find_worktree(Resolver& resolver, const std::string& project);
 
+/// PROJECT-worktrees beside `project`, where swarm makes worktrees; nullopt where it is missing or
+/// not the project's: it is when it is empty, or holds a linked worktree of the project and none of
+/// another one.
+std::optional<std::string> find_worktree_parent(Resolver& resolver, const std::string& project);
+
 }  // namespace dirbox::plan

@@ -186,7 +186,7 @@ class Tools(sandbox.Boundary):
     def test_tmux_inside(self):
         script = ("tmux -f /dev/null new-session -d -x 80 -y 24 'echo from-the-pane > pane; tmux wait-for -S done; exec cat' && "
                   "tmux wait-for done && cat pane; tmux kill-server 2>/dev/null; true")
-        self.assertIn("from-the-pane", self.run_ok("sh", "-c", script).out)
+        self.assertIn("from-the-pane", self.run_ok("sh", "-c", script, options=("-p", "worker")).out)
 
     def test_temporary_directories(self):
         self.run_ok("sh", "-c", "for d in /tmp /var/tmp /dev/shm; do echo x > $d/f && test -s $d/f || exit 1; done")
