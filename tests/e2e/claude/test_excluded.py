@@ -1,5 +1,6 @@
-"""What the guide excludes from its sandbox, by Claude Code's Bash tool in the profile director-guide: tmux and swarm work
-wherever a command may call them, and nothing around them leaves the sandbox."""
+"""What the guide excludes from its sandbox, by Claude Code's Bash tool: tmux and swarm work wherever a command may call
+them, nothing around them leaves the sandbox, and in the default profile neither do they."""
+import json
 import os
 import shutil
 import subprocess
@@ -13,13 +14,14 @@ GRANDCHILD = "python3 -c 'import subprocess; print(subprocess.run([\"sh\", \"-c\
              "capture_output=True).stdout)'"
 
 
-class Excluded(claude.ClaudeTest):
+class WithWorker(claude.ClaudeTest):
+    """On the host the worker w1 runs, in a window that swarm opened."""
+
     @classmethod
     def setUpClass(cls):
         if shutil.which("tmux") is None:
             raise sandbox.unittest.SkipTest("this machine has no tmux")
         super().setUpClass()
-        # On the host the worker w1 runs, in a window that swarm opened.
         shutil.copy2(DRIVER, cls.world.home + "/.local/bin/swarm")
         cls.world.plant(cls.world.home + "/.local/bin/docker", '#!/bin/sh\necho "docker of the host: $*"\n', 0o755)
         for name in ("docker", "swarm"):
@@ -35,6 +37,10 @@ class Excluded(claude.ClaudeTest):
     def swarm(cls, *words):
         return subprocess.run(["swarm", *words], cwd=cls.world.project, env=cls.world.environment, text=True,
                               capture_output=True, check=True, timeout=sandbox.PATIENCE).stdout
+
+
+class ByTheGuide(WithWorker):
+    """In the profile director-guide they run on the host, without rules."""
 
     def inside(self, *turns):
         return self.play(*turns, say("done"), options=("-p", "director-guide"))
@@ -76,6 +82,59 @@ class Excluded(claude.ClaudeTest):
         self.assertIn("No such file", day.api.result("read").text)
         self.assertFalse(os.path.exists(self.home("outside")))
         self.assertTrue(day.api.result("net").failed)
+
+
+class ByGrammar(WithWorker):
+    """In the profile director, tmux has a closed grammar, and what it opens runs in a sandbox; swarm is inside."""
+
+    def tearDown(self):
+        for name in ("w2", "w3"):
+            subprocess.run(["tmux", "kill-window", "-t", f"{self.session}:{name}"], env=self.world.environment,
+                           capture_output=True, check=False)
+        super().tearDown()
+
+    def test_workers_are_seen_and_opened_and_found_again(self):
+        worker = "cat ~/.ssh/id_rsa; touch ~/planted /usr/planted; echo the worker runs; exec cat"
+        first = self.play(
+            run("swarm ls | cat", label="ls"), run("sh -c 'tmux ls' | head -3", label="tmux"),
+            run(f"swarm spawn --name w2 --tmux -- sh -c '{worker}'", label="spawn"),
+            run("until swarm logs w2 | grep -q 'worker runs'; do sleep 0.1; done; swarm send w2 'typed inside'",
+                label="send"),
+            run("until swarm logs w2 | grep -q 'typed inside'; do sleep 0.1; done; swarm logs w2", label="logs"),
+            say("done"))
+        self.assertRegex(first.api.result("ls").text, r"w1\s+running")
+        self.assertIn(self.session, first.api.result("tmux").text)
+        self.assertIn("spawned w2", first.api.result("spawn").text)
+        self.assertRegex(first.api.result("logs").text, "No such file")
+        self.assertFalse(os.path.exists(self.home("planted")))
+        self.assertIn("typed inside", self.swarm("logs", "w2"), "it is a window of the host's server")
+
+        second = self.play(run("swarm ls", label="ls"), run("swarm send w2 again && swarm kill w2 && swarm ls",
+                                                            label="end"), say("done"))
+        self.assertRegex(second.api.result("ls").text, r"w2\s+running")
+        self.assertRegex(second.api.result("end").text, r"w2\s+stopped")
+        self.assertRegex(self.swarm("ls"), r"w1\s+running")
+
+    def test_ways_to_the_host(self):
+        canary = self.outside("from-tmux")
+        ways = [f"tmux run-shell 'touch {canary}'", f"tmux display-message -p '#(touch {canary})'",
+                f"tmux new-window -t {self.session} -n w3 true ';' run-shell 'touch {canary}'",
+                f"tmux send-keys -t {self.session}:w1 -l 'x;' run-shell 'touch {canary}'",
+                f"tmux if-shell true 'run-shell \"touch {canary}\"'", f"tmux set-hook -g x 'run-shell {canary}'",
+                f"tmux pipe-pane -t {self.session}:w1 'touch {canary}'", "tmux show-environment -g",
+                "tmux attach-session", "tmux -L other new-session -d", "tmux source-file x", "tmux kill-server",
+                f"tmux kill-window -t {self.session}:w1", f"tmux send-keys -t {self.session}:w1 -l hello",
+                f"tmux respawn-pane -k -t {self.session}:w1 'touch {canary}'"]
+        day = self.play(*(run(way) for way in ways), say("done"))
+        for way in ways:
+            with self.subTest(way=way):
+                self.assertTrue(day.api.result(way).failed, day.api.result(way))
+        self.assertFalse(os.path.exists(canary))
+        self.assertNotIn("hello", self.swarm("logs", "w1"))
+        self.assertRegex(self.swarm("ls"), r"w1\s+running")
+        log = self.dirbox(launcher=("log", "--denied", "--json")).out
+        self.assertIn("run-shell", log, "each refusal is in the log")
+        self.assertGreaterEqual(sum("tmux" in json.dumps(json.loads(line)) for line in log.splitlines()), len(ways) - 2)
 
 
 if __name__ == "__main__":
