@@ -129,6 +129,13 @@ struct Profile {
   // [limits], setrlimit(2); absent: inherited
   Setting<std::optional<std::uint64_t>> limit_nofile, limit_nproc, limit_fsize, limit_as;
 
+  // [docker], for the filter
+  std::vector<Entry> docker_sockets;  ///< of engines; none: the usual ones
+  std::vector<Entry> docker_binds;    ///< beside what is writable
+  std::vector<Entry> docker_networks, docker_images, docker_capabilities;
+  Setting<std::uint64_t> docker_memory, docker_shm, docker_pids, docker_containers;
+  Setting<std::string> docker_cpus;
+
   // [require]
   Setting<bool> landlock_optional;  ///< landlock = "optional"
 

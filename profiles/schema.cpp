@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "launcher/base/text.h"
+#include "profiles/docker_rules.h"
 
 namespace dirbox::profiles {
 namespace {
@@ -140,6 +141,33 @@ constexpr Row kRows[] = {
   {"limits", "as", Kind::size, &Profile::limit_as, Merge::replace, "",
    "RLIMIT_AS: the address space of a process; programs that reserve much and use little, such as node, "
    "need a lot.", "\"64G\"", {}, 0, nullptr, 1 << 20},
+
+  {"docker", "sockets", Kind::paths, &Profile::docker_sockets, Merge::append, "",
+   "Sockets of container engines, tried in order; without any, $DOCKER_HOST and where dockerd and podman usually "
+   "listen.", "[\"/run/user/1000/podman/podman.sock\"]", {}, kOptional | kAlwaysOptional, check_path},
+  {"docker", "binds", Kind::paths, &Profile::docker_binds, Merge::append, "",
+   "Paths, beside the writable ones, that containers can mount, as far as filesystem grants them.",
+   "[\"~/.claude/settings.json\"]", {}, kOptional, check_path},
+  {"docker", "networks", Kind::names, &Profile::docker_networks, Merge::append, "",
+   "Networks of the engine that containers can be on; the first one is what they get unasked.",
+   "[\"sandbox-net\"]", {}, 0, check_docker_network},
+  {"docker", "images", Kind::names, &Profile::docker_images, Merge::append, "",
+   "Images, as patterns with *, that containers are made from and builds begin with.", "[\"node:*\"]",
+   {}, 0, check_docker_image},
+  {"docker", "capabilities", Kind::names, &Profile::docker_capabilities, Merge::append, "",
+   "Capabilities that containers have; every other one is dropped.", "[\"CHOWN\", \"SETUID\"]",
+   {}, 0, check_docker_capability},
+  {"docker", "memory", Kind::size, &Profile::docker_memory, Merge::replace, "\"4G\"",
+   "Memory of a container that asks for none, and the most that one can ask for.", "\"8G\"",
+   {}, 0, nullptr, 8 << 20, kTiB},
+  {"docker", "cpus", Kind::text, &Profile::docker_cpus, Merge::replace, "\"2\"",
+   "CPUs of a container, as memory.", "\"1.5\"", {}, 0, check_docker_cpus},
+  {"docker", "pids", Kind::count, &Profile::docker_pids, Merge::replace, "512",
+   "Processes of a container, as memory.", "256", {}, 0, nullptr, 1, 1 << 22},
+  {"docker", "shm_size", Kind::size, &Profile::docker_shm, Merge::replace, "\"256M\"",
+   "The most that a container's /dev/shm and each tmpfs can hold.", "\"64M\"", {}, 0, nullptr, kPage, kTiB},
+  {"docker", "max_containers", Kind::count, &Profile::docker_containers, Merge::replace, "8",
+   "How many containers of the project may exist.", "16", {}, 0, nullptr, 1, 1000},
 
   {"require", "landlock", Kind::choice, &Profile::landlock_optional, Merge::replace, "\"required\"",
    "Whether dirbox refuses to run where the kernel has no Landlock, or runs without this second layer and "

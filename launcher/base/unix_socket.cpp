@@ -1,6 +1,8 @@
 #include "launcher/base/unix_socket.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include <cstring>
 
@@ -15,6 +17,21 @@ Result<SocketPair> make_socket_pair() {
     return fail_errno("make a socket pair", "");
   }
   return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+Result<UniqueFd> make_unix_listener(const std::string& path, int type) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return fail_errno("listen on", path, ENAMETOOLONG);
+  path.copy(address.sun_path, path.size());
+  UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return fail_errno("listen on", path);
+  // Before bind, so that the name never has another mode.
+  if (::fchmod(fd.get(), 0600) != 0 ||
+      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(fd.get(), SOMAXCONN) != 0)
+    return fail_errno("listen on", path);
+  return fd;
 }
 
 Result<void> send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds) {

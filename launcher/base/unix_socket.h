@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "launcher/base/result.h"
@@ -14,6 +15,10 @@ struct SocketPair {
 };
 /// Connected SEQPACKET pair, both ends close-on-exec.
 Result<SocketPair> make_socket_pair();
+
+/// A listening socket of `type` (SOCK_STREAM or SOCK_SEQPACKET, with flags) bound at `path` in the
+/// mount namespace of the caller, mode 0600, close-on-exec. EADDRINUSE where something is there.
+Result<UniqueFd> make_unix_listener(const std::string& path, int type);
 
 struct Message {
   std::vector<std::byte> bytes;

@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "launcher/broker/session.h"
 
@@ -136,20 +134,7 @@ void Server::close() {
 void Server::forget(Session& session) { sessions_.erase(&session); }
 
 Result<UniqueFd> make_listener(const std::string& path) {
-  constexpr std::string_view kDoing = "listen for excluded commands";
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof name.sun_path) return fail_errno(kDoing, path, ENAMETOOLONG);
-  std::memcpy(name.sun_path, path.data(), path.size());
-  UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) return fail_errno(kDoing, path);
-  // Before bind, so that the name never has another mode.
-  if (::fchmod(fd.get(), 0600) != 0 ||
-      ::bind(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) != 0 ||
-      ::listen(fd.get(), SOMAXCONN) != 0) {
-    return fail_errno(kDoing, path);
-  }
-  return fd;
+  return make_unix_listener(path, SOCK_SEQPACKET | SOCK_NONBLOCK);
 }
 
 }  // namespace dirbox::broker

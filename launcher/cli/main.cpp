@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "launcher/base/text.h"
+#include "launcher/broker/docker/process.h"
 #include "launcher/broker/tmux/run.h"
 #include "launcher/cli/command.h"
 #include "launcher/cli/options.h"
@@ -125,6 +126,7 @@ int dispatch(int argc, char** argv) {
   if (word == "__probe") return probe_command(split(argc, argv, 2));
   // Started by the supervisor, which passes descriptor 3.
   if (word == "__proxy") return netns::run_proxy(3);
+  if (word == "__docker") return docker::run_filter(3);
   const Subcommand* subcommand = find_verb(kSubcommands, word);
   if (subcommand == nullptr) return complain_unknown(word, split(argc, argv, 1));
   return subcommand->run(split(argc, argv, 2));

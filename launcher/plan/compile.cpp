@@ -6,6 +6,7 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/claude_code.h"
+#include "launcher/plan/docker.h"
 #include "launcher/plan/excluded.h"
 #include "launcher/plan/install_tree.h"
 #include "launcher/plan/network.h"
@@ -298,6 +299,8 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
     return failed(done.error());
   if (auto done = compile_chdir(command, plan); !done) return failed(done.error());
   plan.rules = rules.take();
+  if (auto done = compile_docker(profile, facts, resolver, plan); !done)
+    return failed(done.error());
   compile_limits(profile, plan);
   auto syscalls = compile_syscalls(profile);
   if (!syscalls) return failed(syscalls.error());

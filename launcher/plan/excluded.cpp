@@ -7,6 +7,7 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/broker/tmux/grammar.h"
+#include "launcher/plan/docker.h"
 
 namespace dirbox::plan {
 namespace {
@@ -86,7 +87,7 @@ class Compiler {
       : facts_(facts), resolver_(resolver), plan_(plan) {}
 
   Result<void> add(const profiles::Excluded& record) {
-    if (record.mode == Mode::inside) return {};
+    if (record.mode == Mode::inside || is_filtered_docker(record)) return {};
     if (record.mode == Mode::filter) {
       return fail("exclude a command", record.origin.text(),
                   fmt::format("this mode is not available for {}", record.command),

@@ -5,6 +5,7 @@
 #include "launcher/base/json.h"
 #include "launcher/base/origin.h"
 #include "launcher/base/result.h"
+#include "launcher/broker/docker/spec.h"
 #include "launcher/broker/policy.h"
 #include "launcher/plan/host.h"
 #include "launcher/sandbox/spec.h"
@@ -61,6 +62,7 @@ struct Plan {
   std::vector<std::string> dropped_variables;  ///< names only
   seccomp::Policy syscalls;
   netns::NetworkSpec network;
+  docker::FilterSpec docker;  ///< in force where spec.listeners has docker::kSocket
   std::vector<Excluded> excluded;
   std::vector<std::string> writable_roots;  ///< of the host; filled where something is excluded
   std::string host_path;                    ///< PATH of host commands

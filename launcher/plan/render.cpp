@@ -47,6 +47,33 @@ void add_notes(std::string& out, std::string_view heading, const std::vector<Not
   out += table.render(2);
 }
 
+/// What the docker filter permits.
+void add_docker(std::string& out, const Plan& plan, bool color) {
+  const docker::FilterSpec& spec = plan.docker;
+  if (spec.project.empty()) return;
+  add_heading(out, "Docker, filtered", color);
+  Table table;
+  auto add = [&table](std::string_view what, std::string value, const std::string& rule) {
+    table.add({std::string(what), escape_for_terminal(value), rule});
+  };
+  add("engines", fmt::format("{}", fmt::join(spec.sockets, " ")), "docker.sockets");
+  for (const docker::BindRoot& root : spec.binds) {
+    std::string state = root.writable ? " (write)" : " (read)";
+    if (!root.refusal.empty()) state = " (not: " + root.refusal + ")";
+    add("mount", root.path + state, spec.binds_rule);
+  }
+  add("networks", fmt::format("{}", fmt::join(spec.networks.values, " ")), spec.networks.rule);
+  add("images", fmt::format("{}", fmt::join(spec.images.values, " ")), spec.images.rule);
+  add("capabilities", fmt::format("{}", fmt::join(spec.capabilities.values, " ")),
+      spec.capabilities.rule);
+  add("memory", format_size(spec.memory.value), spec.memory.rule);
+  add("cpus", fmt::format("{}", static_cast<double>(spec.cpus.value) / 1e9), spec.cpus.rule);
+  add("pids", std::to_string(spec.pids.value), spec.pids.rule);
+  add("/dev/shm", format_size(spec.shm.value), spec.shm.rule);
+  add("containers", std::to_string(spec.containers.value), spec.containers.rule);
+  out += table.render(2);
+}
+
 Json notes_to_json(const std::vector<Note>& notes) {
   JsonArray out;
   for (const Note& note : notes) {
@@ -108,6 +135,7 @@ std::string render_plan(const Plan& plan, bool color) {
   }
   out += environment.render(2);
 
+  add_docker(out, plan, color);
   for (const std::string& directory : plan.missing_directories) {
     out += fmt::format("\nwould be made on the host: {}\n", escape_for_terminal(directory));
   }
@@ -162,6 +190,7 @@ Json plan_to_json(const Plan& plan) {
     environment.push_back(std::move(item));
   }
   out.set("environment", std::move(environment));
+  if (!plan.docker.project.empty()) out.set("docker", docker::spec_to_json(plan.docker));
   out.set("dropped_variables", strings_to_json(plan.dropped_variables));
   out.set("missing_directories", strings_to_json(plan.missing_directories));
   out.set("notes", notes_to_json(plan.notes));

@@ -15,11 +15,12 @@ enum class ControlType : std::uint32_t {
   failed,    ///< set-up failed: a = errno, text = doing \0 operand \0 detail \0 hint; nothing ran
   pty,       ///< + master descriptor of the command's terminal
   listener,  ///< + seccomp user-notification descriptor
-  sockets,   ///< + descriptors from the broker hook; a = 1 when more follow
-  started,   ///< a = pid of the command inside: exec succeeded
-  exec_failed,  ///< a = errno: nothing ran
-  stopped,      ///< a = signal that stopped the command
-  exited,       ///< a = wait status of the command; everything else inside is dead
+  unix_listener,  ///< + descriptor; a = position in Spec::listeners
+  sockets,        ///< + descriptors from the broker hook; a = 1 when more follow
+  started,        ///< a = pid of the command inside: exec succeeded
+  exec_failed,    ///< a = errno: nothing ran
+  stopped,        ///< a = signal that stopped the command
+  exited,         ///< a = wait status of the command; everything else inside is dead
   // supervisor → init
   signal_command,  ///< a = signal for the command alone
   signal_group,    ///< a = signal for its process group

@@ -10,6 +10,9 @@
 #include <csignal>
 #include <cstring>
 
+#include "launcher/base/file.h"
+#include "launcher/base/path.h"
+#include "launcher/base/unix_socket.h"
 #include "launcher/sandbox/caps.h"
 #include "launcher/sandbox/command.h"
 #include "launcher/sandbox/control.h"
@@ -88,6 +91,16 @@ Result<void> step_stdio(Init& init) {
 Result<void> step_pivot(Init& init) {
   TRY_VOID(enter_root(init.root.get()));
   init.root.reset();
+  return {};
+}
+
+Result<void> step_listeners(Init& init) {
+  int position = 0;
+  for (const UnixListener& listener : init.spec.listeners) {
+    TRY_VOID(make_directories(path_parent(listener.path), 0755));
+    UniqueFd fd = TRY(make_unix_listener(listener.path, listener.type));
+    TRY_VOID(send_control(init.control, ControlType::unix_listener, position++, {}, {fd.get()}));
+  }
   return {};
 }
 
@@ -180,6 +193,7 @@ constexpr Step kSteps[] = {
     {{"keyring", "none of the caller's keys"}, step_keyring},
     {{"stdio", "inherited files, while host paths still resolve"}, step_stdio},
     {{"pivot", "the host's files are gone from here on"}, step_pivot},
+    {{"listeners", "sockets inside that the launcher answers"}, step_listeners},
     {{"terminal", "own session; a terminal of the private devpts"}, step_terminal},
     {{"broker", "sockets of the excluded commands"}, step_broker},
     {{"cwd", "as the command will find it"}, step_cwd},

@@ -74,6 +74,14 @@ struct Limit {
   bool operator==(const Limit&) const = default;
 };
 
+/// A unix socket that init makes inside and hands out, for the launcher to accept on: the directory
+/// of `path` is made too. It lies in a tmpfs of the sandbox.
+struct UnixListener {
+  std::string path;
+  int type = 0;  ///< SOCK_STREAM, SOCK_SEQPACKET
+  bool operator==(const UnixListener&) const = default;
+};
+
 struct Spec {
   uid_t uid = 0;
   gid_t gid = 0;
@@ -87,6 +95,7 @@ struct Spec {
   bool landlock = true;
   std::vector<LandlockRule> landlock_rules;
   std::vector<Limit> limits;
+  std::vector<UnixListener> listeners;
 
   std::string cwd;
   std::string executable;  ///< path inside

@@ -88,6 +88,17 @@ log::Event network_event(const netns::Event& from) {
   return event;
 }
 
+log::Event docker_event(std::string what, std::string why) {
+  log::Event event;
+  event.kind = log::Kind::denied;
+  event.operation = log::Operation::docker;
+  event.layer = log::Layer::broker;
+  event.subject = std::move(what);
+  event.cause = "docker-policy";
+  event.detail = std::move(why);
+  return event;
+}
+
 log::Event rules_event(std::string what) {
   log::Event event;
   event.kind = log::Kind::rules;

@@ -11,6 +11,9 @@ namespace dirbox::supervise {
 /// The layer is the proxy's. Connections that were made are no events: the caller leaves them out.
 log::Event network_event(const netns::Event& event);
 
+/// A request that the docker filter refused: `what` is its method and path, `why` a sentence.
+log::Event docker_event(std::string what, std::string why);
+
 /// A change of the rules: "granted example.com for 10m".
 log::Event rules_event(std::string what);
 

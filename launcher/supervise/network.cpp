@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +10,7 @@
 #include "launcher/base/text.h"
 #include "launcher/base/unix_socket.h"
 #include "launcher/supervise/events.h"
+#include "launcher/supervise/spawn_self.h"
 #include "netns/setup.h"
 #include "netns/socket_request.h"
 
@@ -20,43 +19,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kFinishTimeout{1000};
 
-/// `dirbox __proxy CONTROL`: the same file as this process, with an empty environment.
-Result<pid_t> spawn_proxy(int control) {
-  constexpr int kControl = 3;
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  if (::posix_spawn_file_actions_init(&actions) != 0 || ::posix_spawnattr_init(&attributes) != 0) {
-    return fail_errno("start the proxy", "", ENOMEM);
-  }
-  sigset_t none;
-  sigemptyset(&none);
-  int err = ::posix_spawn_file_actions_adddup2(&actions, control, kControl);
-  // Terminal signals are for the command: the proxy has a process group of its own.
-  if (err == 0)
-    err = ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  if (err == 0) err = ::posix_spawnattr_setsigmask(&attributes, &none);
-  if (err == 0) err = ::posix_spawnattr_setpgroup(&attributes, 0);
-  pid_t pid = -1;
-  char name[] = "dirbox", verb[] = "__proxy", fd[] = "3";
-  char* argv[] = {name, verb, fd, nullptr};
-  char* environment[] = {nullptr};
-  if (err == 0)
-    err = ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv, environment);
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::posix_spawnattr_destroy(&attributes);
-  if (err != 0) return fail_errno("start the proxy", "/proc/self/exe", err);
-  return pid;
-}
-
 }  // namespace
 
-Network::~Network() {
-  if (proxy_pid_ > 0) {
-    ::kill(proxy_pid_, SIGKILL);
-    while (::waitpid(proxy_pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
-}
+Network::~Network() { kill_and_reap(proxy_pid_); }
 
 Result<void> Network::prepare(sandbox::RunOptions& options) {
   if (spec_.mode != netns::Mode::proxy) return {};
@@ -104,7 +69,7 @@ void Network::on_listener() {
 Result<void> Network::start_proxy() {
   SocketPair pair = TRY(make_socket_pair());
   proxy_ = std::move(pair.ours);
-  proxy_pid_ = TRY(spawn_proxy(pair.theirs.get()));
+  proxy_pid_ = TRY(spawn_self("__proxy", pair.theirs.get()));
   pair.theirs.reset();
   netns::NetworkSpec spec = spec_;
   spec.allow = grants_.allow();

@@ -14,6 +14,7 @@
 #include "launcher/sandbox/spawn.h"
 #include "launcher/session/control.h"
 #include "launcher/supervise/broker.h"
+#include "launcher/supervise/docker.h"
 #include "launcher/supervise/events.h"
 #include "launcher/supervise/job.h"
 #include "launcher/supervise/requests.h"
@@ -39,6 +40,7 @@ class Supervisor {
         log_(state_directory, plan.session, start_event(plan)),
         network_(loop_, plan.network, [this](log::Event event) { record(std::move(event)); }),
         broker_(loop_, plan, [this](log::Event event) { record(std::move(event)); }),
+        docker_(loop_, plan.docker, [this](log::Event event) { record(std::move(event)); }),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -75,6 +77,7 @@ class Supervisor {
     directory_.reset();
     broker_.finish();
     network_.finish();
+    docker_.finish();
     end_log();
     return outcome_;
   }
@@ -101,9 +104,11 @@ class Supervisor {
   void end_log() {
     outcome_.counts = network_.counts();
     outcome_.changes = network_.changes();
-    for (const std::string& text : network_.complaints()) {
-      record(fault_event(text));
-      outcome_.complaints.push_back(text);
+    for (const auto* complaints : {&network_.complaints(), &docker_.complaints()}) {
+      for (const std::string& text : *complaints) {
+        record(fault_event(text));
+        outcome_.complaints.push_back(text);
+      }
     }
     outcome_.events = log_.seen();
     outcome_.dropped = log_.dropped() + network_.dropped();
@@ -169,6 +174,9 @@ class Supervisor {
       case ControlType::sockets:
         if (auto taken = broker_.take(message); !taken) stop_with(taken.error());
         return;
+      case ControlType::unix_listener:
+        if (message.fds.size() == 1) take_listener(message.a, std::move(message.fds[0]));
+        return;
       case ControlType::started:
         started_ = true;
         command_ = message.a;
@@ -190,6 +198,12 @@ class Supervisor {
       default:
         return;
     }
+  }
+
+  void take_listener(int position, UniqueFd listener) {
+    auto index = static_cast<std::size_t>(position);
+    if (index < spec_.listeners.size() && spec_.listeners[index].path == docker::kSocket)
+      docker_.take_listener(std::move(listener));
   }
 
   void report_exec_failure(int err) {
@@ -277,6 +291,7 @@ class Supervisor {
   log::EventLog log_;
   Network network_;
   Broker broker_;
+  Docker docker_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;

@@ -27,10 +27,10 @@ ARROWS = {
     "launcher/guard": ["launcher/base"],
     "profiles": ["launcher/base", "seccomp", "netns", "launcher/broker"],
     "launcher/plan": ["launcher/base", "launcher/guard", "profiles", "seccomp", "netns", "launcher/sandbox", "launcher/broker",
-                      "launcher/broker/tmux"],
+                      "launcher/broker/docker", "launcher/broker/tmux"],
     "launcher/session": ["launcher/base", "launcher/sandbox/spec.h"],
     "launcher/supervise": ["launcher/base", "launcher/plan", "launcher/guard", "launcher/sandbox", "seccomp",
-                           "netns", "launcher/broker", "launcher/broker/tmux", "launcher/log", "launcher/session"],
+                           "netns", "launcher/broker", "launcher/broker/docker", "launcher/broker/tmux", "launcher/log", "launcher/session"],
     "launcher/doctor": ["launcher/base", "launcher/sandbox", "launcher/session", "netns", "seccomp"],
     "launcher/verify": None,  # None: everything but the folders named in LAST
     "launcher/learn": None,

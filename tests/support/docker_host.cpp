@@ -3,6 +3,7 @@
 /// input.
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ namespace {
 Result<void> serve(const char* spec_path, const char* socket_path) {
   std::string text = TRY(read_file(spec_path));
   docker::FilterSpec spec = TRY(docker::parse_spec(text));
-  UniqueFd listener = TRY(docker::make_listener(socket_path));
+  UniqueFd listener = TRY(make_unix_listener(socket_path, SOCK_STREAM));
   SocketPair pair = TRY(make_socket_pair());
   pid_t child = ::fork();
   if (child == 0) {

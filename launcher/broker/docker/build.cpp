@@ -55,7 +55,8 @@ Result<void> check_tag(const std::string& tag, const FilterSpec& spec, const Eng
 
 }  // namespace
 
-Result<BuildQuery> rebuild_build(const std::vector<Parameter>& query, const FilterSpec& spec) {
+Result<BuildQuery> rebuild_build(const std::vector<Parameter>& query, const FilterSpec& spec,
+                                 const EngineFacts& engine) {
   BuildQuery out;
   std::string network, labels, memory, shm;
   for (const Parameter& parameter : query) {
@@ -87,10 +88,13 @@ Result<BuildQuery> rebuild_build(const std::vector<Parameter>& query, const Filt
   std::string most = within(memory, spec.memory.value);
   out.query.push_back({"networkmode", TRY(check_network(spec, network))});
   out.query.push_back({"labels", TRY(label_text(labels, spec))});
-  out.query.push_back({"memory", most});
-  out.query.push_back({"memswap", most});
-  out.query.push_back({"cpuperiod", std::to_string(kCpuPeriod)});
-  out.query.push_back({"cpuquota", std::to_string(spec.cpus.value / (1'000'000'000 / kCpuPeriod))});
+  if (engine.limits) {
+    out.query.push_back({"memory", most});
+    out.query.push_back({"memswap", most});
+    out.query.push_back({"cpuperiod", std::to_string(kCpuPeriod)});
+    out.query.push_back(
+        {"cpuquota", std::to_string(spec.cpus.value / (1'000'000'000 / kCpuPeriod))});
+  }
   out.query.push_back({"shmsize", within(shm, spec.shm.value)});
   out.query.push_back({"rm", "1"});
   out.query.push_back({"forcerm", "1"});
@@ -98,7 +102,8 @@ Result<BuildQuery> rebuild_build(const std::vector<Parameter>& query, const Filt
 }
 
 Result<bool> Connection::exchange_build(const Request& request, const Prepared& prepared) {
-  BuildQuery build = TRY(rebuild_build(prepared.outgoing.query, spec()));
+  EngineFacts facts = TRY(shared_.engine.facts());
+  BuildQuery build = TRY(rebuild_build(prepared.outgoing.query, spec(), facts));
   for (const std::string& tag : build.tags) TRY_VOID(check_tag(tag, spec(), shared_.engine));
   const std::string own_name = TRY(random_name());
   Prepared changed = prepared;

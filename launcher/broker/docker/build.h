@@ -2,8 +2,8 @@
 #include <string>
 #include <vector>
 
+#include "launcher/broker/docker/rebuild.h"
 #include "launcher/broker/docker/request.h"
-#include "launcher/broker/docker/spec.h"
 
 /// `docker build` with the classic builder.
 namespace dirbox::docker {
@@ -15,6 +15,7 @@ struct BuildQuery {
 };
 /// Replaces network, limits and labels. The labels come last in the image, so that no Dockerfile
 /// can put the project's label into it; the image's own one says who may give its name away.
-Result<BuildQuery> rebuild_build(const std::vector<Parameter>& query, const FilterSpec& spec);
+Result<BuildQuery> rebuild_build(const std::vector<Parameter>& query, const FilterSpec& spec,
+                                 const EngineFacts& engine);
 
 }  // namespace dirbox::docker

@@ -107,6 +107,7 @@ Result<EngineFacts> Engine::facts() {
           (text != nullptr && (*text == "rootless" || text->find("name=rootless") == 0));
     }
   }
+  facts.limits = !(facts.rootless && info && text_at(*info, "CgroupVersion") == "1");
   facts_ = facts;
   return facts;
 }

@@ -38,7 +38,9 @@ void add_masks(const BindRoot& root, const std::string& target, bool writable,
     if (!mask.hidden && !writable) continue;
     std::string at = path_join(target, mask.path);
     if (mask.directory) {
-      context.masks.emplace_back(at, "ro,size=4k,mode=755");
+      // podman copies into a tmpfs what it covers.
+      context.masks.emplace_back(
+          at, context.engine.podman ? "ro,size=4k,mode=755,notmpcopyup" : "ro,size=4k,mode=755");
     } else {
       context.binds.emplace_back(fmt::format("/dev/null:{}:ro", at));
     }

@@ -4,8 +4,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include <condition_variable>
 #include <memory>
@@ -25,7 +23,6 @@ constexpr int kFailed = 125;
 /// more wait in the listener's backlog.
 constexpr int kWorkers = 96;
 constexpr std::size_t kStack = 512 * 1024;
-constexpr int kBacklog = 128;
 
 /// Theory of operation: every worker waits in accept(2) on the one listener and serves what it gets
 /// to its end. The workers are there before the seccomp filter, which forbids making threads. Plain
@@ -120,20 +117,6 @@ void await_end(int control) {
 }
 
 }  // namespace
-
-Result<UniqueFd> make_listener(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return fail_errno("listen for docker", path, ENAMETOOLONG);
-  path.copy(address.sun_path, path.size());
-  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return fail_errno("listen for docker", path);
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::chmod(path.c_str(), 0600) != 0 || ::listen(fd.get(), kBacklog) != 0)
-    return fail_errno("listen for docker", path);
-  return fd;
-}
 
 int run_filter(int control) {
   // Never freed: workers use it until the process ends.

@@ -10,7 +10,4 @@ namespace dirbox::docker {
 /// an orderly end, 125 when it could not start. Never falls back to less confinement.
 int run_filter(int control);
 
-/// A listening stream socket at `path` in the mount namespace of the caller, mode 0600.
-Result<UniqueFd> make_listener(const std::string& path);
-
 }  // namespace dirbox::docker

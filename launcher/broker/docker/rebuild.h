@@ -18,6 +18,9 @@ namespace dirbox::docker {
 struct EngineFacts {
   bool rootless = false;  ///< root in a container is the user, not root
   bool podman = false;
+  /// Its kernel lets it limit containers. Not so with cgroups of version 1 and without root, where
+  /// podman leaves limits of containers out and fails at those of builds.
+  bool limits = true;
 };
 
 /// What a rule may look at, and what it finds out for the rules after it.

@@ -11,6 +11,8 @@
 /// What the filter is told: a part of the Plan, decided before it runs.
 namespace dirbox::docker {
 
+/// Where docker's client finds the filter inside.
+inline constexpr std::string_view kSocket = "/run/dirbox/docker.sock";
 /// The label of every container that the filter made; its value names the project.
 inline constexpr std::string_view kProjectLabel = "dirbox.project";
 /// The label of every image that the filter built. Not the same: an image's labels become those of

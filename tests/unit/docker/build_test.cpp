@@ -132,7 +132,7 @@ TEST_CASE("a build's network, limits and labels are the profile's") {
                               {"memory", "0"},
                               {"dockerfile", "D"},
                               {"buildargs", R"({"A":"1","B":null})"}},
-                             kSpec);
+                             kSpec, {});
   REQUIRE(build);
   CHECK(value_of(*build, "networkmode") == "none");
   CHECK(value_of(*build, "labels") == R"({"a":"b","dirbox.project":"","dirbox.image":"p1"})");
@@ -142,9 +142,10 @@ TEST_CASE("a build's network, limits and labels are the profile's") {
   CHECK(value_of(*build, "dockerfile") == "absent");
   CHECK(build->dockerfile == "D");
   CHECK(build->tags == Images{"x:1"});
-  CHECK_FALSE(rebuild_build({{"networkmode", "host"}}, kSpec));
-  CHECK_FALSE(rebuild_build({{"networkmode", "container:x"}}, kSpec));
-  CHECK_FALSE(rebuild_build({{"version", "2"}}, kSpec));
-  CHECK_FALSE(rebuild_build({{"labels", R"({"dirbox.project":"p1"})"}}, kSpec));
-  CHECK(value_of(*rebuild_build({{"memory", "1000000000000"}}, kSpec), "memory") == "536870912");
+  CHECK_FALSE(rebuild_build({{"networkmode", "host"}}, kSpec, {}));
+  CHECK_FALSE(rebuild_build({{"networkmode", "container:x"}}, kSpec, {}));
+  CHECK_FALSE(rebuild_build({{"version", "2"}}, kSpec, {}));
+  CHECK_FALSE(rebuild_build({{"labels", R"({"dirbox.project":"p1"})"}}, kSpec, {}));
+  CHECK(value_of(*rebuild_build({{"memory", "1000000000000"}}, kSpec, {}), "memory") ==
+        "536870912");
 }

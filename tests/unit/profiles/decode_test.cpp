@@ -36,6 +36,7 @@ TEST_CASE("every error names file, line, column, key, the nearest name and what 
        "read profile: p.toml:2:2: unknown key \"netwrk\" (did you mean \"network\"?) | the top of "
        "a file "
        "has description, extends, filesystem, environment, network, seccomp, process, limits, "
+       "docker, "
        "require, excluded, verify"},
       {"tmp_size = 1\n",
        "read profile: p.toml:1:1: unknown key \"tmp_size\" | it belongs in [filesystem]"},

@@ -1,0 +1,72 @@
+#include "launcher/supervise/docker.h"
+
+#include <fcntl.h>
+
+#include "launcher/base/text.h"
+#include "launcher/base/unix_socket.h"
+#include "launcher/supervise/events.h"
+#include "launcher/supervise/spawn_self.h"
+
+namespace dirbox::supervise {
+
+Docker::~Docker() { finish(); }
+
+void Docker::take_listener(UniqueFd listener) {
+  listener_ = std::move(listener);
+  auto watched = loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_listener(); });
+  if (!watched) close(watched.error().message());
+}
+
+void Docker::on_listener() {
+  auto started = start_filter();
+  loop_.remove(listener_.get());
+  listener_.reset();
+  if (!started) close(started.error().message());
+}
+
+Result<void> Docker::start_filter() {
+  SocketPair pair = TRY(make_socket_pair());
+  control_ = std::move(pair.ours);
+  pid_ = TRY(spawn_self("__docker", pair.theirs.get()));
+  pair.theirs.reset();
+  TRY_VOID(docker::send_start(control_.get(), spec_, listener_.get()));
+  if (::fcntl(control_.get(), F_SETFL, O_NONBLOCK) != 0)
+    return fail_errno("start the docker filter", "");
+  return loop_.add(control_.get(), EPOLLIN, [this](std::uint32_t) { on_report(); });
+}
+
+void Docker::on_report() {
+  for (;;) {
+    auto report = docker::receive_report(control_.get());
+    if (!report) return close(report.error().message());
+    if (!*report) return;
+    using Kind = docker::Report::Kind;
+    switch ((*report)->kind) {
+      case Kind::ready:
+        break;
+      case Kind::refused:
+        sink_(docker_event((*report)->what, (*report)->text));
+        break;
+      case Kind::failed:
+        return close("it could not start: " + escape_for_terminal((*report)->text));
+      case Kind::gone:
+        return close("it ended before the session");
+    }
+  }
+}
+
+void Docker::close(const std::string& why) {
+  complaints_.push_back("the docker filter: " + why + "; docker is closed");
+  finish();
+}
+
+void Docker::finish() {
+  if (listener_.valid()) loop_.remove(listener_.get());
+  listener_.reset();
+  if (control_.valid()) loop_.remove(control_.get());
+  control_.reset();
+  kill_and_reap(pid_);
+  pid_ = -1;
+}
+
+}  // namespace dirbox::supervise
