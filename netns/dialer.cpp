@@ -151,7 +151,8 @@ void Dialer::fail_soon(Attempt& attempt, Cause cause, Error error) {
   });
 }
 
-void Dialer::connect_soon(Attempt& attempt, std::vector<IpAddress> addresses, std::uint16_t port) {
+void Dialer::connect_soon(Attempt& attempt, const std::vector<IpAddress>& addresses,
+                          std::uint16_t port) {
   attempt.addresses = interleave_families(addresses);
   std::reverse(attempt.addresses.begin(), attempt.addresses.end());
   attempt.dial_port = port;
@@ -174,7 +175,7 @@ void Dialer::resolve(Attempt& attempt, const Host& host, std::uint16_t port) {
       });
 }
 
-void Dialer::guard_and_connect(Attempt& attempt, std::vector<IpAddress> addresses) {
+void Dialer::guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& addresses) {
   // What the host's user configured as parent proxy is commonly a private address.
   if (attempt.parent == nullptr) {
     for (const IpAddress& address : addresses) {
@@ -184,7 +185,7 @@ void Dialer::guard_and_connect(Attempt& attempt, std::vector<IpAddress> addresse
                        Error{"connect", text_of(attempt), 0, *why, {}});
     }
   }
-  connect_soon(attempt, std::move(addresses), attempt.dial_port);
+  connect_soon(attempt, addresses, attempt.dial_port);
 }
 
 const std::vector<IpAddress>& Dialer::own_addresses() {
@@ -260,12 +261,11 @@ void Dialer::on_socket(Ticket ticket, int raw) {
     attempt.last_error = errno;
     return try_next(ticket);
   }
-  if (attempt.parent == nullptr || attempt.absolute_form) {
-    Dialed dialed{std::move(fd), attempt.absolute_form, {}};
-    if (attempt.absolute_form) dialed.proxy_authorization = attempt.parent->authorization;
-    return finish(ticket, std::move(dialed));
-  }
-  ask_parent(attempt, std::move(fd));
+  if (attempt.parent != nullptr && !attempt.absolute_form)
+    return ask_parent(attempt, std::move(fd));
+  Dialed dialed{std::move(fd), attempt.absolute_form, {}};
+  if (attempt.parent != nullptr) dialed.proxy_authorization = attempt.parent->authorization;
+  finish(ticket, std::move(dialed));
 }
 
 void Dialer::ask_parent(Attempt& attempt, UniqueFd fd) {

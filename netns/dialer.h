@@ -78,8 +78,8 @@ class Dialer {
 
   Attempt& begin(DialCallback callback);
   void resolve(Attempt& attempt, const Host& host, std::uint16_t port);
-  void guard_and_connect(Attempt& attempt, std::vector<IpAddress> addresses);
-  void connect_soon(Attempt& attempt, std::vector<IpAddress> addresses, std::uint16_t port);
+  void guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& addresses);
+  void connect_soon(Attempt& attempt, const std::vector<IpAddress>& addresses, std::uint16_t port);
   void try_next(Ticket ticket);
   void watch(Attempt& attempt, UniqueFd fd);
   UniqueFd take_socket(Attempt& attempt, int fd);

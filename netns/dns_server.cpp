@@ -143,7 +143,7 @@ void DnsServer::answer_name(const DnsQuery& query, Reply reply) {
 
 /// Calls `done` when a listener stands for every port of `name` from 1024 on: at once when they do.
 void DnsServer::ensure_listeners(const Hostname& name, const IpAddress& address,
-                                 std::function<void()> done) {
+                                 const std::function<void()>& done) {
   std::vector<std::uint16_t> missing;
   std::size_t seen = 0;
   for (const PortRange& range : engine_.policy().rules->ports_of(name)) {

@@ -58,7 +58,8 @@ class DnsServer {
   void answer(std::span<const std::byte> message, Reply reply);
   void answer_name(const DnsQuery& query, Reply reply);
   std::vector<std::byte> answer_pointer(const DnsQuery& query) const;
-  void ensure_listeners(const Hostname& name, const IpAddress& address, std::function<void()> done);
+  void ensure_listeners(const Hostname& name, const IpAddress& address,
+                        const std::function<void()>& done);
   void add_listener(const IpAddress& address, std::uint16_t port, Result<UniqueFd> socket);
   void report_denied(const Hostname& name, const Verdict& verdict);
 

@@ -34,7 +34,7 @@ class Process {
   void swap_rules(const NetworkSpec& rules);
   void finish();
   bool set_blocking(bool blocking);
-  bool send(ProxyReport report);
+  bool send(const ProxyReport& report);
 
   EventLoop& loop_;
   UniqueFd control_;
@@ -54,7 +54,7 @@ Result<void> Process::start() {
     ProxyReport report;
     report.kind = ProxyReport::Kind::event;
     report.event = e;
-    if (!send(std::move(report))) ++unsent_;
+    if (!send(report)) ++unsent_;
   }));
 #if !defined(__SANITIZE_ADDRESS__)  // the sanitizer's own calls are not the proxy's
   TRY_VOID(enter_filter());
@@ -77,7 +77,7 @@ bool Process::set_blocking(bool blocking) {
   return ::fcntl(control_.get(), F_SETFL, blocking ? O_RDWR : O_RDWR | O_NONBLOCK) == 0;
 }
 
-bool Process::send(ProxyReport report) {
+bool Process::send(const ProxyReport& report) {
   return send_proxy_report(control_.get(), report).has_value();
 }
 
@@ -86,7 +86,7 @@ void Process::report_failure(const Error& error) {
   report.kind = ProxyReport::Kind::failed;
   report.text = error.message();
   // Nobody listens: the exit status says the same.
-  if (!send(std::move(report))) return;
+  if (!send(report)) return;
 }
 
 void Process::on_order() {
@@ -103,7 +103,7 @@ void Process::swap_rules(const NetworkSpec& rules) {
   report.kind = swapped ? ProxyReport::Kind::rules_accepted : ProxyReport::Kind::rules_refused;
   if (!swapped) report.text = swapped.error().message();
   // Events may have filled the socket; this answer is waited for.
-  if (!set_blocking(true) || !send(std::move(report)) || !set_blocking(false)) loop_.stop();
+  if (!set_blocking(true) || !send(report) || !set_blocking(false)) loop_.stop();
 }
 
 void Process::finish() {
@@ -114,12 +114,12 @@ void Process::finish() {
     ProxyReport report;
     report.kind = ProxyReport::Kind::count;
     report.count = count;
-    sent = sent && send(std::move(report));
+    sent = sent && send(report);
   }
   ProxyReport end;
   end.kind = ProxyReport::Kind::finished;
   end.dropped_events = engine_->dropped_events() + unsent_;
-  if (sent) send(std::move(end));
+  if (sent) send(end);
   loop_.stop();
 }
 

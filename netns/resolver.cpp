@@ -81,7 +81,7 @@ Resolver::Ticket Resolver::resolve(const Hostname& name, std::chrono::millisecon
                                    Callback callback) {
   Ticket ticket = next_++;
   const std::string& text = name.text();
-  auto later = [&](Result<Addresses> answer) {
+  auto later = [&](const Result<Addresses>& answer) {
     auto timer = loop_.after(std::chrono::milliseconds(0),
                              [this, ticket, answer] { finish(ticket, answer); });
     waiters_.emplace(ticket, Waiter{ticket, std::move(callback), timer});

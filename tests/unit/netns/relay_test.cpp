@@ -31,7 +31,7 @@ struct World {
   Ends client = make_ends(), server = make_ends();
   Relay relay;
 
-  explicit World(NameLimits limits = {})
+  explicit World(const NameLimits& limits = {})
       : name(limits), relay(context, std::move(client.relay), std::move(server.relay), name) {}
   void turn(int times = 5) {
     for (int i = 0; i < times; ++i) REQUIRE(loop.run_once(0ms));

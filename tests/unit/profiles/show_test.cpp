@@ -92,7 +92,7 @@ TEST_CASE("what is shown cannot steer the terminal") {
   std::string shown = show_profile(*profile);
   CHECK(shown.find('\x1b') == shown.npos);
   CHECK(shown.find('\x07') == shown.npos);
-  CHECK(shown.find("\xe2\x80\xae") == shown.npos);
+  CHECK(shown.find(std::string{'\xe2', '\x80', '\xae'}) == shown.npos);
 }
 
 TEST_CASE("every key of the schema has a sentence, an example and a line in dirbox-profile(5)") {
