@@ -16,7 +16,8 @@ inline constexpr int kAddSeals = 1033, kSealAll = 0xf;
 
 inline constexpr int kStatusFailed = 125;
 
-extern "C" char dirbox_shim_slot[];  ///< wire::kTagBytes of tag, then the path
+/// wire::kTagBytes of tag, then the path; an image is made by changing it in the file.
+extern "C" char dirbox_shim_slot[wire::kTagBytes + wire::kSocketPathBytes];
 
 template <class T>
 void fill_zero(T& value) {
@@ -122,7 +123,7 @@ class Body {
     }
   }
 
-  static inline char bytes_[wire::kMaxDatagram - sizeof(wire::Header)];
+  char bytes_[wire::kMaxDatagram - sizeof(wire::Header)];
   size_t used_ = 0;
   size_t total_ = 0;
   int memfd_ = -1;

@@ -111,9 +111,8 @@ class Shim {
     terminal.output = saved_.c_oflag;
     terminal.control = saved_.c_cflag;
     terminal.local = saved_.c_lflag;
-    for (size_t i = 0; i < sizeof saved_.c_cc && i < sizeof terminal.characters; ++i) {
-      terminal.characters[i] = saved_.c_cc[i];
-    }
+    static_assert(sizeof saved_.c_cc <= sizeof terminal.characters);
+    copy(terminal.characters, saved_.c_cc, sizeof saved_.c_cc);
   }
 
   /// One turn of the loop.
@@ -177,7 +176,7 @@ class Shim {
   }
 
   void relay_signal() {
-    SignalInfo info;
+    SignalInfo info{};
     if (read(signals_, &info, sizeof info) != sizeof info) return;
     int signal = static_cast<int>(info.signal);
     if (signal == SIGWINCH) {
@@ -282,6 +281,7 @@ class Shim {
       wire::Header header;
       char text[wire::kMaxText];
     } message;
+    message.header = {};
     IoVec iov{&message, sizeof message};
     alignas(CmsgHdr) char control[sizeof(CmsgHdr) + 8];
     MsgHdr packet{nullptr, 0, &iov, 1, control, sizeof control, 0};
