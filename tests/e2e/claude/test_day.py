@@ -132,6 +132,21 @@ class Day(claude.ClaudeTest):
         with open(self.home(".claude.json"), encoding="utf-8") as file:
             self.assertEqual(file.read(), state)
 
+    def test_its_login_is_the_hosts(self):
+        """Read, and written in place, as it is where a rename is refused, so that a token that was renewed is kept."""
+        login = self.home(".claude/.credentials.json")
+        self.world.plant(login, "{}", 0o600)
+        self.addCleanup(os.remove, login)
+        turns = [run("cat ~/.claude/.credentials.json && echo '{\"renewed\": 1}' > ~/.claude/.credentials.json",
+                     label="login"), say("done")]
+        day = self.play(*turns, options=("-p", "claude"))
+        self.assertEqual(day.api.result("login").text.strip(), "{}")
+        with open(login, encoding="utf-8") as file:
+            self.assertEqual(json.load(file), {"renewed": 1})
+        for profile in ("worker", "agent"):
+            done = self.dirbox("cat", login, options=("-p", profile))
+            self.assertRegex(done.err, "No such file")
+
     def test_settings_work_and_cannot_be_changed(self):
         log = self.project("hook.log")
         hook = {"hooks": [{"type": "command", "command": f"echo ran >> {log}"}], "matcher": "Bash"}
