@@ -86,6 +86,7 @@ struct NetworkSpec {
   TlsCheck tls = TlsCheck::require;
   std::vector<std::uint16_t> tls_ports{443};  ///< ports on which `tls` is checked
   bool allow_ech = false;                     ///< accept an Encrypted Client Hello
+  bool allow_non_tls = false;                 ///< accept what is no TLS on a checked port
   std::uint16_t proxy_port = 3128;            ///< explicit proxy on 127.0.0.1; 0: none
   bool set_environment = true;                ///< proxy variables for programs (proxy_environment)
   std::vector<PortForward> host_ports;

@@ -58,9 +58,9 @@ void describe(V& v, T& x) {
   v("mode", x.mode), v("session", x.session), v("allow", x.allow), v("deny", x.deny),
       v("upgrade", x.upgrade), v("name_limits", x.name_limits), v("net_map", x.net_map),
       v("tls", x.tls), v("tls_ports", x.tls_ports), v("allow_ech", x.allow_ech),
-      v("proxy_port", x.proxy_port), v("set_environment", x.set_environment),
-      v("host_ports", x.host_ports), v("publish", x.publish), v("parent", x.parent),
-      v("limits", x.limits);
+      v("allow_non_tls", x.allow_non_tls), v("proxy_port", x.proxy_port),
+      v("set_environment", x.set_environment), v("host_ports", x.host_ports),
+      v("publish", x.publish), v("parent", x.parent), v("limits", x.limits);
 }
 
 struct Writer {

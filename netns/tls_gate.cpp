@@ -29,6 +29,7 @@ std::optional<Denial> Session::judge_hello() const {
     case TlsHelloStatus::complete:
       break;
     case TlsHelloStatus::not_tls:
+      if (engine_.spec().allow_non_tls) return std::nullopt;
       return deny(Cause::not_tls);
     case TlsHelloStatus::too_large:
       return deny(Cause::bad_hello, "it is too large");

@@ -55,6 +55,7 @@ constexpr KeyRule kRules[] = {
     {"network.tls", Rule::stricter_first},
     {"network.tls_ports", Rule::refuses},
     {"network.allow_ech", Rule::stricter_first},
+    {"network.allow_non_tls", Rule::stricter_first},
     {"network.host_ports", Rule::grants},
     {"network.publish", Rule::grants},
     {"seccomp.allow", Rule::grants},

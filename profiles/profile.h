@@ -113,6 +113,7 @@ struct Profile {
   Setting<netns::TlsCheck> net_tls;
   std::vector<Entry> net_tls_ports;
   Setting<bool> net_allow_ech;
+  Setting<bool> net_allow_non_tls;
   Setting<std::uint64_t> net_proxy_port;
   Setting<bool> net_proxy_variables;
   std::vector<Entry> host_ports, publish;

@@ -88,6 +88,8 @@ constexpr Row kRows[] = {
    "Ports on which tls is checked, beside 443.", "[\"8443\"]", {}, 0, check_port},
   {"network", "allow_ech", Kind::boolean, &Profile::net_allow_ech, Merge::replace, "false",
    "Whether a TLS hello may carry Encrypted Client Hello, which hides the name that is checked.", "true"},
+  {"network", "allow_non_tls", Kind::boolean, &Profile::net_allow_non_tls, Merge::replace, "false",
+   "Whether bytes that are no TLS may pass on tls_ports, where TLS is checked all the same.", "true"},
   {"network", "proxy_port", Kind::count, &Profile::net_proxy_port, Merge::replace, "3128",
    "Port of the explicit proxy (HTTP, CONNECT, SOCKS5) on 127.0.0.1 inside; 0: none.", "8118",
    {}, 0, nullptr, 0, 65535},

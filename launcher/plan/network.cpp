@@ -28,6 +28,7 @@ Result<void> compile_network(const profiles::Profile& profile, const HostFacts& 
     network.tls_ports.push_back(TRY(netns::parse_port(entry.text)));
   }
   network.allow_ech = profile.net_allow_ech.value;
+  network.allow_non_tls = profile.net_allow_non_tls.value;
   network.proxy_port = static_cast<std::uint16_t>(profile.net_proxy_port.value);
   network.set_environment = profile.net_proxy_variables.value;
   for (const profiles::Entry& entry : profile.host_ports) {

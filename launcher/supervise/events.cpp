@@ -39,7 +39,7 @@ constexpr Remedy kRemedies[] = {
     {Cause::sni_mismatch, "", "TLS must name the host that was connected to"},
     {Cause::no_sni, "network.tls = \"allow-no-sni\"", ""},
     {Cause::ech, "network.allow_ech = true", ""},
-    {Cause::not_tls, "network.tls = \"off\"", ""},
+    {Cause::not_tls, "network.allow_non_tls = true", ""},
     {Cause::bad_hello, "", "the bytes are no TLS that can be checked"},
     {Cause::host_mismatch, "", "HTTP must name the host that was connected to"},
     {Cause::bad_request, "", "the request cannot be read in one way only"},

@@ -293,9 +293,17 @@ for data in b"SSH-2.0-x\\r\\n", b"GET / HTTP/1.1\\r\\nHost: allowed.test\\r\\n\\
         self.assertEqual(run.out.splitlines(), ["b'<RST>'"] * 6, run)
         self.assertEqual(run.causes(), ["not-tls"] * 6, run)
         self.assertEqual(self.canary.received, b"")
-        run = self.inside(self.spec(["allowed.test"], maps=maps, tls="off"), """
+        for switch in {"tls": "off"}, {"allow_non_tls": True}:
+            run = self.inside(self.spec(["allowed.test"], maps=maps, **switch), """
 s = connect("allowed.test", 443); s.sendall(b"SSH-2.0-x"); print(s.recv(100))""")
-        self.assertEqual(run.out, "b'SSH-2.0-x'\n", run)
+            self.assertEqual(run.out, "b'SSH-2.0-x'\n", run)
+
+    def test_non_tls_switch_leaves_tls_checked(self):
+        run = self.inside(self.spec(["allowed.test"], maps={"allowed.test:443": self.web.port}, allow_non_tls=True), """
+c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE
+try: c.wrap_socket(connect("allowed.test", 443), server_hostname="other.test"); print("passed")
+except OSError as e: print("refused")""")
+        self.assertEqual((run.out, run.causes()), ("refused\n", ["sni-mismatch"]), run)
 
     def test_hello_in_pieces(self):
         """A byte per segment, a record per few bytes, a hello of 15 KiB."""

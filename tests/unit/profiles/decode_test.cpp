@@ -30,7 +30,8 @@ TEST_CASE("every error names file, line, column, key, the nearest name and what 
   const Case cases[] = {
       {"[network]\nallowd = [\"a\"]\n",
        "read profile: p.toml:2:1: unknown key \"allowd\" (did you mean \"allow\"?) | [network] has "
-       "mode, allow, deny, upgrade, tls, tls_ports, allow_ech, proxy_port, proxy_variables, "
+       "mode, allow, deny, upgrade, tls, tls_ports, allow_ech, allow_non_tls, proxy_port, "
+       "proxy_variables, "
        "host_ports, publish, limits"},
       {"\n[netwrk]\nallow = [\"a\"]\n",
        "read profile: p.toml:2:2: unknown key \"netwrk\" (did you mean \"network\"?) | the top of "
