@@ -33,7 +33,7 @@ ARROWS = {
                            "netns", "launcher/broker", "launcher/broker/docker", "launcher/broker/tmux", "launcher/log", "launcher/session"],
     "launcher/doctor": ["launcher/base", "launcher/sandbox", "launcher/session", "netns", "seccomp"],
     "launcher/verify": None,  # None: everything but the folders named in LAST
-    "launcher/learn": None,
+    "launcher/learn": ["launcher/base", "launcher/log", "profiles", "netns"],
     "launcher/mcp": None,
     "launcher/cli": None,
 }
