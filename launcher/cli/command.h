@@ -54,6 +54,7 @@ int run_verb(std::string_view parent, std::span<const Subcommand> verbs,
 void describe_all(const SyntaxVisitor& visitor);
 int verify_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
+int learn_command(const Arguments& arguments);
 /// What `verify` runs inside its sandbox: answers probes on its standard input and output.
 int probe_command(const Arguments& arguments);
 

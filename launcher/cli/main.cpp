@@ -27,6 +27,7 @@ constexpr Subcommand kSubcommands[] = {
     {"completion", "completion for bash, zsh or fish", completion_command},
     {"verify", "attack the sandbox and tell which promises hold", verify_command},
     {"doctor", "tell whether this machine can enforce every layer", doctor_command},
+    {"learn", "run a command and write a profile with what it lacked", learn_command},
 };
 
 std::string help_of(std::string_view parent, std::span<const Subcommand> verbs) {

@@ -172,6 +172,7 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   }
   out.plan = std::move(*compiled);
   out.plan.again = options_again(settings, chosen->profile, out.plan.cwd);
+  out.chosen = chosen->profile;
   out.plan.notes.insert(
       out.plan.notes.begin(),
       {fmt::format("profile {}: {}", escape_for_terminal(chosen->profile), chosen->why), {}});

@@ -33,6 +33,7 @@ Result<profiles::Profile> load_settings(const RunSettings& settings, const std::
 struct Compiled {
   bool ok = false;
   int status = kFailed;
+  std::string chosen;  ///< the profile as it was asked for: a name or a file
   plan::Plan plan;
 };
 Compiled compile_settings(const RunSettings& settings, const std::vector<std::string>& command,

@@ -51,6 +51,7 @@ class Teacher {
 
   void hear(const log::Event& event) {
     if (event.kind != log::Kind::denied || event.subject.empty()) return;
+    if (event.layer == log::Layer::broker) return hear_command(event);
     if (event.cause == "hidden") return refuse(event, true);
     if (!event.never.empty()) {
       // What the user cannot do himself is no matter of a profile.
@@ -117,6 +118,18 @@ class Teacher {
     if (told_.insert(refusal.what).second) lesson_.refusals.push_back(std::move(refusal));
   }
 
+  /// An excluded command would run on the host: which arguments it may have is the reader's choice.
+  void hear_command(const log::Event& event) {
+    const std::size_t space = event.subject.find(' ');
+    log::Event suggestion = event;
+    if (space != event.subject.npos && event.subject.find('\'') == event.subject.npos) {
+      suggestion.toml = fmt::format("[[excluded]] command = {}, allow = [{}]",
+                                    Json(event.subject.substr(0, space)).dump(),
+                                    Json(event.subject.substr(space + 1)).dump());
+    }
+    refuse(suggestion, false);
+  }
+
   void hear_call(const log::Event& event) {
     const std::string name = event.subject.substr(0, event.subject.find('('));
     const auto cure = parse_cure(event.toml);
@@ -139,6 +152,9 @@ class Teacher {
     const std::string path = path_normalize(cure.value);
     if (looks_secret(path) || (list == List::read && looks_secret(event.subject)))
       return add_doubtful(list, path, reason_of(event) + ": it may be a secret, by its name");
+    if (list == List::write && runs_later(path, setting_)) {
+      return add_doubtful(list, path, reason_of(event) + ": the host executes what lies there");
+    }
     if (is_curiosity(path))
       return add_doubtful(list, path, reason_of(event) + ": programs mostly do without");
     (list == List::write ? writes_ : reads_).push_back({path, reason_of(event)});
@@ -214,14 +230,27 @@ Lesson generalise(const std::vector<log::Event>& events, const Setting& setting)
   return teacher.finish();
 }
 
+namespace {
+
+/// "learnt from: npm install", on one line and not too long for a list of profiles.
+std::string describe(const Header& header) {
+  constexpr std::size_t kMost = 60;
+  std::string text;
+  for (char c : header.command.substr(0, kMost)) text += c >= ' ' && c < 0x7f ? c : '?';
+  return "learnt from: " + text + (header.command.size() > kMost ? "…" : "");
+}
+
+}  // namespace
+
 std::string render_lesson(const Lesson& lesson, const Header& header) {
   const std::string command = escape_for_terminal(header.command);
   std::string out = fmt::format(
       "# Learnt by dirbox learn from: {}\n"
       "# Each entry was asked for under \"{}\" and refused. Read before use what you let in;\n"
       "# a line that is commented out was asked for as well, and is for you to decide.\n\n"
+      "description = {}\n"
       "extends = {}\n",
-      command, escape_for_terminal(header.base), quote(header.base));
+      command, escape_for_terminal(header.base), quote(describe(header)), quote(header.base));
   std::string_view table;
   for (const Section& section : kSections) {
     const std::string list = render_list(lesson, section);

@@ -72,6 +72,9 @@ std::vector<Grant> generalise_hosts(const std::vector<HostNeed>& needs);
 
 /// True for a name under which people keep keys, tokens and passwords.
 bool looks_secret(std::string_view path);
+/// True where the host executes what lies at, above or beneath `path`: start files, services,
+/// programs. Not for what is in the working directory, which is guarded.
+bool runs_later(const std::string& path, const Setting& setting);
 
 struct Header {
   std::string base;     ///< for `extends`

@@ -26,6 +26,69 @@ constexpr std::string_view kShared[] = {
 /// Whose entries are whole homes or disks.
 constexpr std::string_view kPeople[] = {"/home", "/mnt", "/media", "/srv"};
 
+/// What shells, sessions, editors and PATH execute; below the home unless absolute.
+constexpr std::string_view kExecuted[] = {".bashrc",
+                                          ".bash_profile",
+                                          ".bash_login",
+                                          ".bash_logout",
+                                          ".bash_aliases",
+                                          ".profile",
+                                          ".zshrc",
+                                          ".zshenv",
+                                          ".zprofile",
+                                          ".zlogin",
+                                          ".kshrc",
+                                          ".login",
+                                          ".cshrc",
+                                          ".tcshrc",
+                                          ".xprofile",
+                                          ".xsession",
+                                          ".xsessionrc",
+                                          ".xinitrc",
+                                          ".pam_environment",
+                                          ".inputrc",
+                                          ".gitconfig",
+                                          ".vimrc",
+                                          ".vim",
+                                          ".emacs",
+                                          ".emacs.d",
+                                          ".tmux.conf",
+                                          ".gdbinit",
+                                          ".lldbinit",
+                                          ".envrc",
+                                          ".mcp.json",
+                                          ".claude",
+                                          ".codex",
+                                          ".vscode",
+                                          ".config/autostart",
+                                          ".config/systemd",
+                                          ".config/environment.d",
+                                          ".config/fish",
+                                          ".config/zsh",
+                                          ".config/git",
+                                          ".config/nvim",
+                                          ".config/emacs",
+                                          ".config/tmux",
+                                          ".config/direnv",
+                                          ".config/mise",
+                                          ".local/bin",
+                                          ".local/share/applications",
+                                          ".local/share/systemd",
+                                          ".local/share/dbus-1",
+                                          ".cargo/bin",
+                                          ".npm-global",
+                                          "bin",
+                                          "go/bin",
+                                          "/etc",
+                                          "/usr",
+                                          "/bin",
+                                          "/sbin",
+                                          "/lib",
+                                          "/lib64",
+                                          "/opt",
+                                          "/boot",
+                                          "/var/spool"};
+
 /// Whether a directory may stand for what lies in it.
 bool may_widen(const std::string& directory, const Setting& setting) {
   if (path_components(directory).size() < 2) return false;
@@ -124,6 +187,16 @@ bool looks_secret(std::string_view path) {
   return any(kWords, [&](std::string_view w) { return name.find(w) != name.npos; }) ||
          any(kEndings, [&](std::string_view w) { return name.ends_with(w); }) ||
          any(kBeginnings, [&](std::string_view w) { return name.starts_with(w); });
+}
+
+bool runs_later(const std::string& path, const Setting& setting) {
+  if (path_is_beneath(path, setting.cwd)) return false;
+  auto meets = [&](const std::string& place) {
+    return path_is_beneath(path, place) || path_is_beneath(place, path);
+  };
+  return std::any_of(std::begin(kExecuted), std::end(kExecuted), [&](std::string_view place) {
+    return meets(path_join(setting.home, place));  // an absolute one stays as it is
+  });
 }
 
 std::vector<Grant> generalise_paths(std::vector<PathNeed> needs, List list, const Setting& setting,

@@ -219,6 +219,42 @@ TEST_CASE("sockets, and what programs are curious about, are for the reader to d
   CHECK(lesson.refusals[0].what == "connect /run/docker.sock");
 }
 
+TEST_CASE("what the host executes later is for the reader to decide") {
+  const Setting s = setting();
+  for (const char* path :
+       {"/home/u/.bashrc", "/home/u/.config/systemd/user/x.service", "/home/u/.config", "/home/u",
+        "/home/u/.local", "/home/u/.local/bin/tool", "/etc/profile.d", "/"}) {
+    CHECK_MESSAGE(runs_later(path, s), path);
+  }
+  for (const char* path : {"/home/u/project/bin", "/home/u/.cache", "/home/u/.config/tool",
+                           "/home/u/.bashrc.d", "/srv/x"}) {
+    CHECK_MESSAGE(!runs_later(path, s), path);
+  }
+  const Lesson lesson =
+      generalise({refused_path(Operation::write, "/home/u/.bashrc", "/home/u/.bashrc"),
+                  refused_path(Operation::create, "/home/u/.config/new", "/home/u/.config"),
+                  refused_path(Operation::read, "/home/u/.bashrc", "/home/u/.bashrc")},
+                 s);
+  CHECK(texts(lesson.grants) == Texts{"?~/.bashrc"});
+  CHECK(texts(lesson.grants, false) == Texts{"/home/u/.bashrc", "/home/u/.config"});
+}
+
+TEST_CASE("commands of the host are listed with the rule that would let them run") {
+  log::Event event;
+  event.operation = Operation::exec;
+  event.layer = log::Layer::broker;
+  event.subject = "docker rm box";
+  event.detail = "no rule allows it";
+  log::Event quoted = event;
+  quoted.subject = "docker exec 'a b'";
+  const Lesson lesson = generalise({event, event, quoted}, setting());
+  CHECK(lesson.grants.empty());
+  REQUIRE(lesson.refusals.size() == 2);
+  CHECK(lesson.refusals[0].what == "exec docker rm box");
+  CHECK(lesson.refusals[0].toml == "[[excluded]] command = \"docker\", allow = [\"rm box\"]");
+  CHECK(lesson.refusals[1].toml.empty());
+}
+
 TEST_CASE("what is no refusal, and what the user cannot do himself, teaches nothing") {
   log::Event failed = refused_host("example.com");
   failed.kind = log::Kind::failed;
@@ -259,6 +295,7 @@ TEST_CASE("the profile: minimal, commented, and it loads") {
         "# Each entry was asked for under \"base\" and refused. Read before use what you let in;\n"
         "# a line that is commented out was asked for as well, and is for you to decide.\n"
         "\n"
+        "description = \"learnt from: sh -c 'touch ~/.cache/z'\"\n"
         "extends = \"base\"\n"
         "\n"
         "[filesystem]\n"
