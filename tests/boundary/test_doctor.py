@@ -123,6 +123,12 @@ class Doctor(sandbox.Boundary):
                                           "echo 15000 >/proc/sys/user/max_user_namespaces")
         self.assertEqual((code, checks["userns"]["state"]), (0, "ok"))
 
+    def test_run_refuses_and_names_the_limit(self):
+        ran = self.project("ran")
+        done = self.dirbox("touch", ran, wrapper=(
+            "unshare", "-Urm", "sh", "-ec", 'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"', "sh"))
+        self.assertRefused(done, "ENOSPC", "user.max_user_namespaces", canary=ran)
+
     def test_no_namespaces_of_one_kind_left(self):
         for kind, name in (("net", "net-ns"), ("mnt", "mnt-ns"), ("pid", "pid-ns"), ("ipc", "ipc-ns"),
                            ("uts", "uts-ns"), ("cgroup", "cgroup-ns")):
