@@ -12,4 +12,11 @@ if(TARGET dirbox)
       ENVIRONMENT "DIRBOX=$<TARGET_FILE:dirbox>;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support;PYTHONDONTWRITEBYTECODE=1"
       SKIP_RETURN_CODE 77 TIMEOUT 900)
   endforeach()
+  # docker as root too: its engine is dockerd then.
+  add_test(NAME e2e.docker.root COMMAND ${CMAKE_SOURCE_DIR}/tests/support/as_root /usr/bin/python3
+           ${CMAKE_SOURCE_DIR}/tests/e2e/test_docker.py)
+  set_tests_properties(
+    e2e.docker.root PROPERTIES
+    ENVIRONMENT "DIRBOX=$<TARGET_FILE:dirbox>;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support;PYTHONDONTWRITEBYTECODE=1"
+    SKIP_RETURN_CODE 77 TIMEOUT 900)
 endif()

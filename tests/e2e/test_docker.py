@@ -1,0 +1,224 @@
+"""docker's own client in the sandbox, a real engine on the host: dockerd for root, podman's service for a user.
+
+dockerd has its own network namespace and data root; podman its own storage. The image is made here, of busybox.
+"""
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from sandbox import DIRBOX, main, wait_until
+
+DOCKER = shutil.which("docker", path="/usr/bin:/usr/local/bin:/bin")
+BUSYBOX = shutil.which("busybox")
+ROOT = os.geteuid() == 0
+
+
+def start_engine(directory):
+    """(process, socket) of an engine, or the reason why there is none."""
+    path = f"{directory}/engine.sock"
+    if ROOT:
+        if not shutil.which("dockerd"):
+            return "dockerd is not installed"
+        command = ["unshare", "-n", "sh", "-c",
+                   f"ip link set lo up; exec dockerd --data-root {directory}/data --exec-root {directory}/exec "
+                   f"--pidfile {directory}/pid -H unix://{path} --userland-proxy=false --bip 172.31.250.1/24"]
+        environment = os.environ
+    else:
+        if not shutil.which("podman"):
+            return "podman is not installed"
+        runtime = [f"--runtime={shutil.which('runc', path='/usr/sbin:/usr/bin')}"] if shutil.which(
+            "runc", path="/usr/sbin:/usr/bin") else []
+        os.mkdir(f"{directory}/run", 0o700)
+        environment = dict(os.environ, XDG_RUNTIME_DIR=f"{directory}/run")
+        command = ["podman", *runtime, f"--root={directory}/storage", f"--runroot={directory}/run", "system", "service",
+                   "-t", "0", f"unix://{path}"]
+    with open(f"{directory}/log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd="/")
+
+    def answers():
+        if process.poll() is not None:
+            return True
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(path) == 0
+    wait_until(answers, "the engine listens", 60)
+    if process.poll() is not None:
+        return "no engine starts here: " + open(f"{directory}/log", encoding="utf-8").read()[-300:].strip()
+    return process, path
+
+
+def make_image(directory, host):
+    rootfs = f"{directory}/rootfs"
+    os.makedirs(f"{rootfs}/bin")
+    os.mkdir(f"{rootfs}/tmp", 0o1777)
+    shutil.copy(BUSYBOX, f"{rootfs}/bin/busybox")
+    for name in ("sh", "cat", "id", "ls", "sleep", "echo", "grep", "true", "touch", "mkdir", "ps"):
+        os.symlink("busybox", f"{rootfs}/bin/{name}")
+    tar = subprocess.run(["tar", "-C", rootfs, "-c", "."], capture_output=True, check=True).stdout
+    subprocess.run([DOCKER, "import", "-", "bb:1"], input=tar, env=dict(os.environ, DOCKER_HOST=host), check=True,
+                   capture_output=True)
+
+
+class Docker(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not DOCKER or not BUSYBOX:
+            raise unittest.SkipTest("docker's client or busybox is not installed")
+        cls.directory = tempfile.mkdtemp(prefix="dirbox-docker-", dir="/tmp")
+        cls.addClassCleanup(cls.remove)
+        cls.project = f"{cls.directory}/project"
+        os.mkdir(cls.project)
+        started = start_engine(cls.directory)
+        if isinstance(started, str):
+            raise unittest.SkipTest(started)
+        cls.engine, path = started
+        cls.addClassCleanup(cls.stop)
+        cls.host = "unix://" + path
+        make_image(cls.directory, cls.host)
+        with open(f"{cls.directory}/profile.toml", "w", encoding="utf-8") as profile:
+            profile.write(f'extends = "worker"\n[filesystem]\nwrite = ["${{CWD}}"]\n'
+                          '[[excluded]]\ncommand = "docker"\nmode = "filter"\n'
+                          f'[docker]\nsockets = ["{path}"]\nmemory = "64M"\npids = 32\ncpus = "1"\nmax_containers = 3\n')
+
+    @classmethod
+    def stop(cls):
+        cls.engine.terminate()
+        cls.engine.wait()
+
+    @classmethod
+    def remove(cls):
+        subprocess.run(["umount", "-q", f"{cls.directory}/exec/netns/default"], check=False, capture_output=True)
+        if not ROOT:  # files of subordinate ids
+            subprocess.run(["podman", "unshare", "rm", "-rf", f"{cls.directory}/storage"], check=False,
+                           capture_output=True, cwd="/")
+        shutil.rmtree(cls.directory, ignore_errors=True)
+
+    def inside(self, script, data=None, project=None):
+        return subprocess.run([DIRBOX, "run", "-q", "-p", f"{self.directory}/profile.toml", "--", "sh", "-c", script],
+                              capture_output=True, text=True, input=data, timeout=120, cwd=project or self.project)
+
+    def outside(self, *arguments):
+        return subprocess.run([DOCKER, *arguments], capture_output=True, text=True, timeout=60,
+                              env=dict(os.environ, DOCKER_HOST=self.host), cwd="/")
+
+    def check(self, script, pattern, **more):
+        done = self.inside(script, **more)
+        self.assertRegex(done.stdout + done.stderr, pattern)
+        return done
+
+    def refused(self, script, pattern):
+        done = self.check(script, pattern)
+        self.assertNotEqual(done.returncode, 0, done)
+
+    def test_run(self):
+        # podman 4.3 forgets the status of a container that removes itself.
+        done = self.check("docker run bb:1 sh -c 'grep -E \"CapEff|NoNewPrivs\" /proc/self/status; exit 3'",
+                          r"CapEff:\s0+\nNoNewPrivs:\s1")
+        self.assertEqual(done.returncode, 3, done)
+        self.inside("docker rm $(docker ps -aq)")
+        self.check("docker run --rm -i bb:1 cat", "^piped$", data="piped")
+        self.check("docker run --rm -v $PWD:/w bb:1 sh -c 'echo x > /w/made'; cat made", "^x$")
+        made = os.stat(f"{self.project}/made")
+        self.assertEqual(made.st_uid, os.geteuid())
+
+    def test_a_container_lives(self):
+        self.check("docker run -d --name live bb:1 sh -c 'echo started; sleep 600' && docker ps", r"\blive\b")
+        # Another session of the project finds it.
+        self.check("docker exec live echo hello", "hello")
+        self.check("docker exec -i live cat", "^in$", data="in")
+        self.check("docker logs live", "started")
+        self.check("docker top live", "sleep")
+        self.check("docker stats --no-stream live", "live|[0-9a-f]{12}")
+        self.check("echo copied > f; docker cp f live:/tmp/f && docker exec live cat /tmp/f", "copied")
+        self.check("docker cp live:/tmp/f /tmp/g && cat /tmp/g", "copied")
+        self.check("docker inspect -f '{{.Name}}' live", "live")
+        self.check("docker stop -t 1 live && docker rm live", "live\nlive")
+        self.assertNotIn("live", self.outside("ps", "-a").stdout)
+
+    def test_limits_land(self):
+        self.check("docker run -d --name limited bb:1 sleep 600", "[0-9a-f]{64}")
+        shown = json.loads(self.outside("inspect", "limited").stdout)[0]["HostConfig"]
+        self.inside("docker rm -f limited")
+        if ROOT:
+            self.assertEqual((shown["Memory"], shown["MemorySwap"], shown["PidsLimit"], shown["NanoCpus"]),
+                             (64 << 20, 64 << 20, 32, 10 ** 9))
+        self.assertFalse(shown["Privileged"])
+        self.refused("docker run --rm -m 1g bb:1 true", r"docker\.memory .*profile\.toml")
+
+    def test_count(self):
+        self.inside("for i in 1 2 3 4; do docker create --name n$i bb:1 true; done > out 2>&1")
+        out = open(f"{self.project}/out", encoding="utf-8").read()
+        self.inside("docker rm n1 n2 n3")
+        self.assertRegex(out, r"docker\.max_containers")
+        self.assertEqual(len(re.findall("^[0-9a-f]{64}$", out, re.M)), 3)
+
+    def test_others_containers_are_not_there(self):
+        made = self.outside("run", "-d", "--name", "foreign", "-e", "SECRET=shh", "--network", "none", "bb:1", "sleep",
+                            "600")
+        self.assertEqual(made.returncode, 0, made)
+        self.addCleanup(self.outside, "rm", "-f", "foreign")
+        done = self.inside("docker ps -a; docker inspect foreign")
+        self.assertNotIn("shh", done.stdout)
+        self.assertNotIn("foreign", done.stdout)
+        for verb in ("exec foreign id", "logs foreign", "stop foreign", "rm -f foreign", "cp foreign:/bin/sh /tmp/x",
+                     "kill foreign", "attach foreign", "top foreign", "rename foreign mine", "restart foreign"):
+            self.check("docker " + verb, "No such container")
+        self.assertIn("foreign", self.outside("ps").stdout)
+
+    def test_bypasses(self):
+        os.symlink("/etc", f"{self.project}/link")
+        for options, rule in (("-v /etc:/e", "bind source /etc"), ("-v $PWD/link:/e", "bind source"),
+                              ("-v $PWD/..:/e", "bind source"), ("--privileged", "Privileged"),
+                              ("--pid host", "PidMode"), ("--ipc host", "IpcMode"), ("--uts host", "UTSMode"),
+                              ("--network host", "network host"), ("--network bridge", "network bridge"),
+                              ("--cap-add SYS_ADMIN", "capability"), ("--device /dev/null", "Devices|unknown server OS"),
+                              ("--security-opt seccomp=unconfined", "security option"),
+                              ("--security-opt systempaths=unconfined", "MaskedPaths|ReadonlyPaths"),
+                              ("--mount type=volume,src=v,dst=/v,volume-opt=type=none,volume-opt=o=bind,"
+                               "volume-opt=device=/etc", "refused"),
+                              ("-v named:/v", "named volume"), ("--log-driver syslog", "log driver"),
+                              ("-p 8080:80", "published ports"), ("--restart always", "restart policy"),
+                              ("--group-add 0", "GroupAdd"), ("--sysctl net.ipv4.ip_forward=1", "Sysctls"),
+                              ("--cgroup-parent /x", "CgroupParent"), ("--label dirbox.project=x", "label")):
+            with self.subTest(options):
+                if "--rm" in options or "restart" in options:
+                    self.refused(f"docker create {options} bb:1 true", rule)
+                else:
+                    self.refused(f"docker run --rm {options} bb:1 cat /e/passwd", rule)
+        for command, rule in (("docker pull busybox", "not pulled"), ("docker network create x", "networks are not"),
+                              ("docker volume create x", "named volumes"), ("docker swarm init", "swarm"),
+                              ("docker plugin ls", "plugins"), ("docker system df", "host's"),
+                              ("docker rmi bb:1", "read-only"), ("docker tag bb:1 cc:1", "read-only"),
+                              ("docker update -m 1g x", "not an endpoint")):
+            with self.subTest(command):
+                self.refused(command, rule)
+        os.unlink(f"{self.project}/link")
+
+    def test_build(self):
+        context = f"{self.project}/context"
+        os.mkdir(context)
+
+        def build(dockerfile, tag="made:1", options=""):
+            with open(f"{context}/Dockerfile", "w", encoding="utf-8") as out:
+                out.write(dockerfile)
+            return self.inside(f"cd context && docker build {options} -t {tag} .")
+        done = build("FROM bb:1 AS a\nRUN echo built > /made\nLABEL dirbox.project=x\nFROM bb:1\nCOPY --from=a /made /m\n")
+        self.assertEqual(done.returncode, 0, done)
+        self.check("docker run --rm made:1 cat /m", "built")
+        labels = json.loads(self.outside("inspect", "made:1").stdout)[0]["Config"]["Labels"]
+        self.assertEqual(labels["dirbox.project"], "")
+        for dockerfile, rule in (("FROM bb:1\nADD http://127.0.0.1:1/x /x\n", "ADD"), ("FROM nowhere:1\n", "is not there")):
+            done = build(dockerfile)
+            self.assertRegex(done.stderr, rule)
+            self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(build("FROM bb:1\n", "bb:1").stderr, "did not build it")
+        self.assertRegex(build("FROM bb:1\n", options="--network host").stderr, "network host")
+        self.assertRegex(self.inside("cd context && DOCKER_BUILDKIT=1 docker build .").stderr, "BuildKit|buildx")
+
+
+if __name__ == "__main__":
+    main()
