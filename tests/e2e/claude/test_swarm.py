@@ -88,7 +88,7 @@ class Steps:
         self.spawn(self.api())
         terminal = self.raw_terminal("/usr/bin/python3", self.swarm, "attach", "director")
         terminal.expect("bypass")
-        terminal.send("\x02d")
+        subprocess.run(["tmux", "detach-client", "-s", self.session()], env=self.world.environment, check=True)
         terminal.expect("detached")
         self.assertEqual(terminal.wait(), 0)
         self.assertIn("running", self.call("status", "director"))
