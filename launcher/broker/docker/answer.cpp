@@ -57,7 +57,8 @@ std::string relayed_head(const netns::HttpResponse& response, bool head, bool ke
   std::string out = fmt::format("HTTP/1.1 {} {}\r\n", response.status, response.reason);
   for (std::string_view name : kPassed) {
     for (const netns::HttpHeader& header : response.headers) {
-      if (netns::http_syntax::equals_ignoring_case(header.name, name)) out += fmt::format("{}: {}\r\n", name, header.value);
+      if (netns::http_syntax::equals_ignoring_case(header.name, name))
+        out += fmt::format("{}: {}\r\n", name, header.value);
     }
   }
   if (response.status == 101) return out + "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";

@@ -115,8 +115,8 @@ Result<Json> rebuild(const Json& body, std::span<const Field> fields, BodyContex
   }
   Json out = JsonObject{};
   for (const auto& [key, value] : *object) {
-    auto field =
-        std::find_if(fields.begin(), fields.end(), [&key](const Field& f) { return f.key == key; });
+    auto field = std::find_if(fields.begin(), fields.end(),
+                              [&name = key](const Field& f) { return f.key == name; });
     if (field != fields.end()) {
       TRY_VOID(take(*field, value, context, where, out));
     } else if (!is_nothing(value)) {
