@@ -7,6 +7,7 @@
 #include "launcher/base/origin.h"
 #include "launcher/broker/policy.h"
 #include "netns/spec.h"
+#include "seccomp/observed.h"
 
 /// A Profile is what the TOML files say after `extends` and the command line are merged, before
 /// anything is resolved against a host. Every value carries its Origin.
@@ -136,6 +137,9 @@ struct Profile {
   std::vector<Entry> docker_networks, docker_images, docker_capabilities;
   Setting<std::uint64_t> docker_memory, docker_shm, docker_pids, docker_containers;
   Setting<std::string> docker_cpus;
+
+  // [log]
+  Setting<seccomp::Observe> observe;
 
   // [require]
   Setting<bool> landlock_optional;  ///< landlock = "optional"

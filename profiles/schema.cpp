@@ -170,6 +170,9 @@ constexpr Row kRows[] = {
    "The most that a container's /dev/shm and each tmpfs can hold.", "\"64M\"", {}, 0, nullptr, kPage, kTiB},
   {"docker", "max_containers", Kind::count, &Profile::docker_containers, Merge::replace, "8",
    "How many containers of the project may exist.", "16", {}, 0, nullptr, 1, 1000},
+  {"log", "observe", Kind::choice, &Profile::observe, Merge::replace, "\"writes\"",
+   "What is asked about so that its refusal can be named: nothing, denied system calls and what would "
+   "change files or connect, or what would read and execute files as well.", "\"none\"", "none|writes|reads"},
 
   {"require", "landlock", Kind::choice, &Profile::landlock_optional, Merge::replace, "\"required\"",
    "Whether dirbox refuses to run where the kernel has no Landlock, or runs without this second layer and "

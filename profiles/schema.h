@@ -46,6 +46,7 @@ using Target = std::variant<
     std::vector<Assignment> Profile::*, std::vector<SyscallRule> Profile::*,
     Setting<netns::TlsCheck> Profile::*, Setting<SwarmState> Profile::*,
     std::vector<NameLimit> Profile::*, std::vector<Excluded> Profile::*,
+    Setting<seccomp::Observe> Profile::*,
     std::vector<VerifyCheck> Profile::*, std::string SyscallRule::*, std::string NameLimit::*,
     std::uint64_t NameLimit::*, std::vector<std::string> SyscallRule::*, std::string VerifyCheck::*,
     bool VerifyCheck::*, std::string Excluded::*, broker::Mode Excluded::*,

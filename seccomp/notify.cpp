@@ -86,6 +86,24 @@ Result<bool> Listener::deny(const Notification& notification, int err) {
   return fail_errno(kDoing, "answer");
 }
 
+Result<bool> Listener::let_go(const Notification& notification) {
+  Buffer buffer;
+  std::memset(&buffer, 0, sizeof buffer);
+  buffer.response.id = notification.id;
+  buffer.response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+  if (retry(fd_.get(), SECCOMP_IOCTL_NOTIF_SEND, &buffer) == 0) return true;
+  if (nothing_waits(errno)) return false;
+  return fail_errno(kDoing, "answer");
+}
+
+void Listener::prefer_same_cpu() {
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, std::uint64_t)
+#endif
+  constexpr std::uint64_t kSyncWakeUp = 1;
+  ::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, kSyncWakeUp);
+}
+
 Result<bool> Listener::still_waits(const Notification& notification) {
   std::uint64_t id = notification.id;
   if (retry(fd_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0) return true;

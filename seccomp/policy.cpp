@@ -38,7 +38,7 @@ struct Entry {
     if (kind != ActionKind::errno_ && kind != ActionKind::notify) return {kind, 0};
     return {kind, err.value_or(group_of(call).err)};
   }
-  bool permits() const { return Action{kind, 0}.permits(); }
+  bool permits() const { return kind <= ActionKind::log; }
 };
 
 Failure at(const Origin& origin, std::string_view what, std::string_view detail,
@@ -200,6 +200,12 @@ Result<std::vector<Entry>> read_entries(const PolicyInput& input, std::vector<So
   return entries;
 }
 
+/// A second listener is refused by the filter itself: the supervisor may be gone by then.
+Action hard_action(const HardDenial& denial, bool observes) {
+  const bool asks = observes && denial.when != HardDenial::When::notifying;
+  return {asks ? ActionKind::notify : ActionKind::errno_, denial.err};
+}
+
 }  // namespace
 
 std::string Source::text() const {
@@ -221,8 +227,10 @@ Result<Policy> compile_policy(const PolicyInput& input) {
   std::vector<Source>& sources = policy.sources_;
   sources.push_back({Source::Kind::unknown, {}, {}, "Unknown numbers and foreign ABIs."});
   std::vector<Entry> entries = TRY(read_entries(input, sources));
-  bool notifies = std::any_of(entries.begin(), entries.end(),
-                              [](const Entry& e) { return e.kind == ActionKind::notify; });
+  const bool observes = input.observe != Observe::none;
+  bool notifies = observes || std::any_of(entries.begin(), entries.end(), [](const Entry& e) {
+                    return e.kind == ActionKind::notify;
+                  });
 
   auto group_base = static_cast<std::uint16_t>(sources.size());
   for (const Group& group : groups())
@@ -253,7 +261,7 @@ Result<Policy> compile_policy(const PolicyInput& input) {
           continue;
         std::vector<Test> both = entry->tests;
         both.insert(both.end(), denial.tests.begin(), denial.tests.end());
-        emit(std::move(both), {ActionKind::errno_, denial.err}, hard_base + h);
+        emit(std::move(both), hard_action(denial, observes), hard_base + h);
       }
       emit(entry->tests, entry->action_for(call), entry->source);
     }
@@ -265,11 +273,24 @@ Result<Policy> compile_policy(const PolicyInput& input) {
     if (action.permits()) {
       for (std::size_t h : denials) {
         const HardDenial& denial = hard_denials()[h];
-        emit({denial.tests.begin(), denial.tests.end()}, {ActionKind::errno_, denial.err},
+        emit({denial.tests.begin(), denial.tests.end()}, hard_action(denial, observes),
              hard_base + h);
       }
     }
-    emit({}, action, plain ? plain->source : group_base + call.group);
+    const std::size_t source = plain ? plain->source : group_base + call.group;
+    if (action.kind == ActionKind::allow) {
+      for (const Observed& observed : observed_calls()) {
+        if (observed.call != call.name || observed.from > input.observe) continue;
+        std::vector<Test> tests;
+        if (!observed.always) tests.push_back(observed.test);
+        emit(std::move(tests), {ActionKind::notify, 0}, source);
+      }
+    } else if (observes && action.kind == ActionKind::errno_ && is_denial_observed(action.err)) {
+      action.kind = ActionKind::notify;
+    }
+    // Behind a clause without tests nothing is reached.
+    if (policy.clauses_.size() == policy.first_.back() || !policy.clauses_.back().tests.empty())
+      emit({}, action, source);
   }
   policy.first_.push_back(static_cast<std::uint32_t>(policy.clauses_.size()));
   return policy;

@@ -8,6 +8,7 @@
 #include "launcher/base/origin.h"
 #include "launcher/base/result.h"
 #include "seccomp/groups.h"
+#include "seccomp/observed.h"
 #include "seccomp/rule_text.h"
 
 /// Theory of operation. A Policy maps every call of the table to an ordered list of clauses; the
@@ -47,6 +48,7 @@ struct PolicyInput {
   bool nested_userns =
       false;  ///< opens @namespace, @mount and @hidden-args; drops their hard denials
   Origin nested_userns_origin;
+  Observe observe = Observe::none;
 };
 
 /// Who decided.

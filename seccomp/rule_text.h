@@ -35,10 +35,12 @@ enum class ActionKind : std::uint8_t { allow, log, notify, errno_, kill };
 
 struct Action {
   ActionKind kind = ActionKind::allow;
-  int err = 0;  ///< errno_: the answer; notify: what the supervisor will answer
+  int err = 0;  ///< errno_: the answer; notify: the supervisor's, 0: it lets the call go on
 
   /// The call goes through.
-  bool permits() const { return kind <= ActionKind::log; }
+  bool permits() const {
+    return kind <= ActionKind::log || (kind == ActionKind::notify && err == 0);
+  }
   /// "allow", "errno:EPERM", …
   std::string text() const;
   bool operator==(const Action&) const = default;

@@ -64,6 +64,7 @@ std::vector<Option> plan_options(RunSettings& settings) {
       {"--env", "NAME[=VALUE]", "pass or set an environment variable", &settings.environment},
       {"--chdir", "DIR", "start in DIR, which the sandbox shows, with the grants of this directory",
        &settings.chdir},
+      {"--explain", "", "log refused reads and executions as well; slower", &settings.explain},
       {"--force-cwd", "", "run even in the home, in / or above hidden paths", &settings.force_cwd},
   };
 }
@@ -109,6 +110,7 @@ Result<profiles::Profile> load_settings(const RunSettings& settings, const std::
   overrides.host_ports = settings.host_ports;
   overrides.exclude = settings.exclude;
   TRY_VOID(profiles::apply_overrides(profile, overrides));
+  if (settings.explain) profile.observe = {seccomp::Observe::reads, {"--explain", 0, 0}};
   return profile;
 }
 

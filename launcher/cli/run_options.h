@@ -14,7 +14,7 @@ struct RunSettings {
   std::vector<std::string> read, write, hide, sockets, devices, environment, allow, deny, publish,
       host_ports, exclude, net_map;
   std::string chdir;
-  bool force_cwd = false;
+  bool force_cwd = false, explain = false;
 };
 std::vector<Option> plan_options(RunSettings& settings);
 

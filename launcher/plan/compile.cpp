@@ -218,7 +218,7 @@ Result<void> compile_chdir(const Command& command, Plan& plan) {
 
 }  // namespace
 
-Result<seccomp::Policy> compile_syscalls(const Profile& profile) {
+Result<seccomp::Policy> compile_syscalls(const Profile& profile, seccomp::Observe observe) {
   seccomp::PolicyInput input;
   for (const auto& entry : profile.syscalls_allow)
     input.allow.push_back({entry.text, entry.origin});
@@ -228,6 +228,7 @@ Result<seccomp::Policy> compile_syscalls(const Profile& profile) {
   }
   input.nested_userns = profile.nested_userns.value;
   input.nested_userns_origin = profile.nested_userns.origin;
+  input.observe = observe;
   return seccomp::compile_policy(input);
 }
 
@@ -302,7 +303,9 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (auto done = compile_docker(profile, facts, resolver, plan); !done)
     return failed(done.error());
   compile_limits(profile, plan);
-  auto syscalls = compile_syscalls(profile);
+  // A sandbox inside this one needs a listener of its own, and the kernel grants one.
+  if (!profile.nested_userns.value) plan.observe = profile.observe.value;
+  auto syscalls = compile_syscalls(profile, plan.observe);
   if (!syscalls) return failed(syscalls.error());
   plan.syscalls = std::move(*syscalls);
   return plan;

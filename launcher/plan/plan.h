@@ -60,6 +60,7 @@ struct Plan {
   std::vector<PathRule> rules;  ///< sorted by path, hides of what is missing behind
   std::vector<EnvironmentVariable> environment;
   std::vector<std::string> dropped_variables;  ///< names only
+  seccomp::Observe observe = seccomp::Observe::none;
   seccomp::Policy syscalls;
   netns::NetworkSpec network;
   docker::FilterSpec docker;  ///< in force where spec.listeners has docker::kSocket
@@ -97,7 +98,8 @@ tl::expected<Plan, CompileError> compile(const profiles::Profile& profile, const
                                          const Command& command);
 
 /// What a profile decides about system calls, by itself. Pure.
-Result<seccomp::Policy> compile_syscalls(const profiles::Profile& profile);
+Result<seccomp::Policy> compile_syscalls(const profiles::Profile& profile,
+                                         seccomp::Observe observe = seccomp::Observe::none);
 
 /// The rule that decides about `path` (absolute, without symlinks); nullptr: no rule, so not
 /// visible.

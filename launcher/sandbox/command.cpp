@@ -86,7 +86,11 @@ class Child {
     sock_fprog program{static_cast<unsigned short>(options_.filter.size()),
                        const_cast<sock_filter*>(options_.filter.data())};
     unsigned flags = options_.filter_notifies ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
-    long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    // A call that waits for its answer is not interrupted by signals that are handled (5.19).
+    unsigned waiting = options_.filter_notifies ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0;
+    long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | waiting, &program);
+    if (result < 0 && errno == EINVAL && waiting != 0)
+      result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
     if (result < 0) return false;
     if (!options_.filter_notifies) return true;
     return static_cast<bool>(

@@ -17,6 +17,7 @@
 #include "launcher/supervise/docker.h"
 #include "launcher/supervise/events.h"
 #include "launcher/supervise/job.h"
+#include "launcher/supervise/observer.h"
 #include "launcher/supervise/requests.h"
 #include "launcher/supervise/terminal.h"
 
@@ -41,6 +42,11 @@ class Supervisor {
         network_(loop_, plan.network, [this](log::Event event) { record(std::move(event)); }),
         broker_(loop_, plan, [this](log::Event event) { record(std::move(event)); }),
         docker_(loop_, plan.docker, [this](log::Event event) { record(std::move(event)); }),
+        observer_(loop_, plan,
+                  [this](log::Event event) {
+                    if (event.kind == log::Kind::fault) outcome_.complaints.push_back(event.detail);
+                    record(std::move(event));
+                  }),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -78,6 +84,7 @@ class Supervisor {
     broker_.finish();
     network_.finish();
     docker_.finish();
+    observer_.finish();
     end_log();
     return outcome_;
   }
@@ -111,7 +118,7 @@ class Supervisor {
       }
     }
     outcome_.events = log_.seen();
-    outcome_.dropped = log_.dropped() + network_.dropped();
+    outcome_.dropped = log_.dropped() + network_.dropped() + observer_.dropped();
     if (auto closed = log_.close(outcome_.status); !closed)
       outcome_.complaints.push_back("events are not logged: " + closed.error().message());
   }
@@ -176,6 +183,12 @@ class Supervisor {
         return;
       case ControlType::unix_listener:
         if (message.fds.size() == 1) take_listener(message.a, std::move(message.fds[0]));
+        return;
+      case ControlType::listener:
+        if (message.fds.size() == 1) {
+          if (auto done = observer_.attach(std::move(message.fds[0])); !done)
+            stop_with(done.error());
+        }
         return;
       case ControlType::started:
         started_ = true;
@@ -292,6 +305,7 @@ class Supervisor {
   Network network_;
   Broker broker_;
   Docker docker_;
+  Observer observer_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;

@@ -1,0 +1,203 @@
+#include "launcher/supervise/observer.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "launcher/base/unix_socket.h"
+#include "launcher/supervise/events.h"
+#include "launcher/supervise/look.h"
+#include "seccomp/notify.h"
+
+namespace dirbox::supervise {
+namespace {
+
+constexpr std::size_t kMaxReport = 60 << 10;
+
+/// A report on the channel: how many were dropped before it, then the event as JSON.
+struct ReportHead {
+  std::uint64_t dropped = 0;
+};
+
+/// The observer's own process.
+class Process {
+ public:
+  Process(const plan::Plan& plan, seccomp::Listener listener, int channel)
+      : plan_(plan),
+        listener_(std::move(listener)),
+        channel_(channel),
+        look_(plan, [this](log::Event event) { send(std::move(event)); }) {}
+
+  /// Until nobody is under the filter any more.
+  int run() {
+    listener_.prefer_same_cpu();
+    for (;;) {
+      auto call = listener_.receive();
+      if (!call) return 1;
+      if (!*call) {
+        if (is_over()) return 0;
+        continue;
+      }
+      if (!answer(**call)) return 1;
+    }
+  }
+
+ private:
+  bool answer(const seccomp::Notification& call) {
+    const auto decision = plan_.syscalls.decide(seccomp::kNativeArch,
+                                                static_cast<std::uint32_t>(call.number), call.args);
+    // A call of a foreign ABI has no Call, whatever its number; the filter answers those itself.
+    const bool goes_on = call.call != nullptr && decision.action.permits();
+    current_ = &call;
+    if (goes_on) {
+      look_.at_permitted(call);
+      return static_cast<bool>(listener_.let_go(call));
+    }
+    look_.at_denied(call, decision);
+    return static_cast<bool>(
+        listener_.deny(call, decision.action.err > 0 ? decision.action.err : EPERM));
+  }
+
+  bool is_over() {
+    pollfd check{listener_.fd(), POLLIN, 0};
+    return ::poll(&check, 1, 0) < 0 || (check.revents & POLLHUP) != 0;
+  }
+
+  void send(log::Event event) {
+    // The process may have died, and its number be another's: then what was read is not its own.
+    auto waits = listener_.still_waits(*current_);
+    if (!waits || !*waits) return;
+    std::string text = log::event_to_json(event).dump();
+    ReportHead head{dropped_};
+    std::string report(sizeof head, '\0');
+    std::memcpy(report.data(), &head, sizeof head);
+    report += text;
+    if (report.size() <= kMaxReport &&
+        ::send(channel_, report.data(), report.size(), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(report.size())) {
+      dropped_ = 0;
+    } else {
+      ++dropped_;
+    }
+  }
+
+  const plan::Plan& plan_;
+  seccomp::Listener listener_;
+  int channel_;
+  Look look_;
+  const seccomp::Notification* current_ = nullptr;
+  std::uint64_t dropped_ = 0;
+};
+
+/// Closes everything but `a` and `b`.
+bool keep_only(int a, int b) {
+  const auto low = static_cast<unsigned>(std::min(a, b));
+  const auto high = static_cast<unsigned>(std::max(a, b));
+  return (low == 0 || ::close_range(0, low - 1, 0) == 0) &&
+         (high == low + 1 || ::close_range(low + 1, high - 1, 0) == 0) &&
+         ::close_range(high + 1, ~0U, 0) == 0;
+}
+
+[[noreturn]] void observe(const plan::Plan& plan, UniqueFd listener, const UniqueFd& channel,
+                          pid_t supervisor) {
+  // Its output and terminal are not ours: nothing may wait for this process to close them.
+  if (::setpgid(0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
+      ::getppid() != supervisor || ::prctl(PR_SET_NAME, "dirbox-observer") != 0 ||
+      !keep_only(listener.get(), channel.get())) {
+    ::_exit(1);
+  }
+  auto made = seccomp::Listener::make(std::move(listener));
+  if (!made) ::_exit(1);
+  ::_exit(Process(plan, std::move(*made), channel.get()).run());
+}
+
+}  // namespace
+
+Observer::~Observer() { end(); }
+
+Result<void> Observer::attach(UniqueFd listener) {
+  listener_ = std::move(listener);
+  return loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t events) { on_question(events); });
+}
+
+void Observer::on_question(std::uint32_t events) {
+  loop_.remove(listener_.get());
+  if ((events & EPOLLIN) != 0) {
+    if (auto started = start(); !started) {
+      sink_(fault_event("refusals are not observed, and calls that would be fail with ENOSYS: " +
+                        started.error().message()));
+    }
+  }
+  listener_.reset();
+}
+
+Result<void> Observer::start() {
+  SocketPair pair = TRY(make_socket_pair());
+  const pid_t self = ::getpid();
+  pid_ = ::fork();
+  if (pid_ < 0) return fail_errno("start the observer", "fork");
+  if (pid_ == 0) observe(plan_, std::move(listener_), pair.theirs, self);
+  channel_ = std::move(pair.ours);
+  if (::fcntl(channel_.get(), F_SETFL, O_NONBLOCK) != 0)
+    return fail_errno("start the observer", "");
+  return loop_.add(channel_.get(), EPOLLIN, [this](std::uint32_t) { on_report(); });
+}
+
+void Observer::on_report() {
+  for (;;) {
+    auto message = receive_message(channel_.get(), kMaxReport, 0);
+    if (!message && message.error().err == EAGAIN) return;
+    if (!message || message->end || message->bytes.size() < sizeof(ReportHead)) return on_end();
+    ReportHead head;
+    std::memcpy(&head, message->bytes.data(), sizeof head);
+    dropped_ += head.dropped;
+    auto event =
+        log::parse_event({reinterpret_cast<const char*>(message->bytes.data()) + sizeof head,
+                          message->bytes.size() - sizeof head});
+    if (event) {
+      sink_(std::move(*event));
+    } else {
+      ++dropped_;
+    }
+  }
+}
+
+/// It ends by itself when nobody is under the filter any more.
+void Observer::on_end() {
+  loop_.remove(channel_.get());
+  channel_.reset();
+  int status = 0;
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    sink_(fault_event("the observer ended, and calls that it was asked about fail with ENOSYS"));
+  }
+}
+
+void Observer::finish() {
+  if (channel_.valid()) on_report();
+  end();
+}
+
+void Observer::end() {
+  if (listener_.valid()) loop_.remove(listener_.get());
+  if (channel_.valid()) loop_.remove(channel_.get());
+  listener_.reset();
+  channel_.reset();
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+}
+
+}  // namespace dirbox::supervise

@@ -1,0 +1,55 @@
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "launcher/base/event_loop.h"
+#include "launcher/base/result.h"
+#include "launcher/base/unique_fd.h"
+#include "launcher/log/event.h"
+#include "launcher/plan/plan.h"
+
+/// Names what a running sandbox refuses.
+namespace dirbox::supervise {
+
+/// Theory of operation: the filter of the command asks about some calls (seccomp/observed.h). The
+/// first question forks the observer, a process of this program in a process group of its own: it
+/// answers while this one is stopped with its job, and a command that asks nothing costs nothing.
+/// It answers a denied call with the policy's errno and lets a permitted one go on, whatever it saw
+/// (look.h); what to answer follows from number and arguments alone, which are copies. Before the
+/// answer it sends what it saw here, so a call's event is there before the call ends; it never
+/// waits for this process, and counts what there was no room for. It holds the only descriptor of
+/// the listener: when it ends, the calls that it is asked about fail with ENOSYS, and that is said.
+class Observer {
+ public:
+  using Sink = std::function<void(log::Event)>;
+  Observer(EventLoop& loop, const plan::Plan& plan, Sink sink)
+      : loop_(loop), plan_(plan), sink_(std::move(sink)) {}
+  ~Observer();
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+
+  /// Takes the listener of the command's filter.
+  Result<void> attach(UniqueFd listener);
+  /// After the command: takes what is left, and ends the observer.
+  void finish();
+  /// Events for which there was no room.
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  void on_question(std::uint32_t events);
+  Result<void> start();
+  void on_report();
+  void on_end();
+  void end();
+
+  EventLoop& loop_;
+  const plan::Plan& plan_;
+  Sink sink_;
+  UniqueFd listener_, channel_;
+  pid_t pid_ = -1;
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace dirbox::supervise
