@@ -267,7 +267,7 @@ class Denials(sandbox.Boundary):
 
     def test_the_policy_of_a_nested_sandbox_asks_nobody(self):
         profile = self.profile("process.nested_userns = true")
-        done, events = self.run_logged("sh", "-c", "echo > /nonexistent/x; unshare -Ur true", options=["-p", profile])
+        done, events = self.run_logged("sh", "-c", "echo > /nonexistent/x; unshare -U true", options=["-p", profile])
         self.assertEqual((done.code, events), (0, []), done)
 
 

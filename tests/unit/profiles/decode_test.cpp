@@ -38,7 +38,7 @@ TEST_CASE("every error names file, line, column, key, the nearest name and what 
        "a file "
        "has description, extends, filesystem, environment, network, seccomp, process, limits, "
        "docker, "
-       "require, excluded, verify"},
+       "log, require, excluded, verify"},
       {"tmp_size = 1\n",
        "read profile: p.toml:1:1: unknown key \"tmp_size\" | it belongs in [filesystem]"},
       {"[filesystem]\n  extends = \"x\"\n",
