@@ -116,6 +116,7 @@ class Student {
 
   int learn(unsigned rounds) {
     Round round;
+    flags_.settings.explain = true;
     for (unsigned i = 1; i <= rounds; ++i) {
       auto compiled = compile_settings(flags_.settings, arguments_.command, true);
       if (!compiled.ok) return compiled.status;

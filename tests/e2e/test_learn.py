@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 import threading
 import unittest
+import zipfile
 
 import sandbox
 
@@ -93,6 +94,45 @@ class Learn(sandbox.Boundary):
         self.assertNotIn('"*"', text)
         return text, learnt.err
 
+    def test_the_need_that_was_asked_for(self):
+        site = Site({"/": b"hello"})
+        maps = site.maps("allowed.test")
+        script = "touch ~/.cache/z; curl -s http://allowed.test/; cat ~/.ssh/id_rsa"
+        done, text, path = self.learn("sh", "-c", script, options=maps)
+        self.assertNotEqual(done.code, 0, "its own status")
+        self.assertIn('"~/.cache",', self.entries(text))
+        self.assertIn('"allowed.test",', self.entries(text))
+        self.assertNotIn(".ssh", self.entries(text))
+        self.assertIn("stays hidden: read ~/.ssh/id_rsa", done.err)
+        self.assertIn("+  filesystem.write", done.err, "the difference is shown")
+        after = self.sh(script, options=["-p", path, *maps], env={"DIRBOX_TEST": "1"})
+        self.assertIn("hello", after.out)
+        self.assertTrue(os.path.exists(self.home(".cache/z")))
+        self.assertNotEqual(after.code, 0, "the key is still not there")
+        os.unlink(self.home(".cache/z"))
+        site.close()
+
+    def test_git_clone(self):
+        with self.folder(self.home("served")) as served, self.folder(self.home("checkouts")):
+            subprocess.run(["git", "clone", "-q", "--bare", self.world.project, served + "/repo.git"], check=True,
+                           env=self.world.environment)
+            subprocess.run(["git", "update-server-info"], cwd=served + "/repo.git", check=True,
+                           env=self.world.environment)
+            files = {}
+            for folder, _, names in os.walk(served):
+                for name in names:
+                    path = os.path.join(folder, name)
+                    with open(path, "rb") as file:
+                        files["/" + os.path.relpath(path, served)] = file.read()
+            site = Site(files)
+            text, _ = self.learnt_runs(
+                "sh", "-c", "rm -rf ~/checkouts/repo; git clone -q http://git.test/repo.git ~/checkouts/repo",
+                maps=site.maps("git.test"))
+            self.assertIn('"git.test",', text)
+            self.assertIn('"~/checkouts",', text)
+            self.assertTrue(os.path.exists(self.home("checkouts/repo/file")))
+            site.close()
+
     def test_npm_install(self):
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w") as archive:
@@ -113,10 +153,64 @@ class Learn(sandbox.Boundary):
             command = ("cd app && rm -rf node_modules package-lock.json && npm install --silent --no-audit --no-fund "
                        "--fetch-retries=0 --registry=http://registry.test/ tiny && "
                        "test \"$(node -p 'require(\"tiny\")')\" = 42")
-            text, _ = self.learnt_runs("sh", "-c", command, maps=site.maps("registry.test", "files.test"))
+            text, said = self.learnt_runs("sh", "-c", command, maps=site.maps("registry.test", "files.test"))
             self.assertIn('"registry.test",', text)
             self.assertIn('"files.test",', text)
+            self.assertIn("stays hidden: read ~/.npmrc", said)
         site.close()
+
+    def test_a_python_installer(self):
+        wheel = io.BytesIO()
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("tiny.py", "answer = 42\n")
+        site = Site({"/simple/tiny/": b'<a href="http://files.test/tiny.whl">tiny</a>', "/tiny.whl": wheel.getvalue()})
+        with self.folder(self.home(".config/pipish")), self.folder(self.home("site")):
+            self.world.plant(self.home(".config/pipish/pipish.conf"), "index = http://index.test/simple\n")
+            self.world.plant(self.project("pipish.py"), r"""
+import io, os, re, urllib.request, zipfile
+home = os.path.expanduser("~")
+for secret in (".pypirc", ".netrc", ".ssh/id_rsa"):
+    try:
+        open(os.path.join(home, secret)).read()
+    except OSError:
+        pass
+lock = open(home + "/site/.lock", "w")
+index = open(home + "/.config/pipish/pipish.conf").read().split()[-1]
+page = urllib.request.urlopen(index + "/tiny/").read().decode()
+data = urllib.request.urlopen(re.search('href="([^"]*)', page).group(1)).read()
+zipfile.ZipFile(io.BytesIO(data)).extractall(home + "/site")
+import sys
+sys.path.insert(0, home + "/site")
+import tiny
+assert tiny.answer == 42
+""")
+            text, said = self.learnt_runs("python3", "pipish.py", maps=site.maps("index.test", "files.test"))
+            self.assertIn('"?~/.config/pipish/pipish.conf",', text)
+            self.assertIn('"~/site",', text)
+            for secret in ("~/.pypirc", "~/.netrc", "~/.ssh/id_rsa"):
+                self.assertIn(f"stays hidden: read {secret}", said)
+            os.unlink(self.project("pipish.py"))
+        site.close()
+
+    def test_a_c_build(self):
+        with self.folder(self.home("shared")) as shared, self.folder(self.home("out")), \
+                self.folder(self.project("c")) as project:
+            self.world.plant(shared + "/flags.mk", "CFLAGS = -O1\n")
+            for name in ("one", "two", "three"):
+                self.world.plant(f"{shared}/lib/{name}.c", f"int {name}(void) {{ return 1; }}\n")
+            self.world.plant(project + "/main.c", "int one(void), two(void), three(void);\n"
+                                                  "int main(void) { return one() + two() + three() - 3; }\n")
+            self.world.plant(project + "/Makefile",
+                             "include $(HOME)/shared/flags.mk\n"
+                             "all:\n"
+                             "\tfor name in one two three; do \\\n"
+                             "\t  $(CC) $(CFLAGS) -c -o $$name.o $(HOME)/shared/lib/$$name.c || failed=1; done; \\\n"
+                             "\ttest -z \"$$failed\" && $(CC) -o $(HOME)/out/program main.c one.o two.o three.o\n")
+            text, _ = self.learnt_runs("make", "-C", "c", "CC=gcc")
+            self.assertIn('"?~/shared/flags.mk",', text)
+            self.assertIn('"?~/shared/lib",', text, "three files of a directory")
+            self.assertIn('"~/out",', text)
+            subprocess.run([self.home("out/program")], check=True)
 
     def test_commands_of_the_host(self):
         base = self.profile('extends = "worker"\n[[excluded]]\ncommand = "uname"\nmode = "host"\nallow = ["-s"]\n',
@@ -126,6 +220,17 @@ class Learn(sandbox.Boundary):
         self.assertIn("exec uname -r", text)
         self.assertIn('a profile allows it with [[excluded]] command = "uname", allow = ["-r"]', text)
         self.assertNotIn("excluded", self.entries(text))
+
+    def test_a_system_call_that_is_needed(self):
+        command = ("python3", "-c", "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True); "
+                   "assert libc.ptrace(0, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())")
+        text, _ = self.learnt_runs(*command)
+        self.assertIn('"ptrace",', self.entries(text))
+
+    def test_a_system_call_that_can_be_done_without(self):
+        done, text, _ = self.learn("python3", "-c", "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0)")
+        self.assertEqual(done.code, 0, done)
+        self.assertIn('#   "ptrace",', text)
 
     def test_nothing_is_learnt_without_need(self):
         done, text, path = self.learn("true")
