@@ -44,6 +44,7 @@ struct Assignment {
 enum class HomeMode { private_home, masked, host };
 enum class NetworkMode { none, proxy, host };
 enum class SwarmState { shared, own };
+enum class GuardMode { off, report, quarantine };
 
 /// [[seccomp.rules]]
 struct SyscallRule {
@@ -101,7 +102,8 @@ struct Profile {
   std::vector<Entry> sockets;  ///< host unix sockets to bind in
   std::vector<Entry> devices;  ///< device nodes beyond the minimal /dev
   Setting<SwarmState> swarm_state;
-  Setting<bool> worktrees;  ///< PROJECT-worktrees is writable
+  Setting<bool> worktrees;   ///< PROJECT-worktrees is writable
+  Setting<GuardMode> guard;  ///< changes in writable trees that the host would execute
   Setting<std::uint64_t> tmp_size, shm_size, run_size, home_size;  ///< bytes
 
   // [environment]

@@ -47,10 +47,11 @@ using Target = std::variant<
     Setting<netns::TlsCheck> Profile::*, Setting<SwarmState> Profile::*,
     std::vector<NameLimit> Profile::*, std::vector<Excluded> Profile::*,
     Setting<seccomp::Observe> Profile::*, std::vector<VerifyCheck> Profile::*,
-    std::string SyscallRule::*, std::string NameLimit::*, std::uint64_t NameLimit::*,
-    std::vector<std::string> SyscallRule::*, std::string VerifyCheck::*, bool VerifyCheck::*,
-    std::string Excluded::*, broker::Mode Excluded::*, std::vector<ArgvRule> Excluded::*,
-    std::vector<std::string> Excluded::*, std::uint64_t Excluded::*>;
+    Setting<GuardMode> Profile::*, std::string SyscallRule::*, std::string NameLimit::*,
+    std::uint64_t NameLimit::*, std::vector<std::string> SyscallRule::*, std::string VerifyCheck::*,
+    bool VerifyCheck::*, std::string Excluded::*, broker::Mode Excluded::*,
+    std::vector<ArgvRule> Excluded::*, std::vector<std::string> Excluded::*,
+    std::uint64_t Excluded::*>;
 
 /// Marks that an entry of a list may carry.
 enum Mark : unsigned {

@@ -9,6 +9,7 @@
 #include "launcher/base/text.h"
 #include "profiles/text_rules.h"
 #include "profiles/toml_reader.h"
+#include "profiles/toml_writer.h"
 
 // Theory of operation: an edit is made in the text, by the line that the parser says an entry
 // stands on, so that comments and order stay. The result is parsed again, and used only when it
@@ -40,22 +41,6 @@ Result<Selection> decode_entry(const NodeMember& member, std::string_view file) 
   if (auto wrong = check_profile_name(*profile))
     return refuse(file, member.value.line, member.value.column, wrong->detail, wrong->hint);
   return Selection{directory, *profile, Origin{std::string(file), member.line, member.column}};
-}
-
-/// A basic string of TOML. `text` is valid UTF-8 where the result shall parse.
-std::string toml_string(std::string_view text) {
-  std::string out = "\"";
-  for (char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += {'\\', c};
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\u{:04X}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return out + "\"";
 }
 
 /// The byte span of line `number`, counted from 1, with its newline.

@@ -44,6 +44,8 @@ int profile_command(const Arguments& arguments);
 int completion_command(const Arguments& arguments);
 int project_command(const Arguments& arguments);
 int trust_command(const Arguments& arguments);
+int guard_command(const Arguments& arguments);
+int import_command(const Arguments& arguments);
 
 /// The table, in the order of the help.
 std::span<const Subcommand> subcommands();

@@ -23,6 +23,8 @@ constexpr Subcommand kSubcommands[] = {
     {"revoke", "refuse a host to a running sandbox", revoke_command},
     {"profile", "list, show, check, write and compare profiles", profile_command},
     {"project", "which profile a directory gets", project_command},
+    {"guard", "what was quarantined, and how to get it back", guard_command},
+    {"import", "settings of other programs as a profile", import_command},
     {"trust", "let a project file widen what it gets", trust_command},
     {"completion", "completion for bash, zsh or fish", completion_command},
     {"verify", "attack the sandbox and tell which promises hold", verify_command},

@@ -33,6 +33,21 @@ Syntax run_syntax(RunFlags& flags, const char* usage, const char* summary) {
   return syntax;
 }
 
+/// Not subject to --quiet: it is about the user's own files.
+void print_guarded(const std::vector<guard::Finding>& findings, const std::string& session) {
+  bool kept = false;
+  for (const guard::Finding& finding : findings) {
+    const std::string what = finding.key.empty() ? "" : finding.key + " = ";
+    const std::string before = finding.before ? ", before: " + *finding.before : "";
+    fmt::print(stderr, "dirbox: {}: {}: {} ({}{})\n",
+               finding.kept.empty() ? "dangerous change" : "quarantined",
+               escape_for_terminal(finding.path), escape_for_terminal(what + finding.after),
+               escape_for_terminal(finding.why), escape_for_terminal(before));
+    kept |= !finding.kept.empty();
+  }
+  if (kept) fmt::print(stderr, "hint: dirbox guard show {0}; dirbox guard restore {0}\n", session);
+}
+
 /// What was refused, a line each, with what would allow it; and, when asked, what was used.
 void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
   for (const std::string& complaint : outcome.complaints) {
@@ -42,7 +57,9 @@ void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
   for (const std::string& change : outcome.changes) {
     fmt::print(stderr, "dirbox: rules: {}\n", escape_for_terminal(change));
   }
-  print_summary(stderr, outcome.events, flags.verbose);
+  std::vector<log::Event> events = outcome.events;
+  std::erase_if(events, [](const log::Event& e) { return e.kind == log::Kind::guard; });
+  print_summary(stderr, events, flags.verbose);
   if (outcome.dropped != 0)
     fmt::print(stderr, "dirbox: {} more events, too many to count one by one\n", outcome.dropped);
   if (!flags.verbose || outcome.counts.empty()) return;
@@ -64,6 +81,7 @@ int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arg
     return report(done.error());
   auto outcome = supervise::run_sandbox(plan, std::move(options), log::state_directory());
   if (!outcome) return report(outcome.error());
+  print_guarded(outcome->guarded, plan.session);
   print_outcome(*outcome, flags);
   return outcome->status;
 }

@@ -275,25 +275,7 @@ constexpr DangerRow kDangers[] = {
     {"delta", "pager", Test::any, "delta executes it"},
 };
 
-/// Whether `value` leads at most `depth` directories up, and stays there.
-bool stays_within(std::string_view value, std::size_t depth) {
-  if (value.empty() || value.front() == '/') return false;
-  std::size_t up = 0;
-  bool descended = false;
-  while (!value.empty()) {
-    const std::size_t slash = std::min(value.find('/'), value.size());
-    const std::string_view part = value.substr(0, slash);
-    value.remove_prefix(std::min(slash + 1, value.size()));
-    if (part == "..") {
-      if (descended || ++up > depth) return false;
-    } else if (!part.empty() && part != ".") {
-      descended = true;
-    }
-  }
-  return true;
-}
-
-bool holds(Test test, std::string_view key, std::string_view value, std::size_t depth) {
+bool holds(Test test, std::string_view key, std::string_view value, const Inside& inside) {
   switch (test) {
     case Test::any:
       return true;
@@ -313,7 +295,7 @@ bool holds(Test test, std::string_view key, std::string_view value, std::size_t 
     case Test::not_never:
       return folded(value) != "never";
     case Test::moved_tree:
-      return !stays_within(value, depth);
+      return !inside || !inside(value);
   }
   return true;
 }
@@ -354,13 +336,13 @@ std::string quoted_value(std::string_view value) {
 
 Result<ConfigFile> parse_git_config(std::string_view text) { return Parser(text).run(); }
 
-const char* config_danger(std::string_view key, std::string_view value, std::size_t depth) {
+const char* config_danger(std::string_view key, std::string_view value, const Inside& inside) {
   const std::size_t dot = key.find('.'), last = key.rfind('.');
   if (dot == key.npos) return nullptr;
   const std::string_view section = key.substr(0, dot), name = key.substr(last + 1);
   for (const DangerRow& row : kDangers) {
     if (row.section == section && (row.name == name || row.name == "*") &&
-        holds(row.test, key, value, depth)) {
+        holds(row.test, key, value, inside)) {
       return row.why;
     }
   }
@@ -368,7 +350,7 @@ const char* config_danger(std::string_view key, std::string_view value, std::siz
 }
 
 Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,
-                                       std::size_t depth) {
+                                       const Inside& inside) {
   const ConfigFile now = TRY(parse_git_config(after));
   std::vector<ConfigEntry> old;
   if (auto parsed = parse_git_config(before)) old = std::move(parsed->entries);
@@ -376,7 +358,7 @@ Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view
   out.text = after;
   // From the end, so that the offsets of what is left stay right.
   for (auto entry = now.entries.rbegin(); entry != now.entries.rend(); ++entry) {
-    const char* why = config_danger(entry->key, entry->value, depth);
+    const char* why = config_danger(entry->key, entry->value, inside);
     if (why == nullptr || std::find(old.begin(), old.end(), *entry) != old.end()) continue;
     auto was = std::find_if(old.rbegin(), old.rend(),
                             [&](const ConfigEntry& e) { return e.key == entry->key; });

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,10 +30,13 @@ struct ConfigFile {
 /// must be an Error here. Errors name the line.
 Result<ConfigFile> parse_git_config(std::string_view text);
 
+/// Says of a value of core.worktree, relative to the git directory, that the sandbox may write
+/// there anyway: git submodule sets it. Without one, no value is harmless.
+using Inside = std::function<bool(std::string_view worktree)>;
+
 /// Why a key lets whoever writes it choose what git executes, reads its configuration from, or
-/// writes to; nullptr for one that does not. `depth`: how many directories up from the git
-/// directory a work tree may be, which is where git submodule puts those of submodules.
-const char* config_danger(std::string_view key, std::string_view value, std::size_t depth = 0);
+/// writes to; nullptr for one that does not.
+const char* config_danger(std::string_view key, std::string_view value, const Inside& inside = {});
 
 /// A dangerous entry that `before` does not have.
 struct ConfigChange {
@@ -51,6 +55,6 @@ struct CleanedConfig {
 /// Compares two states of a file. What is only in `before` is not put back: its absence executes
 /// nothing. An Error when `after` does not parse; a `before` that does not counts as empty.
 Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,
-                                       std::size_t depth = 0);
+                                       const Inside& inside = {});
 
 }  // namespace dirbox::guard

@@ -174,6 +174,21 @@ void compile_limits(const Profile& profile, Plan& plan) {
   }
 }
 
+/// What the sandbox may write, by its outermost directories.
+void compile_guard(const Profile& profile, Plan& plan) {
+  plan.guard.mode = static_cast<guard::Mode>(profile.guard.value);
+  if (plan.guard.mode == guard::Mode::off) {
+    plan.waivers.push_back(
+        {"guard: off, what is planted for the host to execute stays", profile.guard.origin});
+    return;
+  }
+  std::vector<std::string>& trees = plan.guard.trees;
+  for (const PathRule& rule : plan.rules) {
+    if (rule.access != PathAccess::write || rule.type != FileType::directory) continue;
+    if (trees.empty() || !path_is_beneath(rule.path, trees.back())) trees.push_back(rule.path);
+  }
+}
+
 Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan& plan) {
   plan.spec.own_network = profile.network_mode.value != NetworkMode::host;
   plan.spec.nested_userns = profile.nested_userns.value;
@@ -283,6 +298,7 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (auto done = rules.add_profile(profile, command.force_cwd); !done) return failed(done.error());
   if (auto done = compile_network(profile, facts, command, plan); !done)
     return failed(done.error());
+  if (auto done = rules.add_worktree(plan.project); !done) return failed(done.error());
   rules.keep_links(resolver.resolve(facts.home));
   if (!command.argv.empty() || !command.force_cwd) {
     if (auto done = check_cwd(plan, rules, command.force_cwd); !done) return failed(done.error());
@@ -302,6 +318,7 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   plan.rules = rules.take();
   if (auto done = compile_docker(profile, facts, resolver, plan); !done)
     return failed(done.error());
+  compile_guard(profile, plan);
   compile_limits(profile, plan);
   // A sandbox inside this one needs a listener of its own, and the kernel grants one.
   if (!profile.nested_userns.value) plan.observe = profile.observe.value;

@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "launcher/base/path.h"
+#include "launcher/base/text.h"
 #include "launcher/plan/paths.h"
+#include "launcher/plan/worktree.h"
 
 namespace dirbox::plan {
 namespace {
@@ -39,6 +41,43 @@ Result<void> RuleSet::keep_own_files() {
     if (above == nullptr || above->access != PathAccess::write) continue;
     if (found.stat.type == FileType::missing) plan_.missing_directories.push_back(found.path);
     hold(path_parent(found.path), above->path);
+  }
+  return {};
+}
+
+Result<void> RuleSet::add_worktree(const std::string& project) {
+  const PathRule* rule = decide(project);
+  const std::string target = find_gitfile_target(resolver_, project);
+  if (rule == nullptr || rule->access == PathAccess::hide || target.empty()) return {};
+  const PathAccess access =
+      rule->access == PathAccess::write ? PathAccess::write : PathAccess::read;
+  const PathRule* granted = decide(target);
+  if (granted != nullptr && granted->access == PathAccess::hide) {
+    return fail("use the repository of a gitfile", escape_for_terminal(project),
+                fmt::format("{} hides {}", granted->origin.text(), escape_for_terminal(target)));
+  }
+  if (granted != nullptr) return {};
+  const auto worktree = TRY(find_worktree(resolver_, project));
+  if (!worktree) return {};
+  const Origin origin{"git worktree", 0, 0};
+  const std::string& common = worktree->common_dir;
+  put({common, common, access, FileType::directory, origin});
+  writable_.push_back(common);
+  plan_.notes.push_back(
+      {fmt::format("{} can be {}: the repository of this {}", escape_for_terminal(common),
+                   access == PathAccess::write ? "written" : "read",
+                   worktree->linked ? "worktree" : "submodule"),
+       {}});
+  if (access != PathAccess::write) return {};
+  auto protect = [&](const std::string& path) {
+    const FileType type = resolver_.resolve(path).stat.type;
+    if (type == FileType::directory) put({path, path, PathAccess::protect, type, origin});
+  };
+  protect(path_join(common, "hooks"));
+  const std::string admin = path_join(common, "worktrees");
+  for (const Child& child : resolver_.files().list(admin)) {
+    const std::string path = path_join(admin, child.name);
+    if (path != worktree->git_dir) protect(path);
   }
   return {};
 }

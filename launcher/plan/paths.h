@@ -41,6 +41,9 @@ class RuleSet {
   /// A grant that the compiler found by itself (an install tree). False when a hidden path forbids
   /// it.
   bool add_found(const std::string& path, const std::string& why);
+  /// The git directory of a linked worktree or a submodule, with the access that `project` has. An
+  /// Error for one that is not what its gitfile says, unless an entry grants where that leads.
+  Result<void> add_worktree(const std::string& project);
   /// A symlink on the way that lies where the sandbox may write, so that one may have made it.
   const Resolver::Hop* planted_hop(const Resolver::Resolution& resolution) const;
   /// True when `path` lies strictly beneath a path that the profile lets be written.

@@ -7,6 +7,7 @@
 #include "launcher/base/result.h"
 #include "launcher/broker/docker/spec.h"
 #include "launcher/broker/policy.h"
+#include "launcher/guard/spec.h"
 #include "launcher/plan/host.h"
 #include "launcher/sandbox/spec.h"
 #include "netns/spec.h"
@@ -70,6 +71,7 @@ struct Plan {
   /// Options of `dirbox run` that give this Plan again in this directory: for tmux panes. The
   /// caller of compile() fills it in.
   std::vector<std::string> again;
+  guard::Spec guard;
   std::vector<profiles::VerifyCheck> checks;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})

@@ -10,6 +10,7 @@ namespace dirbox::plan {
 namespace {
 
 constexpr std::size_t kMaxPath = 4096 + 16;  // PATH_MAX and "gitdir: "
+constexpr std::string_view kMark = "gitdir: ";
 constexpr std::size_t kMaxConfig = 256 << 10;
 
 std::string_view first_line(std::string_view text) {
@@ -66,23 +67,29 @@ Result<Worktree> check_submodule(Resolver& resolver, const std::string& gitfile,
 
 }  // namespace
 
+std::string find_gitfile_target(Resolver& resolver, const std::string& project) {
+  const std::string gitfile = path_join(project, ".git");
+  if (resolver.resolve(gitfile).stat.type != FileType::regular) return {};
+  const std::string text = resolver.files().head(gitfile, kMaxPath);
+  if (!text.starts_with(kMark)) return {};
+  const std::string_view target = first_line(std::string_view(text).substr(kMark.size()));
+  return resolver.resolve(path_join(project, target)).path;
+}
+
 Result<std::optional<Worktree>> find_worktree(Resolver& resolver, const std::string& project) {
   const std::string gitfile = path_join(project, ".git");
   const auto found = resolver.resolve(gitfile);
   if (found.stat.type != FileType::regular) return std::nullopt;
   if (!found.hops.empty()) return refuse(gitfile, "it is a symlink to a file");
-  const std::string text = resolver.files().head(gitfile, kMaxPath);
-  constexpr std::string_view kMark = "gitdir: ";
-  if (!text.starts_with(kMark)) return refuse(gitfile, "it is not a gitfile");
-  const auto target =
-      resolver.resolve(path_join(project, first_line(std::string_view(text).substr(kMark.size()))));
-  if (target.stat.type != FileType::directory) {
+  const std::string git_dir = find_gitfile_target(resolver, project);
+  if (git_dir.empty()) return refuse(gitfile, "it is not a gitfile");
+  if (resolver.resolve(git_dir).stat.type != FileType::directory) {
     return refuse(gitfile, fmt::format("it names {}, where there is no directory",
-                                       escape_for_terminal(target.path)));
+                                       escape_for_terminal(git_dir)));
   }
-  const std::string common = resolver.files().head(path_join(target.path, "commondir"), kMaxPath);
-  if (!common.empty()) return TRY(check_linked(resolver, gitfile, target.path, common));
-  return TRY(check_submodule(resolver, gitfile, target.path, project));
+  const std::string common = resolver.files().head(path_join(git_dir, "commondir"), kMaxPath);
+  if (!common.empty()) return TRY(check_linked(resolver, gitfile, git_dir, common));
+  return TRY(check_submodule(resolver, gitfile, git_dir, project));
 }
 
 std::optional<std::string> find_worktree_parent(Resolver& resolver, const std::string& project) {

@@ -15,6 +15,9 @@ struct Worktree {
   bool linked = false;     ///< by git-worktree(1); else a submodule
 };
 
+/// Where the gitfile of `project` leads, whatever is there; "" without a gitfile.
+std::string find_gitfile_target(Resolver& resolver, const std::string& project);
+
 /// What the gitfile of `project` leads to; nullopt where its `.git` is none. The other side must
 /// point back, as only git or its user can have written it there: worktrees/ID/gitdir names the
 /// gitfile, core.worktree of a submodule names `project`. An Error otherwise: a repository can ship

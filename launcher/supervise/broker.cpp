@@ -54,6 +54,12 @@ Result<void> Broker::prepare(sandbox::RunOptions& options) {
         TRY(broker::pin_command(excluded.program, plan_.host_path, plan_.writable_roots));
     command.environment = environment;
     if (excluded.policy.mode == broker::Mode::grammar) TRY_VOID(use_grammar(excluded, command));
+    command.gate = [this, policy = excluded.policy, next = std::move(command.gate)](
+                       std::span<const std::string> arguments, std::string_view cwd) {
+      before_();
+      return next ? next(arguments, cwd)
+                  : broker::Verdict{broker::decide(policy, arguments), std::nullopt};
+    };
     commands_.push_back(std::move(command));
   }
   // Children are waited for, so SIGCHLD must not be ignored, as a caller may have it.

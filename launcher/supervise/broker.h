@@ -25,8 +25,10 @@ namespace dirbox::supervise {
 class Broker {
  public:
   using Record = std::function<void(log::Event)>;
-  Broker(EventLoop& loop, const plan::Plan& plan, Record record)
-      : loop_(loop), plan_(plan), record_(std::move(record)) {}
+  /// `before` is called for each request: a command of the host must not meet what the sandbox has
+  /// just planted for it.
+  Broker(EventLoop& loop, const plan::Plan& plan, Record record, std::function<void()> before)
+      : loop_(loop), plan_(plan), record_(std::move(record)), before_(std::move(before)) {}
 
   bool wanted() const { return !plan_.excluded.empty(); }
   /// Before the clone. Errors: a command that cannot be pinned (see broker::pin_command).
@@ -46,6 +48,7 @@ class Broker {
   EventLoop& loop_;
   const plan::Plan& plan_;
   Record record_;
+  std::function<void()> before_;
   std::vector<broker::Command> commands_;  ///< in the order of the plan, until they are served
   std::size_t served_ = 0;
   std::optional<broker::Server> server_;

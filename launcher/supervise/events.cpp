@@ -113,6 +113,18 @@ log::Event fault_event(std::string text) {
   return event;
 }
 
+log::Event guard_event(const guard::Finding& finding) {
+  log::Event event;
+  event.kind = log::Kind::guard;
+  event.operation = log::Operation::write;
+  event.layer = log::Layer::guard;
+  event.subject = finding.path;
+  event.rule = finding.key;
+  event.cause = finding.kept.empty() ? "reported" : "quarantined";
+  event.detail = finding.why + ": " + finding.after;
+  return event;
+}
+
 log::Event start_event(const plan::Plan& plan) {
   log::Event event;
   event.kind = log::Kind::start;

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 
+#include "launcher/guard/entry.h"
 #include "launcher/log/event.h"
 #include "launcher/plan/plan.h"
 #include "netns/event.h"
@@ -21,6 +22,8 @@ log::Event rules_event(std::string what);
 log::Event fault_event(std::string text);
 
 /// What the session is, for its first event.
+/// A dangerous change in a writable tree.
+log::Event guard_event(const guard::Finding& finding);
 log::Event start_event(const plan::Plan& plan);
 
 }  // namespace dirbox::supervise

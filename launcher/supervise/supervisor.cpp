@@ -8,6 +8,9 @@
 #include <csignal>
 
 #include "launcher/base/event_loop.h"
+#include "launcher/base/path.h"
+#include "launcher/guard/guard.h"
+#include "launcher/guard/store.h"
 #include "launcher/log/event_log.h"
 #include "launcher/sandbox/control.h"
 #include "launcher/sandbox/init.h"
@@ -40,13 +43,19 @@ class Supervisor {
         options_(std::move(options)),
         log_(state_directory, plan.session, start_event(plan)),
         network_(loop_, plan.network, [this](log::Event event) { record(std::move(event)); }),
-        broker_(loop_, plan, [this](log::Event event) { record(std::move(event)); }),
+        broker_(
+            loop_, plan, [this](log::Event event) { record(std::move(event)); },
+            [this] { guard_.check(); }),
         docker_(loop_, plan.docker, [this](log::Event event) { record(std::move(event)); }),
         observer_(loop_, plan,
                   [this](log::Event event) {
                     if (event.kind == log::Kind::fault) outcome_.complaints.push_back(event.detail);
                     record(std::move(event));
                   }),
+        guard_(loop_, plan.guard,
+               state_directory.empty()
+                   ? std::string()
+                   : path_join(path_join(state_directory, guard::kQuarantine), plan.session)),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -64,6 +73,7 @@ class Supervisor {
     }
     TRY_VOID(network_.prepare(options_));
     TRY_VOID(broker_.prepare(options_));
+    TRY_VOID(guard_.start());
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
     open_session();
     if (auto received = network_.receive_listeners(); !received)
@@ -78,6 +88,7 @@ class Supervisor {
     // kernel takes most of a millisecond to undo the namespaces, for which nobody needs to wait.
     while (!ended_ && ::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
+    guard_.finish();
     if (failure_) return Failure(*failure_);
     control_.stop();
     directory_.reset();
@@ -108,7 +119,21 @@ class Supervisor {
       outcome_.complaints.push_back("events are not logged: " + written.error().message());
   }
 
+  void end_guard() {
+    outcome_.guarded = guard_.findings();
+    for (const guard::Finding& finding : outcome_.guarded) record(guard_event(finding));
+    for (const std::string& text : guard_.complaints()) {
+      record(fault_event(text));
+      outcome_.complaints.push_back(text);
+    }
+    if (guard_.uncounted() != 0) {
+      outcome_.complaints.push_back(
+          fmt::format("guard: {} more changes were undone", guard_.uncounted()));
+    }
+  }
+
   void end_log() {
+    end_guard();
     outcome_.counts = network_.counts();
     outcome_.changes = network_.changes();
     for (const auto* complaints : {&network_.complaints(), &docker_.complaints()}) {
@@ -306,6 +331,7 @@ class Supervisor {
   Broker broker_;
   Docker docker_;
   Observer observer_;
+  guard::Guard guard_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "launcher/base/result.h"
+#include "launcher/guard/entry.h"
 #include "launcher/log/event.h"
 #include "launcher/plan/plan.h"
 #include "launcher/sandbox/spec.h"
@@ -16,6 +17,7 @@ struct Outcome {
   std::vector<netns::NameCount> counts;  ///< per allowed name
   std::uint64_t dropped = 0;             ///< events that are not in `events`
   std::vector<std::string> changes;      ///< of the rules while it ran
+  std::vector<guard::Finding> guarded;   ///< dangerous changes, undone where the plan says so
   std::vector<std::string> complaints;   ///< what went wrong beside the command
   int status = 125;  ///< for exit(3): the command's, 128+n for a signal, 126/127 where exec failed
 };

@@ -1,0 +1,203 @@
+#include "launcher/guard/entry.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "launcher/base/file.h"
+#include "launcher/base/text.h"
+#include "launcher/guard/git_config.h"
+
+namespace dirbox::guard {
+namespace {
+
+constexpr const char* kDoing = "quarantine";
+constexpr int kRounds = 16;  // of a race with somebody who goes on changing the entry
+
+bool is_there(int directory, const char* name, mode_t type) {
+  struct stat status {};
+  return ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         (status.st_mode & S_IFMT) == type;
+}
+
+std::optional<std::string> read_link(int directory, const std::string& name) {
+  char target[4096];
+  const ssize_t size = ::readlinkat(directory, name.c_str(), target, sizeof target);
+  if (size < 0) return std::nullopt;
+  return std::string(target, static_cast<std::size_t>(size));
+}
+
+/// The text of the file itself; nullopt when it is larger, or became something else.
+std::optional<std::string> read_small(int directory, const std::string& name) {
+  UniqueFd fd(
+      ::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  struct stat status {};
+  if (!fd.valid() || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode))
+    return std::nullopt;
+  auto text = read_fd(fd.get(), kMaxKept, name);
+  if (!text) return std::nullopt;
+  return std::move(*text);
+}
+
+std::string describe(const Entry& entry) {
+  if (S_ISLNK(entry.status.st_mode)) return "a symlink to " + entry.text.value_or("something");
+  if (!S_ISREG(entry.status.st_mode)) return "no regular file";
+  return fmt::format("{} bytes", entry.status.st_size);
+}
+
+bool is_same(const Before& before, const Entry& now) {
+  return before.exists && (before.mode & S_IFMT) == (now.status.st_mode & S_IFMT) && before.text &&
+         now.text && *before.text == *now.text;
+}
+
+std::string temporary_name(const std::string& name) {
+  return fmt::format(".{}.dirbox-{}", name, ::getpid());
+}
+
+Result<void> make_file(int directory, const std::string& name, const std::string& text,
+                       unsigned mode) {
+  UniqueFd fd(::openat(directory, name.c_str(),
+                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd.valid() && errno == EEXIST && ::unlinkat(directory, name.c_str(), 0) == 0) {
+    fd.reset(::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                      0600));
+  }
+  if (!fd.valid()) return fail_errno(kDoing, name);
+  TRY_VOID(write_all(fd.get(), text, name));
+  if (::fchmod(fd.get(), mode & 0777) != 0) return fail_errno(kDoing, name);
+  return {};
+}
+
+/// What shall stand in place of `now`; nullopt: nothing.
+struct Wanted {
+  std::string text;
+  unsigned mode = 0;
+};
+std::optional<Wanted> decide_wanted(const NameRule& rule, const Before& before, const Entry& now,
+                                    const Inside& inside) {
+  const bool both_files = S_ISREG(now.status.st_mode) && now.text;
+  if (rule.what == What::config && both_files) {
+    const std::string old = before.exists ? before.text.value_or("") : "";
+    if (auto cleaned = clean_git_config(old, *now.text, inside))
+      return Wanted{cleaned->text, now.status.st_mode};
+  }
+  if (before.exists && before.text) return Wanted{*before.text, before.mode};
+  return std::nullopt;
+}
+
+/// Moves `name` out of `directory` into the store.
+Result<void> keep(int directory, const std::string& name, int store, const std::string& kept) {
+  if (::renameat(directory, name.c_str(), store, kept.c_str()) == 0) return {};
+  if (errno != EXDEV) return fail_errno(kDoing, name);
+  if (auto entry = look_at(directory, name); entry && entry->text)
+    TRY_VOID(make_file(store, kept, *entry->text, 0600));
+  if (::unlinkat(directory, name.c_str(), 0) != 0) return fail_errno(kDoing, name);
+  return {};
+}
+
+Result<void> put_wanted(int directory, const std::string& name, const Wanted& wanted) {
+  if (!S_ISLNK(wanted.mode)) return make_file(directory, name, wanted.text, wanted.mode);
+  if (::symlinkat(wanted.text.c_str(), directory, name.c_str()) != 0)
+    return fail_errno(kDoing, name);
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, bool>> list_entries(int directory, std::size_t most) {
+  std::vector<std::pair<std::string, bool>> out;
+  const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* stream = copy < 0 ? nullptr : ::fdopendir(copy);
+  if (stream == nullptr) {
+    if (copy >= 0) ::close(copy);
+    return out;
+  }
+  while (out.size() < most) {
+    const dirent* entry = ::readdir(stream);
+    if (entry == nullptr) break;
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    bool is_directory = entry->d_type == DT_DIR;
+    if (entry->d_type == DT_UNKNOWN) is_directory = is_there(directory, entry->d_name, S_IFDIR);
+    out.emplace_back(name, is_directory);
+  }
+  ::closedir(stream);
+  return out;
+}
+
+bool is_git_directory(int directory) {
+  auto has = [&](const char* name) {
+    struct stat status {};
+    return ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+  };
+  return has("HEAD") && (has("commondir") || (has("objects") && has("refs")));
+}
+
+std::optional<Entry> look_at(int directory, const std::string& name) {
+  Entry out;
+  if (::fstatat(directory, name.c_str(), &out.status, AT_SYMLINK_NOFOLLOW) != 0)
+    return std::nullopt;
+  if (S_ISLNK(out.status.st_mode)) out.text = read_link(directory, name);
+  if (S_ISREG(out.status.st_mode)) out.text = read_small(directory, name);
+  return out;
+}
+
+std::vector<Finding> judge_entry(const NameRule& rule, const Before& before, const Entry& now,
+                                 const Inside& inside, const Follow& follow) {
+  if (is_same(before, now) || S_ISDIR(now.status.st_mode)) return {};
+  const bool file = S_ISREG(now.status.st_mode);
+  if (file && now.status.st_size == 0) return {};  // says nothing; looked at again when it does
+  const Finding whole{{}, {}, std::nullopt, describe(now), rule.why, {}};
+  if (!file || !now.text || rule.what == What::whole) return {whole};
+  if (rule.what != What::config)
+    return follow(rule.what, *now.text) ? std::vector<Finding>{} : std::vector<Finding>{whole};
+  const std::string old = before.exists ? before.text.value_or("") : "";
+  auto cleaned = clean_git_config(old, *now.text, inside);
+  if (!cleaned) {
+    Finding odd = whole;
+    odd.why = "not a configuration that git can read: " + cleaned.error().detail;
+    return {odd};
+  }
+  std::vector<Finding> out;
+  for (const ConfigChange& change : cleaned->changes)
+    out.push_back({{}, change.key, change.before, change.after, change.why, {}});
+  return out;
+}
+
+Result<void> undo_entry(int directory, const std::string& name, const NameRule& rule,
+                        const Before& before, const Entry& judged, const Inside& inside, int store,
+                        const std::string& kept) {
+  Entry now = judged;
+  const std::string temporary = temporary_name(name);
+  for (int round = 0; round < kRounds; ++round) {
+    const auto wanted = decide_wanted(rule, before, now, inside);
+    if (!wanted) return keep(directory, name, store, kept);
+    if (auto done = put_wanted(directory, temporary, *wanted); !done) {
+      // No room, or no right: then at least what is dangerous goes.
+      TRY_VOID(keep(directory, name, store, kept));
+      return done;
+    }
+    if (::renameat2(directory, temporary.c_str(), directory, name.c_str(), RENAME_EXCHANGE) != 0) {
+      const int err = errno;
+      ::unlinkat(directory, temporary.c_str(), 0);
+      if (err == ENOENT) return {};  // gone meanwhile
+      return fail_errno(kDoing, name, err);
+    }
+    const auto displaced = look_at(directory, temporary);
+    const bool expected = displaced && displaced->text == now.text &&
+                          (displaced->status.st_mode & S_IFMT) == (now.status.st_mode & S_IFMT);
+    if (!displaced || expected || rule.what != What::config) {
+      return displaced ? keep(directory, temporary, store, kept) : Result<void>{};
+    }
+    // Somebody replaced the file between the look and the exchange: theirs goes back, cleaned too.
+    now = *displaced;
+    if (::unlinkat(directory, temporary.c_str(), 0) != 0) return fail_errno(kDoing, temporary);
+  }
+  return fail(kDoing, name, "it changes faster than it can be cleaned");
+}
+
+}  // namespace dirbox::guard

@@ -1,0 +1,219 @@
+#include "launcher/guard/guard.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "launcher/base/file.h"
+#include "launcher/base/path.h"
+#include "launcher/base/text.h"
+
+namespace dirbox::guard {
+Guard::Guard(EventLoop& loop, Spec spec, std::string store)
+    : loop_(loop), spec_(std::move(spec)), store_path_(std::move(store)) {}
+
+Guard::~Guard() {
+  if (timer_ != 0) loop_.cancel(timer_);
+  if (inotify_.valid()) loop_.remove(inotify_.get());
+}
+
+Result<void> Guard::start() {
+  if (spec_.mode == Mode::off || spec_.trees.empty()) return {};
+  inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (!inotify_.valid()) {
+    return fail_errno("guard the writable directories", "", errno,
+                      "raise fs.inotify.max_user_instances, or set [filesystem] guard = \"off\"");
+  }
+  // The clock that file systems take their times from.
+  if (::clock_gettime(CLOCK_REALTIME_COARSE, &started_) != 0) return fail_errno("read a clock", "");
+  TRY_VOID(open_trees());
+  TRY_VOID(loop_.add(inotify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(); }));
+  watching_ = true;
+  timer_ = loop_.after(kDelay, [this] { walk_slice(); });
+  return {};
+}
+
+Result<void> Guard::open_trees() {
+  for (const std::string& path : spec_.trees) {
+    UniqueFd tree(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!tree.valid()) return fail_errno("guard a directory", escape_for_terminal(path));
+    const std::size_t index = trees_.size();
+    trees_.push_back(std::move(tree));
+    const int top = trees_.back().get();
+    const Folder* folder = folder_at(index, "", top);
+    if (!watch({index, "", false}, top, *folder)) {
+      return fail_errno("watch a directory", escape_for_terminal(path), errno,
+                        "raise fs.inotify.max_user_watches");
+    }
+    snapshot(nodes_.at(watches_.at(path)), top);
+    queue_.push_back({index, "", false});
+  }
+  return {};
+}
+
+/// Remembers the guarded names of a directory, and of the special ones in it, which get watched.
+void Guard::snapshot(const Node& node, int directory) {
+  const Node here = node;  // watch() moves nodes
+  auto remember = [&](const std::string& name) {
+    auto entry = look_at(directory, name);
+    if (!entry) return;
+    before_[full_name(here, name)] = {true, std::move(entry->text), entry->status.st_mode};
+    // A change in place is an event of the file, not of a directory of the tree.
+    if (here.folder == &tree_folder() && S_ISREG(entry->status.st_mode))
+      watch_file(here, directory, name);
+  };
+  bool every = false;
+  for (const NameRule& rule : here.folder->names) {
+    if (rule.name == "*") {
+      every = true;
+    } else {
+      remember(std::string(rule.name));
+    }
+  }
+  std::vector<std::string> folders;
+  for (const FolderRule& rule : here.folder->folders) {
+    if (rule.name == "*") {
+      every = true;
+    } else {
+      folders.emplace_back(rule.name);
+    }
+  }
+  if (every) {
+    for (const auto& [name, is_directory] : list_entries(directory, kMaxEntries)) {
+      if (is_directory) {
+        folders.push_back(name);
+      } else if (find_name(*here.folder, name) != nullptr) {
+        remember(name);
+      }
+    }
+  }
+  for (const std::string& name : folders) {
+    const Folder* folder = find_folder(*here.folder, name);
+    if (folder == nullptr) continue;
+    const std::string path = here.path.empty() ? name : here.path + "/" + name;
+    UniqueFd fd = open_place(here.tree, path);
+    if (!fd.valid()) {
+      if (auto link = look_at(directory, name))
+        before_[full_name(here, name)] = {true, std::move(link->text), link->status.st_mode};
+      continue;
+    }
+    if (watch({here.tree, path, false}, fd.get(), *folder))
+      snapshot(nodes_.at(watches_.at(full_path(here.tree, path))), fd.get());
+    if (folder->open) queue_.push_back({here.tree, path, false});
+  }
+}
+
+void Guard::check() {
+  if (!watching_) return;
+  on_events();
+}
+
+void Guard::finish() {
+  if (!watching_) return;
+  on_events();
+  work_through(kAtLeast);
+  std::vector<Place> rest;
+  rest.swap(unwatched_);
+  // What the sandbox made itself is looked through to its end.
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    visit(rest[i]);
+    for (Place& more : unwatched_) rest.push_back(std::move(more));
+    unwatched_.clear();
+  }
+  look_at_all();
+  loop_.remove(inotify_.get());
+  if (timer_ != 0) loop_.cancel(timer_);
+  timer_ = 0;
+  watching_ = false;
+}
+
+void Guard::on_events() {
+  alignas(inotify_event) char buffer[32 << 10];
+  for (;;) {
+    const ssize_t size = ::read(inotify_.get(), buffer, sizeof buffer);
+    if (size <= 0) return;
+    for (ssize_t at = 0; at < size;) {
+      inotify_event event;
+      std::memcpy(&event, buffer + at, sizeof event);
+      const char* name = buffer + at + sizeof event;
+      at += static_cast<ssize_t>(sizeof event + event.len);
+      if ((event.mask & IN_Q_OVERFLOW) != 0) {
+        look_at_all();
+      } else {
+        handle(event.wd, event.mask, event.len > 0 ? std::string(name) : std::string());
+      }
+    }
+  }
+}
+
+void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
+  auto found = nodes_.find(wd);
+  if (found == nodes_.end()) return;
+  if ((mask & IN_IGNORED) != 0) {
+    watches_.erase(full_path(found->second.tree, found->second.path));
+    nodes_.erase(found);
+    return;
+  }
+  const Node node = found->second;
+  if (name.empty()) {
+    // A watch of one file of a tree: its directory is where the name is looked at.
+    if (node.folder != nullptr) return;
+    const std::size_t slash = node.path.rfind('/');
+    const std::string parent = slash == std::string::npos ? "" : node.path.substr(0, slash);
+    UniqueFd directory = open_place(node.tree, parent);
+    if (!directory.valid()) return;
+    const Node above{node.tree, parent, folder_at(node.tree, parent, directory.get()), 0, 0};
+    if (above.folder == nullptr) return;
+    return look(above, directory.get(),
+                node.path.substr(slash == std::string::npos ? 0 : slash + 1));
+  }
+  UniqueFd directory = open_node(node);
+  if (!directory.valid()) return;  // moved: the event of its new place follows, or it is gone
+  if ((mask & IN_ISDIR) != 0) return on_directory(node, directory.get(), mask, name);
+  if ((mask & IN_MOVED_FROM) != 0) return;
+  look(node, directory.get(), name);
+  become_git(node, directory.get(), name);
+}
+
+void Guard::on_directory(const Node& parent, int directory, std::uint32_t mask,
+                         const std::string& name) {
+  const std::string path = parent.path.empty() ? name : parent.path + "/" + name;
+  if ((mask & IN_MOVED_FROM) != 0) return forget(parent.tree, path);
+  if ((mask & (IN_CREATE | IN_MOVED_TO)) == 0) return;
+  if (find_folder(*parent.folder, name) != nullptr) visit({parent.tree, path, true});
+  become_git(parent, directory, name);
+}
+
+/// HEAD, objects and refs make a git directory of any other.
+void Guard::become_git(const Node& node, int directory, const std::string& name) {
+  constexpr std::string_view kNames[] = {"HEAD", "objects", "refs", "commondir", "config"};
+  if (node.folder->open &&
+      std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) &&
+      is_git_directory(directory)) {
+    visit({node.tree, node.path, true});
+  }
+}
+
+void Guard::walk_slice() {
+  timer_ = 0;
+  if (!watching_ || !work_through(kSlice)) return;
+  timer_ = loop_.after(std::chrono::milliseconds(5), [this] { walk_slice(); });
+}
+
+/// Visits `count` directories of the queue. False when there is none left, or no watch.
+bool Guard::work_through(std::size_t count) {
+  for (; count > 0 && !queue_.empty() && nodes_.size() < kMaxWatches; --count) {
+    const Place place = std::move(queue_.front());
+    queue_.pop_front();
+    visit(place);
+  }
+  return !queue_.empty() && nodes_.size() < kMaxWatches;
+}
+
+}  // namespace dirbox::guard

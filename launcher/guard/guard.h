@@ -1,0 +1,125 @@
+#pragma once
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "launcher/base/event_loop.h"
+#include "launcher/base/result.h"
+#include "launcher/base/unique_fd.h"
+#include "launcher/guard/entry.h"
+#include "launcher/guard/spec.h"
+#include "launcher/guard/table.h"
+
+/// Watches what the sandbox may write for changes that the host would execute.
+namespace dirbox::guard {
+
+/// Theory of operation. start() reads the guarded names (table.h) in the top of each tree and in
+/// its git directory, some dozens of look-ups, and watches these directories with inotify(7). Other
+/// directories of the tree are watched as time allows: kSlice of them at a time while the command
+/// runs, breadth first, up to kMaxWatches; every directory that is made in a watched one is watched
+/// at once, with what is in it. What such a directory held before is not known, so a guarded name
+/// there counts as changed when its ctime is not before the start: a ctime cannot be set.
+///
+/// An event leads to one look at one name, by descriptor and without following a symlink. What is a
+/// danger is undone at once (entry.h) and remembered. A queue that overflowed leads to a look at
+/// every name in every watched directory. check() handles what is pending; finish(), after the last
+/// process of the sandbox is gone, looks at every name that start() knew, whatever the events said,
+/// and at directories that could not be watched when they were made.
+///
+/// Limits: who changed a file cannot be told from the file, so the host's own change of a guarded
+/// name while a sandbox runs is undone too, unless it is a key of a git configuration that executes
+/// nothing; `dirbox guard restore` brings it back. Stores through a memory mapping raise no event:
+/// they are found by finish(). A directory that existed before, and that no watch was left for, is
+/// not seen.
+class Guard {
+ public:
+  static constexpr std::size_t kMaxWatches = 4096;
+  static constexpr std::size_t kSlice = 32;
+  static constexpr std::size_t kMaxEntries = 4096;   ///< of a directory that are looked through
+  static constexpr std::size_t kAtLeast = 256;       ///< directories that finish() completes
+  static constexpr std::size_t kMaxFindings = 1000;  ///< the rest is undone and counted
+  static constexpr std::chrono::milliseconds kDelay{40};  ///< before the first slice
+
+  /// `store` is an absolute directory that is made when something is quarantined.
+  Guard(EventLoop& loop, Spec spec, std::string store);
+  ~Guard();
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+  /// Before anything runs inside. An Error leaves nothing watched.
+  Result<void> start();
+  /// Handles everything that has happened. Cheap when nothing has.
+  void check();
+  void finish();
+
+  const std::vector<Finding>& findings() const { return findings_; }
+  /// What could not be watched or undone, as sentences.
+  const std::vector<std::string>& complaints() const { return complaints_; }
+  std::uint64_t uncounted() const { return uncounted_; }
+
+ private:
+  struct Node {
+    std::size_t tree = 0;
+    std::string path;  ///< relative to the tree; "" for its top
+    const Folder* folder = nullptr;
+    dev_t device = 0;
+    ino_t inode = 0;
+  };
+  struct Place {
+    std::size_t tree;
+    std::string path;
+    bool made = false;  ///< since the start
+  };
+
+  Result<void> open_trees();
+  void snapshot(const Node& node, int directory);
+  void on_events();
+  void handle(int wd, std::uint32_t mask, const std::string& name);
+  void on_directory(const Node& parent, int directory, std::uint32_t mask, const std::string& name);
+  void become_git(const Node& node, int directory, const std::string& name);
+  UniqueFd open_place(std::size_t tree, const std::string& path) const;
+  UniqueFd open_node(const Node& node) const;
+  const Folder* folder_at(std::size_t tree, const std::string& path, int directory) const;
+  bool watch(const Place& place, int directory, const Folder& folder);
+  void forget(std::size_t tree, const std::string& path);
+  void watch_file(const Node& node, int directory, const std::string& name);
+  void visit(const Place& first);
+  void look(const Node& node, int directory, const std::string& name);
+  void undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
+            const Before& before, const Entry& now, std::vector<Finding> found);
+  bool follow(const Node& node, What what, const std::string& text);
+  void look_at_all();
+  void walk_slice();
+  bool work_through(std::size_t count);
+  Result<int> open_store();
+  std::string full_path(std::size_t tree, const std::string& path) const;
+  std::string full_name(const Node& node, const std::string& name) const;
+  Inside path_to_tree(const Node& node) const;
+
+  EventLoop& loop_;
+  Spec spec_;
+  std::string store_path_;
+  UniqueFd inotify_, store_;
+  std::vector<UniqueFd> trees_;
+  std::unordered_map<int, Node> nodes_;           ///< by watch
+  std::unordered_map<std::string, int> watches_;  ///< by full path
+  std::map<std::string, Before> before_;          ///< by full path
+  std::deque<Place> queue_;                       ///< directories to be visited
+  std::vector<Place> unwatched_;                  ///< made when no watch was left
+  struct timespec started_ {};
+  EventLoop::TimerId timer_ = 0;
+  bool watching_ = false;
+  unsigned kept_ = 0;
+  std::uint64_t uncounted_ = 0;
+  std::vector<Finding> findings_;
+  std::vector<std::string> complaints_;
+};
+
+}  // namespace dirbox::guard

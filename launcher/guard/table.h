@@ -1,0 +1,48 @@
+#pragma once
+#include <span>
+#include <string_view>
+
+/// Which names in a tree make a program of the host execute something, or read from elsewhere what
+/// it executes. The one table of guarded names.
+namespace dirbox::guard {
+
+enum class What {
+  whole,      ///< any new content is a danger
+  config,     ///< a git configuration: single keys are, see git_config.h
+  gitfile,    ///< `.git` as a file: where it leads is
+  commondir,  ///< of a git directory: only linked worktrees have one
+  backlink,   ///< worktrees/ID/gitdir: git removes and repairs what it names
+};
+
+struct NameRule {
+  std::string_view name;  ///< "*": every file but "*.sample"
+  What what;
+  const char* why;
+};
+
+struct Folder;
+struct FolderRule {
+  std::string_view name;  ///< "*": every directory
+  const Folder* folder;
+};
+
+/// What is guarded in a directory of some kind.
+struct Folder {
+  std::string_view kind;
+  std::span<const NameRule> names;
+  std::span<const FolderRule> folders;
+  bool open = false;  ///< other directories in it are as every directory of a tree
+};
+
+/// A directory that the sandbox may write, or one within.
+const Folder& tree_folder();
+/// A git directory: `.git`, a bare repository, that of a submodule.
+const Folder& git_folder();
+
+const NameRule* find_name(const Folder& folder, std::string_view name);
+/// What the directory `name` in `folder` is; nullptr: nothing is guarded in it.
+const Folder* find_folder(const Folder& folder, std::string_view name);
+/// True for a name that `folder` knows as a directory of a kind of its own.
+bool is_special(const Folder& folder, std::string_view name);
+
+}  // namespace dirbox::guard

@@ -1,0 +1,304 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "launcher/base/file.h"
+#include "launcher/base/path.h"
+#include "launcher/base/text.h"
+#include "launcher/guard/git_config.h"
+#include "launcher/guard/guard.h"
+#include "launcher/guard/store.h"
+
+// The part of the guard that looks at directories and names; guard.cpp has the events.
+
+namespace dirbox::guard {
+namespace {
+
+constexpr std::uint32_t kTreeEvents =
+    IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR | IN_EXCL_UNLINK;
+// In directories of a known kind nearly every name is guarded, and there are few events.
+constexpr std::uint32_t kSpecialEvents = kTreeEvents | IN_MODIFY | IN_CLOSE_WRITE;
+constexpr std::uint32_t kFileEvents = IN_MODIFY | IN_CLOSE_WRITE;
+
+constexpr NameRule kLink{"", What::whole, "it stands for a directory whose files are executed"};
+
+bool is_before(const struct timespec& a, const struct timespec& b) {
+  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t end = text.find_last_not_of(" \t\r\n");
+  return end == text.npos ? std::string_view() : text.substr(0, end + 1);
+}
+
+std::string child_path(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path + "/" + name;
+}
+
+}  // namespace
+
+std::string Guard::full_path(std::size_t tree, const std::string& path) const {
+  return path.empty() ? spec_.trees[tree] : path_join(spec_.trees[tree], path);
+}
+
+std::string Guard::full_name(const Node& node, const std::string& name) const {
+  return path_join(full_path(node.tree, node.path), name);
+}
+
+UniqueFd Guard::open_place(std::size_t tree, const std::string& path) const {
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, trees_[tree].get(),
+                                             path.empty() ? "." : path.c_str(), &how, sizeof how)));
+}
+
+/// The directory that a watch is of; not valid where another one has its path.
+UniqueFd Guard::open_node(const Node& node) const {
+  UniqueFd fd = open_place(node.tree, node.path);
+  struct stat status {};
+  if (!fd.valid() || ::fstat(fd.get(), &status) != 0 || status.st_dev != node.device ||
+      status.st_ino != node.inode) {
+    return {};
+  }
+  return fd;
+}
+
+/// What kind of directory `path` is: from the nearest one above it that is watched.
+const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int directory) const {
+  const Folder* folder = nullptr;
+  std::string at = path;
+  std::vector<std::string> rest;
+  for (;;) {
+    auto found = watches_.find(full_path(tree, at));
+    if (found != watches_.end() && !rest.empty()) folder = nodes_.at(found->second).folder;
+    if (folder != nullptr || at.empty()) break;
+    const std::size_t slash = at.rfind('/');
+    rest.push_back(at.substr(slash == at.npos ? 0 : slash + 1));
+    at = slash == at.npos ? "" : at.substr(0, slash);
+  }
+  if (folder == nullptr) {
+    const std::string_view name = path_name(spec_.trees[tree]);
+    folder = is_special(tree_folder(), name) ? find_folder(tree_folder(), name) : &tree_folder();
+  }
+  for (auto name = rest.rbegin(); folder != nullptr && name != rest.rend(); ++name)
+    folder = find_folder(*folder, *name);
+  if (folder != nullptr && folder->open && is_git_directory(directory)) return &git_folder();
+  return folder;
+}
+
+bool Guard::watch(const Place& place, int directory, const Folder& folder) {
+  if (nodes_.size() >= kMaxWatches) return false;
+  struct stat status {};
+  if (::fstat(directory, &status) != 0) return false;
+  const std::string link = fmt::format("/proc/self/fd/{}", directory);
+  const int wd =
+      ::inotify_add_watch(inotify_.get(), link.c_str(), folder.open ? kTreeEvents : kSpecialEvents);
+  if (wd < 0) return false;
+  const std::string path = full_path(place.tree, place.path);
+  if (auto old = nodes_.find(wd); old != nodes_.end())
+    watches_.erase(full_path(old->second.tree, old->second.path));
+  nodes_[wd] = {place.tree, place.path, &folder, status.st_dev, status.st_ino};
+  watches_[path] = wd;
+  return true;
+}
+
+/// A change of a file in place is an event of the file where its directory is not asked for them.
+void Guard::watch_file(const Node& node, int directory, const std::string& name) {
+  if (!node.folder->open || nodes_.size() >= kMaxWatches) return;
+  UniqueFd file(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!file.valid()) return;
+  const std::string link = fmt::format("/proc/self/fd/{}", file.get());
+  const int wd = ::inotify_add_watch(inotify_.get(), link.c_str(), kFileEvents);
+  if (wd < 0 || nodes_.contains(wd)) return;
+  const std::string path = child_path(node.path, name);
+  nodes_[wd] = {node.tree, path, nullptr, 0, 0};
+  watches_[full_path(node.tree, path)] = wd;
+}
+
+/// A directory went elsewhere: what is known of it and beneath it is not where it was.
+void Guard::forget(std::size_t tree, const std::string& path) {
+  std::vector<int> gone;
+  for (const auto& [wd, node] : nodes_) {
+    if (node.tree == tree && (node.path == path || node.path.starts_with(path + "/")))
+      gone.push_back(wd);
+  }
+  for (int wd : gone) {
+    const Node& node = nodes_.at(wd);
+    watches_.erase(full_path(node.tree, node.path));
+    nodes_.erase(wd);
+    // Where it is gone already, so is the watch.
+    ::inotify_rm_watch(inotify_.get(), wd);
+  }
+}
+
+/// Watches a directory and looks at its guarded names. The directories in it come next: at once
+/// where the sandbox made this one, else when there is time.
+void Guard::visit(const Place& first) {
+  std::deque<Place> now{first};
+  for (; !now.empty(); now.pop_front()) {
+    const Place place = now.front();
+    UniqueFd directory = open_place(place.tree, place.path);
+    if (!directory.valid()) continue;
+    const Folder* folder = folder_at(place.tree, place.path, directory.get());
+    if (folder == nullptr) continue;
+    // The watch first: what comes after the look is an event.
+    if (!watch(place, directory.get(), *folder) && place.made) unwatched_.push_back(place);
+    const Node node{place.tree, place.path, folder, 0, 0};
+    for (const NameRule& rule : folder->names) {
+      if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
+    }
+    for (const auto& [name, is_directory] :
+         list_entries(directory.get(), place.made ? SIZE_MAX : kMaxEntries)) {
+      if (!is_directory) {
+        if (!folder->open || is_special(*folder, name)) look(node, directory.get(), name);
+      } else if (find_folder(*folder, name) != nullptr) {
+        Place child{place.tree, child_path(place.path, name), place.made};
+        if (place.made || is_special(*folder, name)) {
+          now.push_back(std::move(child));
+        } else {
+          queue_.push_back(std::move(child));
+        }
+      }
+    }
+  }
+}
+
+void Guard::look(const Node& node, int directory, const std::string& name) {
+  const NameRule* rule = find_name(*node.folder, name);
+  if (rule == nullptr && !is_special(*node.folder, name)) return;
+  const auto entry = look_at(directory, name);
+  if (!entry) return;
+  if (rule == nullptr) {
+    if (S_ISDIR(entry->status.st_mode)) return;
+    rule = &kLink;
+  }
+  const std::string path = full_name(node, name);
+  auto known = before_.find(path);
+  if (known == before_.end() && is_before(entry->status.st_ctim, started_)) {
+    known = before_.emplace(path, Before{true, entry->text, entry->status.st_mode}).first;
+    watch_file(node, directory, name);
+  }
+  const Before before = known != before_.end() ? known->second : Before{};
+  auto found =
+      judge_entry(*rule, before, *entry, path_to_tree(node),
+                  [&](What what, const std::string& text) { return follow(node, what, text); });
+  if (found.empty()) {
+    if (S_ISREG(entry->status.st_mode)) watch_file(node, directory, name);
+    return;
+  }
+  undo(node, directory, name, *rule, before, *entry, std::move(found));
+}
+
+void Guard::undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
+                 const Before& before, const Entry& now, std::vector<Finding> found) {
+  const std::string path = full_name(node, name);
+  std::string kept;
+  if (spec_.mode == Mode::quarantine) {
+    kept = fmt::format("{}", kept_ + 1);
+    auto store = open_store();
+    auto done =
+        store ? undo_entry(directory, name, rule, before, now, path_to_tree(node), *store, kept)
+              : Result<void>(Failure(store.error()));
+    if (!done) {
+      complaints_.push_back(fmt::format("guard: {}: {}", path, done.error().message()));
+      kept.clear();
+    } else {
+      ++kept_;
+      const Record record{kept_, std::time(nullptr), path, found};
+      if (auto noted = append_record(*store, record); !noted)
+        complaints_.push_back("guard: " + noted.error().message());
+    }
+  }
+  for (Finding& finding : found) {
+    finding.path = path;
+    finding.kept = kept;
+    const bool again =
+        kept.empty() && std::any_of(findings_.begin(), findings_.end(), [&](const Finding& f) {
+          return f.path == finding.path && f.key == finding.key && f.after == finding.after;
+        });
+    if (again) continue;
+    if (findings_.size() >= kMaxFindings) {
+      ++uncounted_;
+      continue;
+    }
+    findings_.push_back(std::move(finding));
+  }
+}
+
+/// Whether where something leads is watched as well, or is where only git puts it.
+bool Guard::follow(const Node& node, What what, const std::string& text) {
+  std::string_view target = trimmed(text);
+  const std::string here = full_path(node.tree, node.path);
+  if (what == What::commondir) return node.folder->kind == "worktree" && target == "../..";
+  if (what == What::gitfile) {
+    constexpr std::string_view kMark = "gitdir: ";
+    if (!target.starts_with(kMark)) return true;  // git refuses it
+    target.remove_prefix(kMark.size());
+  }
+  const std::string path = path_normalize(path_join(here, target));
+  for (std::size_t tree = 0; tree < spec_.trees.size(); ++tree) {
+    if (!path_is_beneath(path, spec_.trees[tree])) continue;
+    if (what == What::backlink) return path_name(path) == ".git";
+    const std::string inner(path_relative(path, spec_.trees[tree]));
+    UniqueFd directory = open_place(tree, inner);
+    // Not there yet, as git submodule writes it first: it will be made in a directory of the tree.
+    if (directory.valid()) visit({tree, inner, true});
+    return true;
+  }
+  return false;
+}
+
+/// Whether a work tree that a git directory names is within what the sandbox may write anyway.
+Inside Guard::path_to_tree(const Node& node) const {
+  return [this, here = full_path(node.tree, node.path)](std::string_view worktree) {
+    const std::string path = path_normalize(path_join(here, worktree));
+    return std::any_of(spec_.trees.begin(), spec_.trees.end(),
+                       [&](const std::string& tree) { return path_is_beneath(path, tree); });
+  };
+}
+
+/// Every name in every directory that is watched, and every name that was there before.
+void Guard::look_at_all() {
+  std::vector<Place> places;
+  for (const auto& [wd, node] : nodes_) {
+    if (node.folder != nullptr) places.push_back({node.tree, node.path, false});
+  }
+  for (const Place& place : places) {
+    UniqueFd directory = open_place(place.tree, place.path);
+    if (!directory.valid()) continue;
+    const Folder* folder = folder_at(place.tree, place.path, directory.get());
+    if (folder == nullptr) continue;
+    const Node node{place.tree, place.path, folder, 0, 0};
+    bool every = false;
+    for (const NameRule& rule : folder->names) {
+      every |= rule.name == "*";
+      if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
+    }
+    for (const FolderRule& rule : folder->folders) {
+      if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
+    }
+    if (!every) continue;
+    for (const auto& [name, is_directory] : list_entries(directory.get(), SIZE_MAX)) {
+      if (!is_directory) look(node, directory.get(), name);
+    }
+  }
+}
+
+Result<int> Guard::open_store() {
+  if (store_.valid()) return store_.get();
+  if (store_path_.empty()) return fail("quarantine", "", "no home directory");
+  TRY_VOID(make_directories(store_path_));
+  store_.reset(::open(store_path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!store_.valid()) return fail_errno("quarantine", escape_for_terminal(store_path_));
+  return store_.get();
+}
+
+}  // namespace dirbox::guard

@@ -1,0 +1,234 @@
+"""What is planted in a writable tree for a program of the host to execute is gone before the host looks.
+
+The host is the victim afterwards: every test ends with `git status`, `git commit` and the like outside, with a canary
+that what was planted would have made.
+"""
+import json
+import os
+import subprocess
+
+import sandbox
+
+
+class Guard(sandbox.Boundary):
+    def setUp(self):
+        super().setUp()
+        self.canary = self.outside("pwned")
+        self.script = f"#!/bin/sh\ntouch {self.canary}\n"
+
+    def git(self, *words, cwd=None, check=True):
+        done = subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words],
+                              cwd=cwd or self.world.project, env=self.world.environment, text=True, capture_output=True)
+        if check:
+            self.assertEqual(done.returncode, 0, done)
+        return done.stdout
+
+    def inside(self, command, options=()):
+        done = subprocess.run([sandbox.DIRBOX, "run", *options, "--", "sh", "-c", command], cwd=self.world.project,
+                              env=self.world.environment, text=True, capture_output=True, timeout=sandbox.PATIENCE)
+        self.assertEqual(done.returncode, 0, done)
+        return done
+
+    def quarantined(self, command, *fragments):
+        """Runs `command`, a plant; the report has the fragments."""
+        done = self.inside(command)
+        for fragment in fragments:
+            self.assertIn(fragment, done.err if hasattr(done, "err") else done.stderr)
+        self.victim()
+        return done.stderr
+
+    def victim(self, cwd=None):
+        """The host goes on working there."""
+        for words in (["status"], ["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "host"], ["diff", "HEAD~1"],
+                      ["log", "-1"], ["fetch", "-q", "--all"]):
+            self.git(*words, cwd=cwd, check=False)
+        self.assertFalse(os.path.exists(self.canary), "the host executed what was planted")
+
+    def test_control(self):
+        """Without the guard the host would execute it."""
+        profile = self.profile('extends = "worker"\n[filesystem]\nguard = "off"\n')
+        self.inside(f"git config core.fsmonitor 'touch {self.canary}; false'", ["-p", profile])
+        self.git("status", check=False)
+        self.assertTrue(os.path.exists(self.canary))
+        os.unlink(self.canary)
+        self.git("config", "--unset", "core.fsmonitor")
+
+    def test_report_alone(self):
+        profile = self.profile('extends = "worker"\n[filesystem]\nguard = "report"\n')
+        done = self.inside("git config core.fsmonitor /bin/false", ["-p", profile])
+        self.assertIn("dangerous change", done.stderr)
+        self.assertIn("core.fsmonitor = /bin/false (git status executes it)", done.stderr)
+        self.assertEqual(self.git("config", "core.fsmonitor"), "/bin/false\n")
+        self.git("config", "--unset", "core.fsmonitor")
+
+    def test_keys_of_the_configuration(self):
+        evil = f"touch {self.canary}"
+        for key in ("core.fsmonitor", "core.hooksPath", "core.pager", "core.sshCommand", "core.editor", "diff.external",
+                    "filter.x.clean", "filter.x.process", "diff.x.textconv", "credential.helper", "include.path",
+                    "includeIf.gitdir:/.path", "alias.status", "merge.x.driver", "gpg.program", "pager.log"):
+            with self.subTest(key=key):
+                value = "!" + evil if key.startswith("alias") else evil
+                self.quarantined(f"git config '{key}' '{value}'", "quarantined", value)
+                self.assertEqual(self.git("config", "--get", key, check=False), "")
+
+    def test_the_value_from_before_comes_back(self):
+        self.git("config", "core.pager", "cat")
+        self.addCleanup(self.git, "config", "--unset-all", "core.pager", check=False)
+        report = self.quarantined("git config core.pager 'evil'; git config user.name inside", "before: cat")
+        self.assertIn("core.pager = evil", report)
+        self.assertEqual(self.git("config", "core.pager"), "cat\n")
+        self.assertEqual(subprocess.run(["git", "config", "user.name"], cwd=self.world.project, text=True,
+                                        capture_output=True, env=self.world.environment).stdout, "inside\n")
+
+    def test_ways_to_write_the_configuration(self):
+        evil = f"[core]\\n\\tfsmonitor = touch {self.canary}\\n"
+        for way in (f"printf '{evil}' >> .git/config", f"printf '{evil}' > .git/c; mv .git/c .git/config",
+                    f"cp .git/config x; printf '{evil}' >> x; ln -f x .git/config; rm x",
+                    f"printf '{evil}' > x; ln -sf ../x .git/config; rm -f .git/config.lock",
+                    f"mv .git g; printf '{evil}' >> g/config; mv g .git",
+                    f"cp -r .git g; printf '{evil}' >> g/config; rm -rf .git; mv g .git",
+                    f"git config extensions.worktreeConfig true; printf '{evil}' > .git/config.worktree",
+                    f"printf '[core]fsmonitor=touch {self.canary}' >> .git/config",
+                    "mkdir -p e; cp .git/config e/config; " + f"printf '{evil}' >> e/config; echo ../e > .git/commondir"):
+            with self.subTest(way=way):
+                subprocess.run(["cp", "-a", ".git", self.world.base + "/git-before"], cwd=self.world.project, check=True)
+                self.quarantined(way, "quarantined")
+                subprocess.run(["rm", "-rf", ".git", "e", "x"], cwd=self.world.project, check=True)
+                subprocess.run(["mv", self.world.base + "/git-before", self.project(".git")], check=True)
+
+    def test_hooks(self):
+        plant = f"printf '#!/bin/sh\\ntouch {self.canary}\\n' > $h; chmod +x $h; true"
+        self.inside(f"h=.git/hooks/pre-commit; {plant}; true")  # read-only where the directory exists
+        self.victim()
+        subprocess.run(["rm", "-rf", ".git/hooks"], cwd=self.world.project, check=True)
+        self.quarantined(f"mkdir .git/hooks; h=.git/hooks/pre-commit; {plant}", "pre-commit", "git executes its hooks")
+        self.assertEqual(os.listdir(self.project(".git/hooks")), [])
+
+    def test_nested_and_bare_repositories(self):
+        evil = f"touch {self.canary}; false"
+        os.makedirs(self.project("old/deep"), exist_ok=True)
+        for place, make in (("n", "git init -q n"), ("a/b/c", "git init -q a/b/c"), ("bare", "git init -q --bare bare"),
+                            ("old/deep/r", "git init -q old/deep/r"),
+                            ("moved", "git init -q /tmp/m && cp -r /tmp/m .x && mv .x moved"),
+                            ("by-hand", "mkdir -p by-hand/objects by-hand/refs; echo ref: refs/heads/main > by-hand/HEAD; "
+                                        "printf '[core]\\nrepositoryformatversion = 0\\n' > by-hand/config")):
+            with self.subTest(place=place):
+                self.quarantined(f"{make}; cd {place}; git config core.fsmonitor '{evil}'; true", "core.fsmonitor")
+                self.victim(self.project(place))
+                subprocess.run(["rm", "-rf", place.split("/")[0] if place[:3] != "old" else place], cwd=self.world.project,
+                               check=True)
+
+    def test_a_directory_without_a_repository(self):
+        os.rename(self.project(".git"), self.outside("git"))
+        try:
+            self.quarantined(f"git init -q; git config core.fsmonitor 'touch {self.canary}'", "core.fsmonitor")
+        finally:
+            subprocess.run(["rm", "-rf", self.project(".git")], check=True)
+            os.rename(self.outside("git"), self.project(".git"))
+
+    def test_gitfiles(self):
+        self.world.plant(self.outside("repo/HEAD"), "ref: refs/heads/main\n")
+        self.before = self.world.picture()
+        self.quarantined(f"mkdir s; echo 'gitdir: {self.outside('repo')}' > s/.git", "s/.git")
+        self.assertFalse(os.path.exists(self.project("s/.git")))
+        self.quarantined("rm -rf s; mkdir s; ln -s ../e s/.git", "a symlink to")
+        self.assertFalse(os.path.lexists(self.project("s/.git")))
+
+    def test_files_of_editors_and_agents(self):
+        for name in (".envrc", ".mcp.json", ".npmrc", ".vscode/tasks.json", ".vscode/settings.json",
+                     ".claude/settings.json", ".claude/settings.local.json", ".claude/commands/x.md", ".husky/pre-commit",
+                     ".dirbox.toml", "sub/.envrc", "sub/.vscode/tasks.json", ".idea/workspace.xml", ".cargo/config.toml"):
+            with self.subTest(name=name):
+                folder = os.path.dirname(name) or "."
+                self.quarantined(f"mkdir -p {folder}; echo x > {name}", os.path.basename(name))
+                self.assertFalse(os.path.lexists(self.project(name)))
+
+    def test_one_that_was_there_gets_its_content_back(self):
+        self.world.plant(self.project(".envrc"), "mine\n")
+        self.world.plant(self.project(".vscode/tasks.json"), "{}\n")
+        for way in ("echo evil > $f", "echo evil >> $f", "echo evil > x; mv x $f", "rm $f; echo evil > $f", "ln -sf /x $f"):
+            for name in (".envrc", ".vscode/tasks.json"):
+                with self.subTest(way=way, name=name):
+                    self.quarantined(f"f={name}; {way}", name)
+                    with open(self.project(name), encoding="utf-8") as file:
+                        self.assertIn(file.read(), ("mine\n", "{}\n"))
+        self.inside("rm -rf .envrc .vscode")
+        self.assertFalse(os.path.exists(self.project(".envrc")))
+
+    def test_what_is_harmless_stays(self):
+        done = self.inside("git config foo.bar 1; git branch -u main main 2>/dev/null; git init -q n; git -C n config a.b c; "
+                           "touch .envrc; mkdir .vscode; echo x > .vscode/notes; git checkout -q -b other; git checkout -q main")
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(self.git("config", "foo.bar"), "1\n")
+        self.assertTrue(os.path.exists(self.project(".vscode/notes")))
+
+    def test_names_with_escapes(self):
+        done = self.inside("d=$(printf 'a\\033[31m\\nb'); mkdir \"$d\"; echo x > \"$d/.envrc\"")
+        self.assertNotIn("\x1b", done.stderr)
+        self.assertIn("\\x1b[31m", done.stderr)
+        subprocess.run(["rm", "-rf", self.project("a\x1b[31m\nb")], check=True)
+
+    def test_an_overflow_hides_nothing(self):
+        flood = "import os; open('f', 'w'); [os.rename(*('fg' if i % 2 == 0 else 'gf')) for i in range(40000)]"
+        self.quarantined(f"python3 -c \"{flood}\"; git config core.fsmonitor 'touch {self.canary}'; rm f",
+                         "core.fsmonitor")
+
+    def test_show_and_restore(self):
+        self.quarantined("echo evil > .envrc; git config core.pager evil", ".envrc")
+        run = lambda *words: subprocess.run([sandbox.DIRBOX, "guard", *words], env=self.world.environment, text=True,
+                                            capture_output=True, check=True).stdout
+        sessions = [line.split()[0] for line in run("show").splitlines() if not line.startswith(" ")]
+        records = json.loads(run("show", "--json", sessions[-1]))
+        self.assertEqual({os.path.basename(r["path"]) for r in records}, {".envrc", "config"})
+        number = next(r["number"] for r in records if r["path"].endswith(".envrc"))
+        self.assertEqual(run("restore", sessions[-1], str(number)), self.project(".envrc") + "\n")
+        with open(self.project(".envrc"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "evil\n")
+        os.unlink(self.project(".envrc"))
+        run("restore", sessions[-1], str(next(r["number"] for r in records if r["path"].endswith("config"))))
+        self.assertEqual(self.git("config", "core.pager"), "evil\n")
+        self.git("config", "--unset", "core.pager")
+
+
+class Worktrees(sandbox.Boundary):
+    git = Guard.git
+    inside = Guard.inside
+
+    def test_a_linked_worktree_commits(self):
+        self.git("worktree", "add", "-q", "../wt", "-b", "wt")
+        self.git("worktree", "add", "-q", "../wt2", "-b", "wt2")
+        self.before = self.world.picture()
+        home, self.world.project = self.world.project, self.world.home + "/wt"
+        try:
+            done = self.inside("echo z > z; git add z; git -c user.name=t -c user.email=t@x commit -qm z; git log --oneline -1; "
+                               "git worktree prune; git status --porcelain; echo x > $(git rev-parse --git-common-dir)/hooks/h; true")
+            self.assertIn("z", done.stdout)
+            self.assertIn("z", self.git("log", "-1", "--format=%s"))
+            self.assertFalse(os.path.exists(home + "/.git/hooks/h"))
+            self.assertTrue(os.path.exists(home + "/.git/worktrees/wt2"))
+            done = self.inside("git config core.fsmonitor evil")
+            self.assertIn("core.fsmonitor", done.stderr)
+            self.assertEqual(self.git("config", "core.fsmonitor", check=False, cwd=home), "")
+        finally:
+            self.world.project = home
+            self.git("worktree", "remove", "--force", "../wt")
+            self.git("worktree", "remove", "--force", "../wt2")
+            self.before = self.world.picture()
+
+    def test_forged_gitfiles_are_refused(self):
+        self.git("worktree", "add", "-q", "../wt3", "-b", "wt3")
+        forged = self.world.base + "/forged"
+        for target, fragment in ((self.project(".git"), "does not point back"),
+                                 (self.project(".git/worktrees/wt3"), "does not point back"),
+                                 (self.outside(), "does not point back"), ("/nowhere", "no directory")):
+            with self.subTest(target=target):
+                self.world.plant(forged + "/.git", f"gitdir: {target}\n")
+                done = subprocess.run([sandbox.DIRBOX, "run", "--", "touch", "ran"], cwd=forged, text=True,
+                                      env=self.world.environment, capture_output=True)
+                self.assertRefused(sandbox.Done(done.returncode, done.stdout, done.stderr), fragment, canary=forged + "/ran")
+        self.git("worktree", "remove", "--force", "../wt3")
+        self.before = self.world.picture()
+
+
+if __name__ == "__main__":
+    sandbox.main()

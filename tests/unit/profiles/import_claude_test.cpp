@@ -1,0 +1,74 @@
+#include "profiles/import_claude.h"
+
+#include <doctest/doctest.h>
+
+#include "profiles/decode.h"
+#include "profiles/toml_reader.h"
+
+using namespace dirbox;
+
+namespace {
+
+std::string imported(const std::string& json) {
+  auto settings = Json::parse(json);
+  REQUIRE_MESSAGE(settings.has_value(), (settings ? "" : settings.error().message()));
+  const std::string text = profiles::import_claude(*settings, "s.json");
+  auto tree = profiles::parse_toml(text, "t.toml");
+  REQUIRE_MESSAGE(tree.has_value(), (tree ? "" : tree.error().message()) << text);
+  auto layer = profiles::decode_layer(*tree, "t.toml");
+  REQUIRE_MESSAGE(layer.has_value(), (layer ? "" : layer.error().message()) << text);
+  return text;
+}
+bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+}  // namespace
+
+TEST_CASE("every key of the sandbox block becomes a line or a remark") {
+  const std::string text = imported(R"({"sandbox": {
+    "enabled": true, "allowUnsandboxedCommands": false, "failIfUnavailable": true,
+    "excludedCommands": ["docker *", "tmux:*", "docker", "make"],
+    "network": {"allowedDomains": ["github.com", "*.npmjs.org", "*"], "deniedDomains": ["gist.github.com"],
+                "allowUnixSockets": ["/run/x.sock"], "allowLocalBinding": true},
+    "filesystem": {"allowWrite": ["~/out", "build", "/srv/x"], "denyRead": ["~/.ssh", "./secret"],
+                   "denyWrite": ["./vendor", "~/.ssh"]},
+    "credentials": {"files": [{"path": "~/.aws", "mode": "deny"}], "envVars": []}}})");
+  CHECK(has(text, "\"?~/out\", # sandbox.filesystem.allowWrite[0]"));
+  CHECK(has(text, "\"?${PROJECT}/build\""));
+  CHECK(has(text, "\"${PROJECT}/secret\", # sandbox.filesystem.denyRead[1]"));
+  CHECK(has(text, "\"${PROJECT}/vendor\", # sandbox.filesystem.denyWrite[0]"));
+  CHECK(has(text, "\"~/.aws\", # sandbox.credentials.files[0]"));
+  CHECK(has(text, "\"*.npmjs.org\", # sandbox.network.allowedDomains[1]"));
+  CHECK(has(text, "# sandbox.network.allowedDomains[2]: not taken over: \"*\""));
+  CHECK(has(text, "\"gist.github.com\""));
+  CHECK(has(text, "command = \"docker\"\nmode = \"filter\""));
+  CHECK(has(text, "command = \"tmux\"\nmode = \"grammar\""));
+  CHECK(has(text, "command = \"make\"\nmode = \"host\""));
+  CHECK(has(text, "# sandbox.allowUnsandboxedCommands: stricter here"));
+  CHECK(has(text, "# sandbox.enabled: not needed"));
+}
+
+TEST_CASE("permission rules") {
+  const std::string text =
+      imported(R"json({"permissions": {"deny": ["Read(./.env)", "Read(~/.config/**)",
+    "Read(//etc/x)", "Edit(/src/**)", "Read(**/*.pem)", "Bash(curl:*)", "WebFetch(domain:evil.test)", "WebFetch"],
+    "additionalDirectories": ["../other"]
+}
+})json");
+  CHECK(has(text, "\"${PROJECT}/.env\", # permissions.deny[0]"));
+  CHECK(has(text, "\"~/.config\", # permissions.deny[1]"));
+  CHECK(has(text, "\"/etc/x\", # permissions.deny[2]"));
+  CHECK(has(text, "\"${PROJECT}/src\", # permissions.deny[3]"));
+  CHECK(has(text, "# permissions.deny[5]: cannot be expressed"));
+  CHECK(has(text, "\"evil.test\", # permissions.deny[6]"));
+}
+
+TEST_CASE("hostile values make no other lines") {
+  const std::string text = imported(
+      "{\"sandbox\": {\"network\": {\"allowedDomains\": [\"x\\n[process]\\nnested_userns = "
+      "true\"]},"
+      "\"filesystem\": {\"allowWrite\": [\"/a\\\"]\\n[process]\\n\"]}, \"excludedCommands\": "
+      "[\"a\\nb\"]}}");
+  CHECK(!has(text, "\n[process]"));
+  CHECK(imported("{}").find("extends") != std::string::npos);
+  CHECK(imported("{\"sandbox\": 3, \"permissions\": []}").find("extends") != std::string::npos);
+}
