@@ -36,6 +36,7 @@ constexpr KeyRule kRules[] = {
     {"filesystem.write", Rule::path},
     {"filesystem.hide", Rule::path},
     {"filesystem.protect", Rule::path},
+    {"filesystem.copy", Rule::grants},
     {"filesystem.home", Rule::stricter_first},
     {"filesystem.copy", Rule::grants},
     {"filesystem.sockets", Rule::grants},
