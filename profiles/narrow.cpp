@@ -48,6 +48,7 @@ constexpr KeyRule kRules[] = {
     {"filesystem.guard", Rule::stricter_last},
     {"filesystem.worktrees", Rule::stricter_first},
     {"filesystem.swarm_state", Rule::stricter_last},
+    {"filesystem.worktrees", Rule::stricter_first},
     {"filesystem.swarm_state", Rule::stricter_last},
     {"environment.pass", Rule::grants},
     {"network.mode", Rule::stricter_first},

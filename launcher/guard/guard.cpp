@@ -63,6 +63,10 @@ void Guard::snapshot(const Node& node, int directory) {
   auto remember = [&](const std::string& name) {
     auto entry = look_at(directory, name);
     if (!entry) return;
+    if (here.folder == &git_folder() && name == "config" && entry->text) {
+      const std::string git = full_path(here.tree, here.path);
+      follow_config(*entry->text, git, path_parent(git), 0);
+    }
     before_[full_name(here, name)] = {true, std::move(entry->text), entry->status.st_mode};
     // A change in place is an event of the file, not of a directory of the tree.
     if (here.folder == &tree_folder() && S_ISREG(entry->status.st_mode))

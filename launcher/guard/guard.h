@@ -6,6 +6,8 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -83,6 +85,12 @@ class Guard {
   void on_events();
   void handle(int wd, std::uint32_t mask, const std::string& name);
   void on_directory(const Node& parent, int directory, std::uint32_t mask, const std::string& name);
+  std::optional<Place> find_place(const std::string& path) const;
+  void follow_config(const std::string& text, const std::string& directory, const std::string& top,
+                     int depth);
+  void include_file(const Place& place, const std::string& top, int depth);
+  const NameRule* rule_of(const Node& node, const std::string& name) const;
+  void look_at_included();
   void become_git(const Node& node, int directory, const std::string& name);
   UniqueFd open_place(std::size_t tree, const std::string& path) const;
   UniqueFd open_node(const Node& node) const;
@@ -111,6 +119,7 @@ class Guard {
   std::unordered_map<int, Node> nodes_;           ///< by watch
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
+  std::set<std::string> included_;                ///< full paths of included configurations
   std::deque<Place> queue_;                       ///< directories to be visited
   std::vector<Place> unwatched_;                  ///< made when no watch was left
   struct timespec started_ {};

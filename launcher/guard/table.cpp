@@ -72,7 +72,9 @@ constexpr NameRule kContainerNames[] = {
 constexpr Folder kContainer{"devcontainer", kContainerNames, {}};
 
 constexpr NameRule kHuskyNames[] = {{"*", What::whole, "husky's hooks, which git executes"}};
-constexpr Folder kHusky{"husky", kHuskyNames, {}};
+constexpr Folder kHuskyOwn{"husky", kHuskyNames, {}};
+constexpr FolderRule kHuskyFolders[] = {{"_", &kHuskyOwn}};
+constexpr Folder kHusky{"husky", kHuskyNames, kHuskyFolders};
 
 constexpr NameRule kCargoNames[] = {
     {"config", What::whole, "cargo takes its compiler and runner from it"},
@@ -110,6 +112,7 @@ constexpr Folder kTree{"tree", kTreeNames, kTreeFolders, true};
 
 const Folder& tree_folder() { return kTree; }
 const Folder& git_folder() { return kGit; }
+const Folder& hooks_folder() { return kHooks; }
 
 const NameRule* find_name(const Folder& folder, std::string_view name) {
   for (const NameRule& rule : folder.names) {

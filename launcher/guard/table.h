@@ -38,6 +38,8 @@ struct Folder {
 const Folder& tree_folder();
 /// A git directory: `.git`, a bare repository, that of a submodule.
 const Folder& git_folder();
+/// A directory of hooks, whatever its name.
+const Folder& hooks_folder();
 
 const NameRule* find_name(const Folder& folder, std::string_view name);
 /// What the directory `name` in `folder` is; nullptr: nothing is guarded in it.

@@ -73,6 +73,10 @@ UniqueFd Guard::open_node(const Node& node) const {
 
 /// What kind of directory `path` is: from the nearest one above it that is watched.
 const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int directory) const {
+  // One that a configuration made a directory of hooks stays one.
+  const auto own = watches_.find(full_path(tree, path));
+  if (own != watches_.end() && nodes_.at(own->second).folder == &hooks_folder())
+    return &hooks_folder();
   const Folder* folder = nullptr;
   std::string at = path;
   std::vector<std::string> rest;
@@ -172,7 +176,7 @@ void Guard::visit(const Place& first) {
 }
 
 void Guard::look(const Node& node, int directory, const std::string& name) {
-  const NameRule* rule = find_name(*node.folder, name);
+  const NameRule* rule = rule_of(node, name);
   if (rule == nullptr && !is_special(*node.folder, name)) return;
   const auto entry = look_at(directory, name);
   if (!entry) return;
@@ -267,6 +271,7 @@ Inside Guard::path_to_tree(const Node& node) const {
 
 /// Every name in every directory that is watched, and every name that was there before.
 void Guard::look_at_all() {
+  look_at_included();
   std::vector<Place> places;
   for (const auto& [wd, node] : nodes_) {
     if (node.folder != nullptr) places.push_back({node.tree, node.path, false});

@@ -104,6 +104,21 @@ class Guard(sandbox.Boundary):
         self.quarantined(f"mkdir .git/hooks; h=.git/hooks/pre-commit; {plant}", "pre-commit", "git executes its hooks")
         self.assertEqual(os.listdir(self.project(".git/hooks")), [])
 
+    def test_what_the_configuration_leads_to(self):
+        self.world.plant(self.project("tools/hooks/pre-push"), "#!/bin/sh\n", 0o755)
+        self.world.plant(self.project("shared.conf"), "[alias]\n\tst = status\n")
+        self.git("config", "core.hooksPath", "tools/hooks")
+        self.git("config", "include.path", "../shared.conf")
+        self.addCleanup(self.git, "config", "--unset", "core.hooksPath")
+        self.addCleanup(self.git, "config", "--unset", "include.path")
+        evil = f"printf '#!/bin/sh\\ntouch {self.canary}\\n'"
+        self.quarantined(f"{evil} > tools/hooks/pre-commit; chmod +x tools/hooks/pre-commit; true", "tools/hooks/pre-commit")
+        self.quarantined(f"{evil} >> tools/hooks/pre-push", "tools/hooks/pre-push")
+        for way in ("printf '[core]\\nfsmonitor = evil\\n' >> shared.conf",
+                    "cp shared.conf x; printf '[core]\\nfsmonitor = evil\\n' >> x; mv x shared.conf"):
+            self.quarantined(f"{way}; git config -f shared.conf a.b c", "shared.conf", "core.fsmonitor = evil")
+            self.assertEqual(self.git("config", "-f", "shared.conf", "a.b"), "c\n")
+
     def test_nested_and_bare_repositories(self):
         evil = f"touch {self.canary}; false"
         os.makedirs(self.project("old/deep"), exist_ok=True)
