@@ -16,14 +16,14 @@ Failure fail_unknown_key(const Place& place, std::string_view section, std::stri
   for (const Row& row : schema()) {
     if (row.key == key && row.section != section &&
         (row.section.empty() || is_section(row.section))) {
-      return place.fail(fmt::format("unknown key {}", quoted(key)),
+      return place.fail(fmt::format("unknown key {}", in_quotes(key)),
                         row.section.empty() ? std::string("it belongs at the top of the file")
                                             : fmt::format("it belongs in [{}]", row.section));
     }
   }
   auto keys = keys_of(section);
   std::string where = section.empty() ? "the top of a file" : fmt::format("[{}]", section);
-  return place.fail(fmt::format("unknown key {}{}", quoted(key), did_you_mean(key, keys)),
+  return place.fail(fmt::format("unknown key {}{}", in_quotes(key), did_you_mean(key, keys)),
                     fmt::format("{} has {}", where, fmt::join(keys, ", ")));
 }
 
@@ -136,7 +136,7 @@ class Decoder {
       if (name != "rule" && name != "reason") {
         const std::vector<std::string_view> known{"rule", "reason"};
         return here.fail(fmt::format("{}: unknown key {} of a rule{}", row.full_name(),
-                                     quoted(name), did_you_mean(name, known)),
+                                     in_quotes(name), did_you_mean(name, known)),
                          "a rule has rule and reason");
       }
       (name == "rule" ? rule.text : rule.reason) = TRY(decode_text(here, row, value));
@@ -165,7 +165,7 @@ class Decoder {
         if (parsed) continue;
         const Error& error = parsed.error();
         return dirbox::fail("read profile", rule.origin.text(),
-                            fmt::format("rule {}: {}", quoted(rule.text), error.detail),
+                            fmt::format("rule {}: {}", in_quotes(rule.text), error.detail),
                             error.hint);
       }
     }
@@ -176,7 +176,7 @@ class Decoder {
                         "leave everything but command and mode out");
     }
     if (record.mode == broker::Mode::grammar && record.command != "tmux") {
-      return place.fail(fmt::format("there is no grammar of {}", quoted(record.command)),
+      return place.fail(fmt::format("there is no grammar of {}", in_quotes(record.command)),
                         "mode = \"grammar\" is for tmux");
     }
     if (record.mode != broker::Mode::grammar &&
@@ -186,7 +186,7 @@ class Decoder {
     for (const Excluded& other : layer_.values.excluded) {
       if (other.command != record.command) continue;
       return place.fail(
-          fmt::format("a second record of {}", quoted(record.command)),
+          fmt::format("a second record of {}", in_quotes(record.command)),
           fmt::format("the other one is at line {}; put both together", other.origin.line));
     }
     return {};
@@ -290,7 +290,7 @@ class Decoder {
       if (position(both.first) > position(both.second)) std::swap(both.first, both.second);
       return dirbox::fail(
           "read profile", both.second->origin.text(),
-          fmt::format("{} is in both {}.{} and {}.{}", quoted(both.first->text), pair.section,
+          fmt::format("{} is in both {}.{} and {}.{}", in_quotes(both.first->text), pair.section,
                       pair.first, pair.section, pair.second),
           fmt::format("the other one is at line {}; keep one of them", both.first->origin.line));
     }
@@ -299,7 +299,7 @@ class Decoder {
         if (added.text != removal.text) continue;
         return dirbox::fail(
             "read profile", removal.origin.text(),
-            fmt::format("{} adds and removes {}", row->full_name(), quoted(added.text)),
+            fmt::format("{} adds and removes {}", row->full_name(), in_quotes(added.text)),
             "keep one of the two");
       }
     }

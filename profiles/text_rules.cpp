@@ -32,7 +32,7 @@ bool consists_of(std::string_view text, std::initializer_list<std::string_view> 
   });
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return fmt::format("\"{}\"", escape_for_terminal(text));
 }
 
@@ -59,18 +59,18 @@ std::optional<Complaint> check_path_start(std::string_view text) {
   if (text.front() == '/') return std::nullopt;
   std::string_view prefix = variable_prefix(text);
   if (prefix.empty() && text.front() == '$') {
-    return Complaint{fmt::format("malformed variable in {}", quoted(text)),
+    return Complaint{fmt::format("malformed variable in {}", in_quotes(text)),
                      "write it with braces: ${CWD}, ${HOME} or ${PROJECT}"};
   }
   if (prefix.empty()) {
-    return Complaint{fmt::format("relative path {}", quoted(text)),
+    return Complaint{fmt::format("relative path {}", in_quotes(text)),
                      "start it with /, ~/, ${CWD}/ or ${PROJECT}/"};
   }
   if (prefix != "~") {
     if (auto wrong = check_variable(prefix.substr(2, prefix.size() - 3))) return wrong;
   }
   if (text.size() > prefix.size() && text[prefix.size()] != '/') {
-    return Complaint{fmt::format("{} is not followed by \"/\" in {}", prefix, quoted(text)),
+    return Complaint{fmt::format("{} is not followed by \"/\" in {}", prefix, in_quotes(text)),
                      prefix == "~" ? "the homes of other users are written out: /home/NAME" : ""};
   }
   return std::nullopt;
@@ -97,18 +97,18 @@ std::optional<Complaint> check_path(std::string_view text) {
   if (auto wrong = check_plain(text)) return wrong;
   if (auto wrong = check_path_start(text)) return wrong;
   if (text.find("${", 1) != text.npos) {
-    return Complaint{fmt::format("variable inside {}", quoted(text)),
+    return Complaint{fmt::format("variable inside {}", in_quotes(text)),
                      "a variable stands at the beginning of a path"};
   }
   if (text.find('*') != text.npos) {
-    return Complaint{fmt::format("wildcard in {}", quoted(text)),
+    return Complaint{fmt::format("wildcard in {}", in_quotes(text)),
                      "paths have no wildcards: name the directory, or each file"};
   }
   for (std::size_t at = text.find(".."); at != text.npos; at = text.find("..", at + 1)) {
     const bool starts = at == 0 || text[at - 1] == '/';
     const bool ends = at + 2 == text.size() || text[at + 2] == '/';
     if (starts && ends) {
-      return Complaint{fmt::format("\"..\" in {}", quoted(text)), "write the path without it"};
+      return Complaint{fmt::format("\"..\" in {}", in_quotes(text)), "write the path without it"};
     }
   }
   return std::nullopt;
@@ -143,7 +143,7 @@ std::optional<Complaint> check_value(std::string_view text) {
   for (std::size_t at = text.find("${"); at != text.npos; at = text.find("${", at + 2)) {
     std::size_t close = text.find('}', at);
     if (close == text.npos)
-      return Complaint{fmt::format("\"${{\" without \"}}\" in {}", quoted(text)), ""};
+      return Complaint{fmt::format("\"${{\" without \"}}\" in {}", in_quotes(text)), ""};
     if (auto wrong = check_variable(text.substr(at + 2, close - at - 2))) return wrong;
   }
   return std::nullopt;
@@ -168,7 +168,7 @@ std::optional<Complaint> check_env_name(std::string_view text) {
   if (consists_of(text, {kUpper, kLower, kDigits, "_"}) && kDigits.find(text[0]) == kDigits.npos) {
     return std::nullopt;
   }
-  return Complaint{fmt::format("{} is not the name of a variable", quoted(text)),
+  return Complaint{fmt::format("{} is not the name of a variable", in_quotes(text)),
                    "a name is of letters, digits and _, and does not start with a digit"};
 }
 
@@ -187,7 +187,7 @@ std::optional<Complaint> check_syscall(std::string_view text) {
   if (auto wrong = check_plain(text)) return wrong;
   std::string_view name = text.front() == '@' ? text.substr(1) : text;
   if (!name.empty() && consists_of(name, {kLower, kDigits, "_-"})) return std::nullopt;
-  return Complaint{fmt::format("{} is not a system call or an @group", quoted(text)), ""};
+  return Complaint{fmt::format("{} is not a system call or an @group", in_quotes(text)), ""};
 }
 
 std::optional<Complaint> check_action(std::string_view text) {
@@ -198,7 +198,7 @@ std::optional<Complaint> check_action(std::string_view text) {
       consists_of(text.substr(7), {kUpper, kDigits})) {
     return std::nullopt;
   }
-  return Complaint{fmt::format("unknown action {}", quoted(text)),
+  return Complaint{fmt::format("unknown action {}", in_quotes(text)),
                    "the actions are allow, errno:ENAME (errno:EPERM), kill, log and notify"};
 }
 
@@ -207,7 +207,7 @@ std::optional<Complaint> check_hostname(std::string_view text) {
       text.front() != '-' && text.back() != '-') {
     return std::nullopt;
   }
-  return Complaint{fmt::format("{} is not a host name", quoted(text)),
+  return Complaint{fmt::format("{} is not a host name", in_quotes(text)),
                    "1 to 63 letters, digits and -, with no - at either end"};
 }
 
@@ -249,7 +249,7 @@ std::optional<Complaint> check_command(std::string_view text) {
       consists_of(text, {kUpper, kLower, kDigits, "._+-"})) {
     return std::nullopt;
   }
-  return Complaint{fmt::format("{} is not the name of a command", quoted(text)),
+  return Complaint{fmt::format("{} is not the name of a command", in_quotes(text)),
                    "write the name alone, without a path or arguments: docker"};
 }
 
@@ -261,7 +261,7 @@ std::optional<Complaint> check_host_variable(std::string_view text) {
 std::optional<Complaint> check_session_pattern(std::string_view text) {
   if (consists_of(text, {kUpper, kLower, kDigits, "_-*"}) && !text.empty() && text.front() != '-')
     return std::nullopt;
-  return Complaint{fmt::format("{} is not a pattern for names of tmux sessions", quoted(text)),
+  return Complaint{fmt::format("{} is not a pattern for names of tmux sessions", in_quotes(text)),
                    "it is of letters, digits, _ and -, and * for any run of these"};
 }
 
@@ -274,7 +274,7 @@ std::optional<Complaint> check_profile_name(std::string_view text) {
       consists_of(text, {kUpper, kLower, kDigits, "._-"})) {
     return std::nullopt;
   }
-  return Complaint{fmt::format("{} is not a profile's name", quoted(text)),
+  return Complaint{fmt::format("{} is not a profile's name", in_quotes(text)),
                    "a name is of letters, digits, '.', '_' and '-'; a file is named by a path with "
                    "a / in it: ./my.toml"};
 }

@@ -8,7 +8,7 @@
 
 namespace dirbox::profiles {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return fmt::format("\"{}\"", escape_for_terminal(text));
 }
 
@@ -42,8 +42,8 @@ Result<std::size_t> decode_choice(const Place& place, const Row& row, const Node
   if (text == nullptr) return fail_type(place, row, "a string", node);
   auto found = std::find(words.begin(), words.end(), *text);
   if (found != words.end()) return static_cast<std::size_t>(found - words.begin());
-  return place.at(node).fail(fmt::format("{}: unknown value {}{}", row.full_name(), quoted(*text),
-                                         did_you_mean(*text, words)),
+  return place.at(node).fail(fmt::format("{}: unknown value {}{}", row.full_name(),
+                                         in_quotes(*text), did_you_mean(*text, words)),
                              fmt::format("it is one of {}", fmt::join(words, ", ")));
 }
 
@@ -64,7 +64,7 @@ Result<std::uint64_t> decode_number(const Place& place, const Row& row, const No
     value = parse_size(*text);
     if (!value) {
       return place.at(node).fail(
-          fmt::format("{}: malformed size {}", row.full_name(), quoted(*text)),
+          fmt::format("{}: malformed size {}", row.full_name(), in_quotes(*text)),
           "a size is an integer with K, M, G or T behind it, or bytes");
     }
   }
@@ -122,8 +122,8 @@ Result<Entry> decode_entry_table(const Place& place, const Row& row, const Node&
       if (mark.key == key) found = &mark;
     }
     if (found == nullptr) {
-      return here.fail(fmt::format("{}: unknown key {} of an entry{}", row.full_name(), quoted(key),
-                                   did_you_mean(key, known)),
+      return here.fail(fmt::format("{}: unknown key {} of an entry{}", row.full_name(),
+                                   in_quotes(key), did_you_mean(key, known)),
                        fmt::format("an entry has {}", fmt::join(known, ", ")));
     }
     const auto* on = std::get_if<bool>(&value.value);
@@ -155,7 +155,7 @@ Result<Entry> decode_entry(const Place& place, const Row& row, const Node& node,
     } else if (rest.substr(0, 1) == "?") {
       if ((row.marks & kOptional) == 0) {
         return here.fail(
-            fmt::format("{}: {} has no optional entries", quoted(*text), row.full_name()));
+            fmt::format("{}: {} has no optional entries", in_quotes(*text), row.full_name()));
       }
       entry.optional = true;
       rest.remove_prefix(1);

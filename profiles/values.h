@@ -25,7 +25,7 @@ struct Place {
 };
 
 /// `text` escaped and in double quotes.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 /// "KEY takes WANTED, not …", with the row's example.
 Failure fail_type(const Place& place, const Row& row, std::string_view wanted, const Node& got);

@@ -12,7 +12,7 @@
 namespace dirbox::plan {
 namespace {
 
-std::string quoted(std::string_view text) { return Json(text).dump(); }
+std::string in_quotes(std::string_view text) { return Json(text).dump(); }
 
 std::optional<std::uint64_t> parse_number(const std::string& word) {
   std::string_view digits = word;
@@ -49,7 +49,7 @@ void explain_verdict(const netns::Verdict& verdict, const std::string& cure, Ans
       break;
   }
   answer.cure = "--allow " + shell_quote(cure);
-  answer.toml = fmt::format("network.allow = [{}]", quoted(cure));
+  answer.toml = fmt::format("network.allow = [{}]", in_quotes(cure));
 }
 
 /// An address is never reached by a name's rule, and some by none.
@@ -101,7 +101,7 @@ Result<Answer> explain_connect(const Plan& plan, const std::string& text) {
     answer.cause = "no-network";
     answer.detail = "the sandbox has no network but loopback";
     answer.toml =
-        fmt::format("network = {{ mode = \"proxy\", allow = [{}] }}", quoted(answer.subject));
+        fmt::format("network = {{ mode = \"proxy\", allow = [{}] }}", in_quotes(answer.subject));
     return answer;
   }
   netns::RuleSet rules = TRY(netns::RuleSet::make(plan.network.allow, plan.network.deny));
@@ -144,7 +144,7 @@ void add_syscall_cure(Answer& answer, const seccomp::Source& source, std::string
     answer.toml = "process.nested_userns = true";
     return;
   }
-  answer.toml = fmt::format("seccomp.allow = [{}]", quoted(call));
+  answer.toml = fmt::format("seccomp.allow = [{}]", in_quotes(call));
 }
 
 Result<Answer> explain_syscall(const Plan& plan, const std::vector<std::string>& words) {
