@@ -18,24 +18,15 @@ namespace dirbox::guard {
 Guard::Guard(EventLoop& loop, Spec spec, std::string store)
     : loop_(loop), spec_(std::move(spec)), store_path_(std::move(store)) {}
 
-Guard::~Guard() {
-  if (timer_ != 0) loop_.cancel(timer_);
-  if (inotify_.valid()) loop_.remove(inotify_.get());
-}
+Guard::~Guard() { stop_watching(); }
 
 Result<void> Guard::start() {
   if (spec_.mode == Mode::off || spec_.trees.empty()) return {};
-  inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (!inotify_.valid()) {
-    return fail_errno("guard the writable directories", "", errno,
-                      "raise fs.inotify.max_user_instances, or set [filesystem] guard = \"off\"");
-  }
   // The clock that file systems take their times from.
   if (::clock_gettime(CLOCK_REALTIME_COARSE, &started_) != 0) return fail_errno("read a clock", "");
   TRY_VOID(open_trees());
-  TRY_VOID(loop_.add(inotify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(); }));
   watching_ = true;
-  timer_ = loop_.after(kDelay, [this] { walk_slice(); });
+  timer_ = loop_.after(kDelay, [this] { arm(); });
   return {};
 }
 
@@ -47,10 +38,8 @@ Result<void> Guard::open_trees() {
     trees_.push_back(std::move(tree));
     const int top = trees_.back().get();
     const Folder* folder = folder_at(index, "", top);
-    if (!watch({index, "", false}, top, *folder)) {
-      return fail_errno("watch a directory", escape_for_terminal(path), errno,
-                        "raise fs.inotify.max_user_watches");
-    }
+    if (!watch({index, "", false}, top, *folder))
+      return fail_errno("guard a directory", escape_for_terminal(path));
     snapshot(nodes_.at(watches_.at(path)), top);
     queue_.push_back({index, "", false});
   }
@@ -115,12 +104,16 @@ void Guard::snapshot(const Node& node, int directory) {
 
 void Guard::check() {
   if (!watching_) return;
-  on_events();
+  if (inotify_.valid()) {
+    on_events();
+  } else {
+    look_now();
+  }
 }
 
 void Guard::finish() {
   if (!watching_) return;
-  on_events();
+  if (inotify_.valid()) on_events();
   work_through(kAtLeast);
   std::vector<Place> rest;
   rest.swap(unwatched_);
@@ -131,10 +124,7 @@ void Guard::finish() {
     unwatched_.clear();
   }
   look_at_all();
-  loop_.remove(inotify_.get());
-  if (timer_ != 0) loop_.cancel(timer_);
-  timer_ = 0;
-  watching_ = false;
+  stop_watching();
 }
 
 void Guard::on_events() {
@@ -168,14 +158,8 @@ void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
   if (name.empty()) {
     // A watch of one file of a tree: its directory is where the name is looked at.
     if (node.folder != nullptr) return;
-    const std::size_t slash = node.path.rfind('/');
-    const std::string parent = slash == std::string::npos ? "" : node.path.substr(0, slash);
-    UniqueFd directory = open_place(node.tree, parent);
-    if (!directory.valid()) return;
-    const Node above{node.tree, parent, folder_at(node.tree, parent, directory.get()), 0, 0};
-    if (above.folder == nullptr) return;
-    return look(above, directory.get(),
-                node.path.substr(slash == std::string::npos ? 0 : slash + 1));
+    if (auto above = open_above(node)) look(above->node, above->directory.get(), above->name);
+    return;
   }
   UniqueFd directory = open_node(node);
   if (!directory.valid()) return;  // moved: the event of its new place follows, or it is gone
@@ -183,6 +167,19 @@ void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
   if ((mask & IN_MOVED_FROM) != 0) return;
   look(node, directory.get(), name);
   become_git(node, directory.get(), name);
+}
+
+/// The directory that holds the file of `node`.
+std::optional<Guard::Above> Guard::open_above(const Node& node) const {
+  const std::size_t slash = node.path.rfind('/');
+  const std::string parent = slash == std::string::npos ? "" : node.path.substr(0, slash);
+  UniqueFd directory = open_place(node.tree, parent);
+  if (!directory.valid()) return std::nullopt;
+  const Folder* folder = folder_at(node.tree, parent, directory.get());
+  if (folder == nullptr) return std::nullopt;
+  return Above{{node.tree, parent, folder, 0, 0},
+               std::move(directory),
+               node.path.substr(slash == std::string::npos ? 0 : slash + 1)};
 }
 
 void Guard::on_directory(const Node& parent, int directory, std::uint32_t mask,

@@ -23,11 +23,13 @@
 namespace dirbox::guard {
 
 /// Theory of operation. start() reads the guarded names (table.h) in the top of each tree and in
-/// its git directory, some dozens of look-ups, and watches these directories with inotify(7). Other
-/// directories of the tree are watched as time allows: kSlice of them at a time while the command
-/// runs, breadth first, up to kMaxWatches; every directory that is made in a watched one is watched
-/// at once, with what is in it. What such a directory held before is not known, so a guarded name
-/// there counts as changed when its ctime is not before the start: a ctime cannot be set.
+/// its git directory, some dozens of look-ups, and remembers these directories; a command that
+/// lives longer than kDelay has them watched with inotify(7) from then on (watches.cpp), and what
+/// happened before is looked for. Other directories of the tree are watched as time allows: kSlice
+/// of them at a time while the command runs, breadth first, up to kMaxWatches; every directory that
+/// is made in a watched one is watched at once, with what is in it. What such a directory held
+/// before is not known, so a guarded name there counts as changed when its ctime is not before the
+/// start: a ctime cannot be set.
 ///
 /// An event leads to one look at one name, by descriptor and without following a symlink. What is a
 /// danger is undone at once (entry.h) and remembered. A queue that overflowed leads to a look at
@@ -47,7 +49,8 @@ class Guard {
   static constexpr std::size_t kMaxEntries = 4096;   ///< of a directory that are looked through
   static constexpr std::size_t kAtLeast = 256;       ///< directories that finish() completes
   static constexpr std::size_t kMaxFindings = 1000;  ///< the rest is undone and counted
-  static constexpr std::chrono::milliseconds kDelay{40};  ///< before the first slice
+  static constexpr std::chrono::milliseconds kDelay{20};  ///< before anything is watched
+  static constexpr std::chrono::milliseconds kPoll{100};  ///< between looks without watches
 
   /// `store` is an absolute directory that is made when something is quarantined.
   Guard(EventLoop& loop, Spec spec, std::string store);
@@ -80,6 +83,13 @@ class Guard {
     bool made = false;  ///< since the start
   };
 
+  struct Above {
+    Node node;
+    UniqueFd directory;
+    std::string name;
+  };
+  enum class Age { old, changed, made };  ///< before the start, or since
+
   Result<void> open_trees();
   void snapshot(const Node& node, int directory);
   void on_events();
@@ -95,6 +105,9 @@ class Guard {
   UniqueFd open_place(std::size_t tree, const std::string& path) const;
   UniqueFd open_node(const Node& node) const;
   const Folder* folder_at(std::size_t tree, const std::string& path, int directory) const;
+  std::optional<Above> open_above(const Node& node) const;
+  Age age_of(int directory, const std::string& name) const;
+  int add_watch(int fd, const std::string& path, std::uint32_t events);
   bool watch(const Place& place, int directory, const Folder& folder);
   void forget(std::size_t tree, const std::string& path);
   void watch_file(const Node& node, int directory, const std::string& name);
@@ -104,6 +117,11 @@ class Guard {
             const Before& before, const Entry& now, std::vector<Finding> found);
   bool follow(const Node& node, What what, const std::string& text);
   void look_at_all();
+  void look_now();
+  void arm();
+  void poll_instead(const std::string& why);
+  void poll();
+  void stop_watching();
   void walk_slice();
   bool work_through(std::size_t count);
   Result<int> open_store();
@@ -116,7 +134,7 @@ class Guard {
   std::string store_path_;
   UniqueFd inotify_, store_;
   std::vector<UniqueFd> trees_;
-  std::unordered_map<int, Node> nodes_;           ///< by watch
+  std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
   std::set<std::string> included_;                ///< full paths of included configurations
@@ -124,7 +142,9 @@ class Guard {
   std::vector<Place> unwatched_;                  ///< made when no watch was left
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;
-  bool watching_ = false;
+  bool watching_ = false;  ///< between start() and finish()
+  bool lacking_ = false;   ///< the kernel had no watch left
+  int remembered_ = 0;     ///< the last number of a watch that is not asked for
   unsigned kept_ = 0;
   std::uint64_t uncounted_ = 0;
   std::vector<Finding> findings_;

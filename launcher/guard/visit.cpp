@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>
-#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,16 +15,11 @@
 #include "launcher/guard/guard.h"
 #include "launcher/guard/store.h"
 
-// The part of the guard that looks at directories and names; guard.cpp has the events.
+// The part of the guard that looks at directories and names; guard.cpp has the events, watches.cpp
+// the watches.
 
 namespace dirbox::guard {
 namespace {
-
-constexpr std::uint32_t kTreeEvents =
-    IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR | IN_EXCL_UNLINK;
-// In directories of a known kind nearly every name is guarded, and there are few events.
-constexpr std::uint32_t kSpecialEvents = kTreeEvents | IN_MODIFY | IN_CLOSE_WRITE;
-constexpr std::uint32_t kFileEvents = IN_MODIFY | IN_CLOSE_WRITE;
 
 constexpr NameRule kLink{"", What::whole, "it stands for a directory whose files are executed"};
 
@@ -98,53 +92,8 @@ const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int di
   return folder;
 }
 
-bool Guard::watch(const Place& place, int directory, const Folder& folder) {
-  if (nodes_.size() >= kMaxWatches) return false;
-  struct stat status {};
-  if (::fstat(directory, &status) != 0) return false;
-  const std::string link = fmt::format("/proc/self/fd/{}", directory);
-  const int wd =
-      ::inotify_add_watch(inotify_.get(), link.c_str(), folder.open ? kTreeEvents : kSpecialEvents);
-  if (wd < 0) return false;
-  const std::string path = full_path(place.tree, place.path);
-  if (auto old = nodes_.find(wd); old != nodes_.end())
-    watches_.erase(full_path(old->second.tree, old->second.path));
-  nodes_[wd] = {place.tree, place.path, &folder, status.st_dev, status.st_ino};
-  watches_[path] = wd;
-  return true;
-}
-
-/// A change of a file in place is an event of the file where its directory is not asked for them.
-void Guard::watch_file(const Node& node, int directory, const std::string& name) {
-  if (!node.folder->open || nodes_.size() >= kMaxWatches) return;
-  UniqueFd file(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!file.valid()) return;
-  const std::string link = fmt::format("/proc/self/fd/{}", file.get());
-  const int wd = ::inotify_add_watch(inotify_.get(), link.c_str(), kFileEvents);
-  if (wd < 0 || nodes_.contains(wd)) return;
-  const std::string path = child_path(node.path, name);
-  nodes_[wd] = {node.tree, path, nullptr, 0, 0};
-  watches_[full_path(node.tree, path)] = wd;
-}
-
-/// A directory went elsewhere: what is known of it and beneath it is not where it was.
-void Guard::forget(std::size_t tree, const std::string& path) {
-  std::vector<int> gone;
-  for (const auto& [wd, node] : nodes_) {
-    if (node.tree == tree && (node.path == path || node.path.starts_with(path + "/")))
-      gone.push_back(wd);
-  }
-  for (int wd : gone) {
-    const Node& node = nodes_.at(wd);
-    watches_.erase(full_path(node.tree, node.path));
-    nodes_.erase(wd);
-    // Where it is gone already, so is the watch.
-    ::inotify_rm_watch(inotify_.get(), wd);
-  }
-}
-
 /// Watches a directory and looks at its guarded names. The directories in it come next: at once
-/// where the sandbox made this one, else when there is time.
+/// where the sandbox made or changed them, else when there is time.
 void Guard::visit(const Place& first) {
   std::deque<Place> now{first};
   for (; !now.empty(); now.pop_front()) {
@@ -156,16 +105,21 @@ void Guard::visit(const Place& first) {
     // The watch first: what comes after the look is an event.
     if (!watch(place, directory.get(), *folder) && place.made) unwatched_.push_back(place);
     const Node node{place.tree, place.path, folder, 0, 0};
-    for (const NameRule& rule : folder->names) {
-      if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
+    const std::size_t most = place.made ? SIZE_MAX : kMaxEntries;
+    const auto entries = list_entries(directory.get(), most);
+    if (entries.size() == most) {
+      for (const NameRule& rule : folder->names) {
+        if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
+      }
     }
-    for (const auto& [name, is_directory] :
-         list_entries(directory.get(), place.made ? SIZE_MAX : kMaxEntries)) {
+    for (const auto& [name, is_directory] : entries) {
       if (!is_directory) {
-        if (!folder->open || is_special(*folder, name)) look(node, directory.get(), name);
+        if (find_name(*folder, name) != nullptr || is_special(*folder, name))
+          look(node, directory.get(), name);
       } else if (find_folder(*folder, name) != nullptr) {
-        Place child{place.tree, child_path(place.path, name), place.made};
-        if (place.made || is_special(*folder, name)) {
+        const Age age = place.made ? Age::made : age_of(directory.get(), name);
+        Place child{place.tree, child_path(place.path, name), age == Age::made};
+        if (age != Age::old || is_special(*folder, name)) {
           now.push_back(std::move(child));
         } else {
           queue_.push_back(std::move(child));
@@ -173,6 +127,21 @@ void Guard::visit(const Place& first) {
       }
     }
   }
+}
+
+/// What a directory says of itself: its times are the kernel's, not the sandbox's.
+Guard::Age Guard::age_of(int directory, const std::string& name) const {
+  struct statx status {};
+  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+              STATX_CTIME | STATX_BTIME, &status) != 0) {
+    return Age::changed;
+  }
+  auto since_start = [this](const struct statx_timestamp& time) {
+    return !is_before({static_cast<time_t>(time.tv_sec), static_cast<long>(time.tv_nsec)},
+                      started_);
+  };
+  if ((status.stx_mask & STATX_BTIME) != 0 && since_start(status.stx_btime)) return Age::made;
+  return since_start(status.stx_ctime) ? Age::changed : Age::old;
 }
 
 void Guard::look(const Node& node, int directory, const std::string& name) {

@@ -100,9 +100,11 @@ class Compiler {
     out.sessions = record.sessions;
     if (record.mode == Mode::grammar) {
       if (out.sessions.empty()) out.sessions = {"swarm-*"};  // swarm's own
-      TRY_VOID(check_chain(record));
+      out.profile = record.profile;
+      out.no_panes = why_no_panes(out);
+      if (!out.no_panes.empty())
+        plan_.notes.push_back({"tmux opens no panes: " + out.no_panes, record.origin});
     }
-    out.profile = record.profile;
     if (record.mode == Mode::host) announce(out.policy);
     place_shims(record);
     plan_.excluded.push_back(std::move(out));
@@ -167,16 +169,17 @@ class Compiler {
     return policy;
   }
 
-  /// Panes read the profile again.
-  Result<void> check_chain(const profiles::Excluded& record) {
-    for (const std::string& file : plan_.chain) {
+  /// Panes read the profile again. Empty where the sandbox cannot change it.
+  std::string why_no_panes(const Excluded& excluded) {
+    const std::vector<std::string> own{excluded.profile};
+    for (const std::string& file : excluded.profile.empty() ? plan_.chain : own) {
       // A project's file widens only with the user's trust in its content.
       if (path_name(file) == ".dirbox.toml") continue;
       const std::string path = path_join(plan_.cwd, file);
       if (file.find('/') == file.npos || !is_planted(resolver_.resolve(path))) continue;
-      return fail("open tmux panes", record.origin.text(),
-                  fmt::format("the sandbox can change the profile {}", escape_for_terminal(path)),
-                  "keep profiles in ~/.config/dirbox");
+      return fmt::format(
+          "the sandbox can change the profile {} (keep profiles in ~/.config/dirbox)",
+          escape_for_terminal(path));
     }
     return {};
   }
@@ -276,6 +279,20 @@ std::optional<std::string> map_to_host(const Plan& plan, std::string_view path) 
                                  : path_join(cover->source, path_relative(normal, cover->target));
 }
 
+broker::Decision decide_excluded(const Excluded& excluded, std::span<const std::string> arguments) {
+  broker::Decision decision = broker::decide(excluded.policy, arguments);
+  if (excluded.policy.mode != Mode::grammar || !decision.allowed) return decision;
+  const auto request = broker::tmux::parse_request(arguments);
+  std::string refusal;
+  if (!request) {
+    refusal = request.error().operand + ": " + request.error().detail;
+  } else if (request->verb.starts_with("new-") && !excluded.no_panes.empty()) {
+    refusal = request->verb + ": " + excluded.no_panes;
+  }
+  if (refusal.empty()) return decision;
+  return {false, {}, excluded.policy.origin, std::move(refusal)};
+}
+
 ExecAnswer explain_exec(const Plan& plan, std::span<const std::string> argv) {
   ExecAnswer answer;
   if (argv.empty()) return answer;
@@ -294,13 +311,7 @@ ExecAnswer explain_exec(const Plan& plan, std::span<const std::string> argv) {
     answer.text = shown + " runs inside: it is not excluded";
     return answer;
   }
-  answer.decision = broker::decide(found->policy, argv.subspan(1));
-  if (found->policy.mode == Mode::grammar && answer.decision.allowed) {
-    if (auto parsed = broker::tmux::parse_request(argv.subspan(1)); !parsed) {
-      answer.decision.allowed = false;
-      answer.decision.reason = parsed.error().operand + ": " + parsed.error().detail;
-    }
-  }
+  answer.decision = decide_excluded(*found, argv.subspan(1));
   const std::string origin = answer.decision.origin.text();
   if (!answer.decision.allowed) {
     answer.verdict = ExecAnswer::Verdict::refused;

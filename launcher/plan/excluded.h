@@ -28,6 +28,9 @@ Result<void> compile_excluded(const profiles::Profile& profile, const HostFacts&
 /// its own there, or none.
 std::optional<std::string> map_to_host(const Plan& plan, std::string_view path);
 
+/// The policy's decision on the `arguments` (after the command's name), the grammar's included.
+broker::Decision decide_excluded(const Excluded& excluded, std::span<const std::string> arguments);
+
 /// What happens when a program inside executes `argv`.
 struct ExecAnswer {
   enum class Verdict {

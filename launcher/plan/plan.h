@@ -49,6 +49,7 @@ struct Excluded {
   std::string program;                ///< on the host, absolute, as its PATH finds it
   std::vector<std::string> sessions;  ///< of tmux, see profiles::Excluded
   std::string profile;
+  std::string no_panes;  ///< why tmux may open none; empty: it may
 };
 
 struct Plan {

@@ -89,15 +89,10 @@ Result<void> Broker::use_grammar(const plan::Excluded& excluded, broker::Command
     setting.launcher.insert(setting.launcher.end(), {"-p", excluded.profile});
   }
   command.binary = TRY(broker::pin_command(program, plan_.host_path, plan_.writable_roots));
-  command.gate = [policy = excluded.policy, prefix = broker::tmux::encode_setting(setting)](
+  command.gate = [&excluded, prefix = broker::tmux::encode_setting(setting)](
                      std::span<const std::string> arguments, std::string_view) {
-    broker::Verdict verdict{broker::decide(policy, arguments), std::nullopt};
+    broker::Verdict verdict{plan::decide_excluded(excluded, arguments), std::nullopt};
     if (!verdict.decision.allowed) return verdict;
-    if (auto parsed = broker::tmux::parse_request(arguments); !parsed) {
-      verdict.decision = {
-          false, {}, policy.origin, parsed.error().operand + ": " + parsed.error().detail};
-      return verdict;
-    }
     verdict.arguments = prefix;
     verdict.arguments->insert(verdict.arguments->end(), arguments.begin(), arguments.end());
     return verdict;

@@ -46,8 +46,9 @@ class Unix(sandbox.Boundary):
         self.all_denied([("connect-unix", place) for place in places], "ENOENT|ECONNREFUSED|EACCES|EPERM", env=variables)
         self.assertEqual([peers(server) for server in servers], [0] * len(places))
         inside = self.run_ok("env", env=variables).out
-        for name in ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DOCKER_HOST"):
+        for name in ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS"):
             self.assertNotIn(name + "=", inside)
+        self.assertNotIn(variables["DOCKER_HOST"], inside)  # the filter's own may be there
 
     def test_daemon_sockets_of_the_system(self):
         paths = ["/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/dbus/system_bus_socket",

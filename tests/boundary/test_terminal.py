@@ -71,6 +71,7 @@ class Behaviour(sandbox.WithTerminal):
         terminal.expect("prompt> ")
         terminal.send("fg\n")
         terminal.expect("run -- ")
+        terminal.wait_raw()
         terminal.send("\x03")
         terminal.expect("prompt> ")
         terminal.send("echo status=$?\n")

@@ -170,10 +170,17 @@ class Tmux(sandbox.Boundary):
         os.remove(self.world.project + "/made")
         os.rmdir(self.world.project + "/sub")
 
-    def test_a_profile_that_the_sandbox_can_change_is_refused(self):
-        self.world.plant(self.world.project + "/own.toml", PROFILE)
-        self.assertRefused(self.inside("true", profile=self.world.project + "/own.toml"), "can change the profile")
-        os.remove(self.world.project + "/own.toml")
+    def test_a_profile_that_the_sandbox_can_change_opens_no_panes(self):
+        own = self.world.project + "/own.toml"
+        self.world.plant(own, PROFILE)
+        self.addCleanup(os.remove, own)
+        before = self.tmux("list-windows", "-a")
+        for words in ("new-session -d -s swarm-own true", "new-window -t swarm-own true"):
+            done = self.inside(f"tmux {words}", profile=own)
+            self.assertEqual(done.code, 126, done)
+            self.assertIn("can change the profile", done.err)
+        self.assertEqual(self.tmux("list-windows", "-a"), before)
+        self.assertEqual(self.inside("tmux list-sessions", profile=own).code, 0)
 
     def test_sessions_that_the_profile_opens(self):
         opened = self.profile(PROFILE + 'sessions = ["main"]\n', "opened.toml")

@@ -297,6 +297,11 @@ class Terminal:
         import termios
         return termios.tcgetattr(self.slave)[:4]
 
+    def wait_raw(self):
+        """Until dirbox has it: a shell's fg echoes the job before it gives the terminal away, and a Ctrl-C then is lost."""
+        import termios
+        wait_until(lambda: not termios.tcgetattr(self.slave)[3] & termios.ICANON, "the terminal is in raw mode")
+
     def resize(self, rows, columns):
         import fcntl
         import struct
