@@ -156,6 +156,21 @@ class Guide(claude.ClaudeTest):
         shutil.rmtree(self.project(".claude"))
         self.assertFalse(os.path.exists(self.project(".git/hooks/pre-commit")))
 
+    def test_what_the_host_would_execute_and_had_not(self):
+        """The same where nothing was before: it does not stay."""
+        names = [".git/hooks/pre-commit", ".claude/settings.json", ".mcp.json", ".envrc", ".vscode/tasks.json"]
+        day = self.play(*(write(self.project(name), "planted", label="write " + name) for name in names),
+                        run("git config core.fsmonitor 'touch /evil'; git config user.name agent", label="git"),
+                        say("done"))
+        for name in names:
+            with self.subTest(name=name):
+                self.assertFalse(os.path.exists(self.project(name)), day.err)
+        with open(self.project(".git/config"), encoding="utf-8") as file:
+            config = file.read()
+        self.assertNotIn("fsmonitor", config)
+        self.assertIn("agent", config, "what nobody executes is kept")
+        self.assertRegex(day.err, "fsmonitor")
+
     def test_ways_out_of_the_sandbox(self):
         turns = [run("unshare -Urm true; echo status $?", label="namespace"),
                  run("nsenter -t 1 -m true; echo status $?", label="init"),
