@@ -12,6 +12,27 @@ std::vector<netns::RuleText> rule_texts(const std::vector<profiles::Entry>& entr
   return texts;
 }
 
+/// What the profile gives up of the checks on TLS.
+void announce_tls(const profiles::Profile& profile, Plan& plan) {
+  using netns::TlsCheck;
+  auto announce = [&](const char* text, const Origin& origin) {
+    plan.waivers.push_back({text, origin});
+  };
+  if (profile.net_tls.value == TlsCheck::off) {
+    announce("tls: off, a connection may be for another name than the allowed one",
+             profile.net_tls.origin);
+  } else if (profile.net_tls.value == TlsCheck::allow_no_sni) {
+    announce("tls: a connection without a server name may be for another name than the allowed one",
+             profile.net_tls.origin);
+  }
+  if (profile.net_allow_ech.value) {
+    announce("allow_ech: the name of a connection may be hidden", profile.net_allow_ech.origin);
+  }
+  if (profile.net_allow_non_tls.value) {
+    announce("allow_non_tls: what is no TLS passes unchecked", profile.net_allow_non_tls.origin);
+  }
+}
+
 }  // namespace
 
 Result<void> compile_network(const profiles::Profile& profile, const HostFacts& facts,
@@ -24,6 +45,7 @@ Result<void> compile_network(const profiles::Profile& profile, const HostFacts& 
   network.deny = rule_texts(profile.net_deny);
   network.upgrade = rule_texts(profile.net_upgrade);
   network.tls = profile.net_tls.value;
+  announce_tls(profile, plan);
   for (const profiles::Entry& entry : profile.net_tls_ports) {
     network.tls_ports.push_back(TRY(netns::parse_port(entry.text)));
   }

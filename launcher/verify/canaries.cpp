@@ -1,9 +1,7 @@
 #include "launcher/verify/canaries.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <sys/ipc.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -21,6 +19,7 @@
 #include <cstring>
 #include <utility>
 
+#include "launcher/base/path.h"
 #include "launcher/verify/verify.h"
 
 namespace dirbox::verify {
@@ -56,6 +55,13 @@ Result<UniqueFd> make_file(const std::string& path, const std::string& text) {
   return fd;
 }
 
+/// Beside `path`, or in /tmp where sun_path has no room for that.
+std::string socket_path(const std::string& path) {
+  const std::string beside = path + ".sock";
+  return beside.size() < sizeof sockaddr_un{}.sun_path ? beside
+                                                       : "/tmp/" + std::string(path_name(beside));
+}
+
 }  // namespace
 
 std::string make_token() {
@@ -68,8 +74,11 @@ Canaries::Canaries(Canaries&& other) noexcept
     : token(std::move(other.token)),
       victim(std::exchange(other.victim, -1)),
       decoy(std::exchange(other.decoy, -1)),
-      tcp(std::move(other.tcp)),
-      port(other.port),
+      loopback(std::move(other.loopback)),
+      host(std::move(other.host)),
+      private_name(std::move(other.private_name)),
+      named(std::move(other.named)),
+      servers(std::move(other.servers)),
       abstract_socket(std::move(other.abstract_socket)),
       ipc_key(other.ipc_key),
       shm_path(std::exchange(other.shm_path, {})),
@@ -94,6 +103,7 @@ Result<void> Canaries::make_files() {
   std::string path = fmt::format("{}/dirbox-verify-{}", usable ? directory : "/tmp", token);
   tmp_write_only = TRY(make_file(path, token));
   tmp_path = path;
+  servers = TRY(Servers::make(socket_path(path), token));
   path = "/dev/shm/dirbox-verify-" + token;
   if (::access("/dev/shm", W_OK) == 0) {
     TRY_VOID(make_file(path, token));
@@ -103,22 +113,20 @@ Result<void> Canaries::make_files() {
 }
 
 Result<void> Canaries::make_listeners() {
-  tcp.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (!tcp.valid() || ::bind(tcp.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(tcp.get(), 8) != 0 ||
-      ::getsockname(tcp.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return fail_errno("make a canary", "a listener on 127.0.0.1");
+  auto own = Listener::make("127.0.0.1");
+  if (!own) return fail("make a canary", "a server on 127.0.0.1", "no port is free");
+  loopback = std::move(*own);
+  if (const std::string address = find_host_address(); !address.empty())
+    host = Listener::make(address);
+  if (auto found = find_private_name()) {
+    private_name = found->first;
+    named = Listener::make(found->second);
   }
-  port = ntohs(address.sin_port);
   abstract_socket.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   std::memcpy(name.sun_path + 1, token.data(), token.size());
-  size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + token.size());
+  auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + token.size());
   if (!abstract_socket.valid() ||
       ::bind(abstract_socket.get(), reinterpret_cast<sockaddr*>(&name), size) != 0 ||
       ::listen(abstract_socket.get(), 8) != 0) {
@@ -150,8 +158,8 @@ Result<Canaries> Canaries::make() {
 
 bool Canaries::victim_lives() const { return ::waitpid(victim, nullptr, WNOHANG) == 0; }
 
-bool Canaries::take_connection(const UniqueFd& listener) {
-  UniqueFd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+bool Canaries::take_abstract() const {
+  UniqueFd peer(::accept4(abstract_socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
   return peer.valid();
 }
 

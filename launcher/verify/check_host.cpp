@@ -26,58 +26,14 @@ void check_signals(Context& context) {
   context.judge_refused("killing a process of the host", got, control, {ESRCH, EPERM});
 }
 
-const Origin* network_waiver(const plan::Plan& plan) {
-  if (plan.spec.own_network) return nullptr;
-  for (const plan::Note& waiver : plan.waivers) {
-    if (waiver.text.starts_with("network")) return &waiver.origin;
-  }
-  return nullptr;
-}
-
-void check_tcp(Context& context) {
-  Canaries& canaries = context.canaries();
-  const std::string port = std::to_string(canaries.port);
-  Outcome control = context.outside("connect-tcp", {port});
-  bool arrives = Canaries::take_connection(canaries.tcp);
-  Outcome got = context.inside("connect-tcp", {port});
-  bool reached = Canaries::take_connection(canaries.tcp);
-  if (const Origin* origin = network_waiver(context.plan()); origin != nullptr)
-    return context.add("a server on 127.0.0.1", Verdict::waived, "reached", *origin);
-  if (reached) return context.add("a server on 127.0.0.1", Verdict::fail, "it was reached");
-  if (!arrives) control = {Outcome::Kind::not_run, 0, "no connection arrived"};
-  context.judge_refused("a server on 127.0.0.1", got, control,
-                        {ECONNREFUSED, ENETUNREACH, EACCES, EPERM});
-}
-
-void check_interfaces(Context& context) {
-  if (network_waiver(context.plan()) != nullptr)
-    return context.add("interfaces", Verdict::waived, "the host's",
-                       *network_waiver(context.plan()));
-  Outcome got = context.inside("text", {"/proc/net/dev"});
-  if (!got.done()) return context.add("interfaces", Verdict::not_run, got.text());
-  // Two lines of headings, then "NAME: …".
-  std::string others;
-  std::size_t start = 0;
-  for (int line = 0; start < got.detail.size(); ++line) {
-    std::size_t end = std::min(got.detail.find('\n', start), got.detail.size());
-    std::string name = got.detail.substr(start, got.detail.find(':', start) - start);
-    start = end + 1;
-    name.erase(0, name.find_first_not_of(' '));
-    if (line >= 2 && name != "lo") others += name + " ";
-  }
-  context.add("interfaces", others.empty() ? Verdict::pass : Verdict::fail,
-              others.empty() ? "only lo" : escape_for_terminal(others));
-  context.must_succeed("own loopback", "loopback", {});
-}
-
 void check_abstract(Context& context) {
   Canaries& canaries = context.canaries();
   Outcome control = context.outside("connect-abstract", {canaries.token});
-  bool arrives = Canaries::take_connection(canaries.abstract_socket);
+  bool arrives = canaries.take_abstract();
   Outcome got = context.inside("connect-abstract", {canaries.token});
-  bool reached = Canaries::take_connection(canaries.abstract_socket);
+  bool reached = canaries.take_abstract();
   constexpr int kAbiWithScopes = 6;
-  const Origin* origin = network_waiver(context.plan());
+  const Origin* origin = network_waiver(context);
   if (origin != nullptr && context.landlock_abi() < kAbiWithScopes)
     return context.add("an abstract socket", Verdict::waived, got.text(), *origin);
   if (reached) return context.add("an abstract socket", Verdict::fail, "it was reached");
@@ -135,9 +91,6 @@ constexpr Row kRows[] = {
     {"processes.visible", "no process of the host can be seen", "pid namespace", check_processes},
     {"processes.signals", "no process of the host can be signalled", "pid namespace, Landlock",
      check_signals},
-    {"network.loopback", "servers on the host's loopback are out of reach", "net namespace",
-     check_tcp},
-    {"network.interfaces", "loopback is the only interface", "net namespace", check_interfaces},
     {"network.abstract", "abstract sockets of the host are out of reach", "net namespace, Landlock",
      check_abstract},
     {"ipc.objects", "shared memory, semaphores, /dev/shm and /tmp are private",

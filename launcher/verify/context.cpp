@@ -4,6 +4,13 @@
 
 namespace dirbox::verify {
 
+Origin Context::find_waiver(std::string_view text) const {
+  for (const plan::Note& waiver : plan_.waivers) {
+    if (waiver.text.starts_with(text)) return waiver.origin;
+  }
+  return {};
+}
+
 void Context::add(std::string_view subject, Verdict verdict, std::string detail,
                   const Origin& origin) {
   promise_->findings.push_back({escape_for_terminal(subject), verdict, std::move(detail), origin});

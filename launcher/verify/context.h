@@ -28,6 +28,9 @@ class Context {
     return run_probe(verb, words);
   }
 
+  /// The line of the plan's waiver that begins with `text`; an empty one where there is none.
+  Origin find_waiver(std::string_view text) const;
+
   /// Where the findings go.
   void begin(Promise& promise) { promise_ = &promise; }
   void add(std::string_view subject, Verdict verdict, std::string detail,
@@ -65,5 +68,15 @@ std::span<const Row> file_rows();
 std::span<const Row> identity_rows();
 std::span<const Row> kernel_rows();
 std::span<const Row> host_rows();
+std::span<const Row> network_rows();
+std::span<const Row> proxy_rows();
+
+/// What only these two areas share: the names that verify adds to a network of mode proxy.
+std::string allowed_name(const Canaries& canaries);
+std::string denied_name(const Canaries& canaries);
+/// The line by which the sandbox has the host's network; nullptr: it has its own.
+const Origin* network_waiver(const Context& context);
+/// `plan` with what lets its network dial the servers of `canaries`, for allowed_name().
+plan::Plan make_attacked(const plan::Plan& plan, const Canaries& canaries);
 
 }  // namespace dirbox::verify

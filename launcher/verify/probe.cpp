@@ -23,7 +23,7 @@ constexpr std::string_view kKindNames[] = {"done", "refused", "killed", "not run
 
 const Verb* find_verb(std::string_view name) {
   for (std::span<const Verb> table :
-       {file_verbs(), kernel_verbs(), process_verbs(), socket_verbs()}) {
+       {file_verbs(), kernel_verbs(), process_verbs(), socket_verbs(), network_verbs()}) {
     for (const Verb& verb : table) {
       if (name == verb.name) return &verb;
     }

@@ -40,7 +40,8 @@ class HeldSignals {
 
 std::vector<Row> all_rows() {
   std::vector<Row> rows;
-  for (std::span<const Row> table : {file_rows(), identity_rows(), kernel_rows(), host_rows()})
+  for (std::span<const Row> table :
+       {file_rows(), identity_rows(), kernel_rows(), network_rows(), proxy_rows(), host_rows()})
     rows.insert(rows.end(), table.begin(), table.end());
   return rows;
 }
@@ -121,7 +122,8 @@ Result<Report> run_verify(const plan::Plan& plan, Options options) {
     if (!null.valid()) return fail_errno("open", "/dev/null");
     standard_error = null.get();
   }
-  Runner runner = TRY(Runner::start(plan, std::move(options.sandbox), standard_error));
+  Runner runner =
+      TRY(Runner::start(make_attacked(plan, canaries), std::move(options.sandbox), standard_error));
   Report report{plan.profile, escape_for_terminal(plan.cwd), {}, plan.waivers, limits_of(plan)};
   Context context(plan, runner, canaries, abi);
   for (const Row& row : all_rows()) {
