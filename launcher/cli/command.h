@@ -35,6 +35,7 @@ struct Subcommand {
 
 int run_command(const Arguments& arguments);
 int log_command(const Arguments& arguments);
+int why_command(const Arguments& arguments);
 int shell_command(const Arguments& arguments);
 int bundle_command(const Arguments& arguments);
 int ps_command(const Arguments& arguments);

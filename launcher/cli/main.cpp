@@ -18,6 +18,7 @@ constexpr Subcommand kSubcommands[] = {
     {"shell", "an interactive shell in the sandbox", shell_command},
     {"bundle", "list the bundles of network rules", bundle_command},
     {"log", "what a session refused, and what would allow it", log_command},
+    {"why", "whether something is permitted inside, by which rule, and what would", why_command},
     {"ps", "list the running sandboxes", ps_command},
     {"grant", "let a running sandbox reach a host", grant_command},
     {"revoke", "refuse a host to a running sandbox", revoke_command},

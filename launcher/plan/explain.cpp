@@ -142,6 +142,11 @@ std::string_view TreeView::private_directory(std::string_view path) const {
   return place.mount->target;
 }
 
+bool TreeView::is_of_host(std::string_view path) const {
+  const Place place = find(path);
+  return place.mount != nullptr && place.mount->kind == MountKind::bind;
+}
+
 void TreeView::add_cure(Answer& answer, Want want, const Grant& grant) const {
   if (answer.cause == "hidden") {
     answer.never = "what is hidden stays hidden: only a profile of your own can drop that entry";

@@ -47,6 +47,8 @@ class TreeView {
   /// The private directory that `path` lies in, such as the home; empty when there is none. What it
   /// holds is not known from the Plan.
   std::string_view private_directory(std::string_view path) const;
+  /// Whether what is at `path` inside, if anything, is the host's.
+  bool is_of_host(std::string_view path) const;
 
  private:
   struct Place {

@@ -132,6 +132,7 @@ void add_syscall_cure(Answer& answer, const seccomp::Source& source, std::string
   answer.origin = source.kind == Kind::profile ? source.origin.text() : "built in";
   if (source.kind == Kind::unknown || source.kind == Kind::hard) {
     answer.never = source.reason;
+    while (answer.never.ends_with('.')) answer.never.pop_back();
     return;
   }
   for (std::string_view privileged :

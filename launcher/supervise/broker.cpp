@@ -15,6 +15,7 @@
 #include "launcher/broker/tmux/grammar.h"
 #include "launcher/broker/tmux/run.h"
 #include "launcher/plan/excluded.h"
+#include "launcher/plan/question.h"
 #include "launcher/plan/swarm.h"
 
 namespace dirbox::supervise {
@@ -161,6 +162,19 @@ void Broker::finish() {
   server_.reset();
 }
 
+void Broker::add_cure(const broker::Event& from, log::Event& event) const {
+  for (const plan::Excluded& excluded : plan_.excluded) {
+    if (excluded.policy.command != from.command) continue;
+    // What is refused for another reason, such as a limit, no rule would permit.
+    const broker::Decision decision = plan::decide_excluded(excluded, from.arguments);
+    if (decision.allowed) return;
+    plan::Answer answer;
+    plan::add_excluded_cure(answer, excluded, decision, from.arguments);
+    event.toml = answer.toml;
+    event.never = answer.never;
+  }
+}
+
 void Broker::report(const broker::Event& from) {
   using Kind = broker::Event::Kind;
   log::Event event;
@@ -179,6 +193,7 @@ void Broker::report(const broker::Event& from) {
     case Kind::refused:
       event.kind = log::Kind::denied;
       event.cause = "excluded-rule";
+      add_cure(from, event);
       break;
     case Kind::failed:
       event.kind = log::Kind::failed;

@@ -44,6 +44,7 @@ class Broker {
   Result<void> listen(int control) const;
   Result<void> make_server(int user_namespace);
   void report(const broker::Event& event);
+  void add_cure(const broker::Event& from, log::Event& event) const;
 
   EventLoop& loop_;
   const plan::Plan& plan_;

@@ -1,0 +1,269 @@
+"""dirbox why: for each layer the verdict, rule, file:line and cure, and that the run agrees with the answer, before the
+cure and with it."""
+import json
+import os
+import shlex
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import sandbox
+
+
+class Why(sandbox.Boundary):
+    def setUp(self):
+        super().setUp()
+        self.place = tempfile.mkdtemp(prefix="why", dir=self.world.base)
+        self.before = self.world.picture()
+        self.addCleanup(subprocess.run, ["rm", "-rf", self.place], check=True)
+
+    def tearDown(self):
+        subprocess.run(["rm", "-rf", self.place], check=True)
+        os.mkdir(self.place, 0o700)
+        super().tearDown()
+
+    def why(self, *words, code=None):
+        """Exit status and the answer."""
+        done = subprocess.run([sandbox.DIRBOX, "why", "--json", *words], cwd=self.world.project, env=self.environment(),
+                              capture_output=True, text=True, timeout=sandbox.PATIENCE, stdin=subprocess.DEVNULL, check=False)
+        if code is not None:
+            self.assertEqual(done.returncode, code, done)
+        if done.returncode == 125:
+            self.assertEqual(done.stdout, "")
+            return done.stderr
+        self.assertEqual(done.stderr, "")
+        answer = json.loads(done.stdout)
+        self.assertEqual(answer["allowed"], done.returncode == 0, done)
+        return answer
+
+    def environment(self):
+        return self.world.environment
+
+    def profile(self, text, name="mine.toml", extends="director"):
+        path = os.path.join(self.place, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f'{text}\nextends = "{extends}"\n')
+        return path
+
+    def runs(self, script, *options):
+        return self.dirbox("sh", "-c", script, options=options).code == 0
+
+    def refused_then_cured(self, question, script, layers, options=(), by="cure"):
+        """The answer says no and the run agrees; with the cure that it gives both say yes."""
+        answer = self.why(*options, *question, code=1)
+        self.assertEqual(answer["layers"], layers, answer)
+        self.assertFalse(self.runs(script, *options), answer)
+        more = shlex.split(answer["cure"]) if by == "cure" else ["-p", self.profile(answer["toml"], "cured.toml")]
+        self.assertTrue(self.why(*options, *more, *question, code=0)["allowed"])
+        self.assertTrue(self.runs(script, *options, *more), answer)
+        return answer
+
+    def plant(self, name, text="text\n"):
+        path = os.path.join(self.place, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    # Files.
+    def test_read(self):
+        path = self.plant("f")
+        for by in ("cure", "toml"):
+            with self.subTest(by=by):
+                answer = self.refused_then_cured(["path", path], f"cat {path}", self.files_layers(), by=by)
+                self.assertEqual((answer["operation"], answer["subject"], answer["cause"], answer["cure"], answer["toml"]),
+                                 ("read", path, "absent", f"--read {path}", f'filesystem.read = ["{path}"]'))
+
+    def files_layers(self):
+        """A path that nothing grants is refused twice, where the kernel has Landlock."""
+        shown = subprocess.run([sandbox.DIRBOX, "profile", "show", "--plan", "--json"], cwd=self.world.project,
+                               env=self.environment(), capture_output=True, check=True, timeout=sandbox.PATIENCE)
+        return ["mount", "landlock"] if json.loads(shown.stdout)["landlock"] else ["mount"]
+
+    def test_write_of_a_read_grant(self):
+        path = self.plant("f")
+        profile = self.profile(f'filesystem.read = ["{self.place}"]')
+        answer = self.refused_then_cured(["path", path, "--write"], f"echo x >> {path}", self.files_layers(), ["-p", profile])
+        self.assertEqual((answer["cause"], answer["rule"], answer["origin"]), ("read-only", self.place, f"{profile}:1:20"))
+
+    def test_make(self):
+        path = os.path.join(self.place, "made")
+        answer = self.refused_then_cured(["path", path, "--write"], f"echo x > {path}", self.files_layers())
+        self.assertEqual(answer["cure"], f"--write {self.place}")
+
+    def test_make_in_what_is_missing(self):
+        path = os.path.join(self.place, "a/b/made")
+        answer = self.why("path", path, "--write", code=1)
+        self.assertNotIn("cure", answer)
+        profile = self.profile(answer["toml"])
+        self.assertTrue(self.runs(f"echo x > {path}", "-p", profile))
+
+    def test_hidden_is_never(self):
+        for name in ("~/.ssh/id_rsa", self.home(".ssh/id_rsa"), "../.ssh/id_rsa"):
+            with self.subTest(name=name):
+                answer = self.why("path", name, code=1)
+                self.assertEqual((answer["subject"], answer["cause"], answer["rule"]),
+                                 (self.home(".ssh/id_rsa"), "hidden", "~/.ssh"))
+                self.assertRegex(answer["origin"], r"^base\.toml:\d+:\d+$")
+                self.assertIn("hidden", answer["never"])
+                self.assertFalse({"cure", "toml"} & set(answer))
+
+    def test_through_symlinks(self):
+        """What is asked about is the file; a link that is not there inside leads nowhere."""
+        os.symlink(self.home(".ssh/id_rsa"), self.project("key"))
+        os.symlink(self.project("file"), os.path.join(self.place, "link"))
+        try:
+            answer = self.why("./key", code=1)
+            self.assertEqual((answer["subject"], answer["cause"]), (self.home(".ssh/id_rsa"), "hidden"))
+            link = os.path.join(self.place, "link")
+            answer = self.refused_then_cured(["path", link], f"cat {link}", self.files_layers())
+            self.assertEqual((answer["subject"], answer["cure"]), (link, f"--read {link}"))
+        finally:
+            os.unlink(self.project("key"))
+
+    def test_private_directories(self):
+        answer = self.why("~/.bashrc", code=1)
+        self.assertEqual(answer["cause"], "absent")
+        self.assertIn("not shown", self.why("~/.bashrc", "--write", code=0)["detail"])
+        self.assertIn("private", self.why("/tmp/whatever", "--write", code=0)["detail"])
+
+    @unittest.skipIf(sandbox.AS_ROOT, "needs an ordinary user")
+    def test_modes_of_the_file(self):
+        answer = self.why("--write", "/usr/share", "path", "/usr/share/made", "--write", code=1)
+        self.assertEqual((answer["cause"], answer["layers"]), ("mode", []))
+        self.assertIn("outside", answer["never"])
+
+    def test_exec_of_a_path(self):
+        script = self.plant("tool", "#!/bin/sh\nexit 0\n")
+        os.chmod(script, 0o755)
+        self.refused_then_cured(["path", script, "--exec"], script, self.files_layers())
+        os.chmod(script, 0o644)
+        self.assertIn("outside", self.why("path", script, "--exec", code=1)["never"])
+
+    # Sockets.
+    def test_socket(self):
+        path = os.path.join(self.place, "s")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            server.listen(8)
+            script = f"python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{path}\")'"
+            answer = self.refused_then_cured(["socket", path], script, ["mount"])
+            self.assertEqual((answer["operation"], answer["cure"]), ("connect", f"--socket {path}"))
+
+    def test_dangerous_socket(self):
+        os.mkdir(os.path.join(self.place, "tmux-1"))
+        path = os.path.join(self.place, "tmux-1/default")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            answer = self.why("socket", path, code=1)
+            self.assertNotIn("cure", answer)
+            self.assertIn("dangerous = true", answer["toml"])
+            self.assertIn("terminals", answer["detail"])
+
+    # The network.
+    def test_host(self):
+        answer = self.why("host", "denied.test:8080", code=1)
+        self.assertEqual((answer["layers"], answer["cause"], answer["cure"]),
+                         (["netns", "proxy"], "no-rule", "--allow denied.test:8080"))
+        self.assertFalse(self.runs("getent hosts denied.test"))
+        for more in (["--allow", "denied.test:8080"], ["-p", self.profile(answer["toml"])]):
+            self.assertEqual(self.why(*more, "host", "denied.test:8080", code=0)["rule"], "denied.test:8080")
+            self.assertTrue(self.runs("getent hosts denied.test", *more))
+        answer = self.why("--allow", "denied.test:8080", "host", "denied.test:443", code=1)
+        self.assertEqual(answer["cause"], "port-closed")
+
+    def test_denied_host(self):
+        profile = self.profile('network.deny = ["denied.test"]')
+        answer = self.why("-p", profile, "--allow", "denied.test", "host", "denied.test", code=1)
+        self.assertEqual((answer["rule"], answer["origin"]), ("denied.test", f"{profile}:1:17"))
+        self.assertIn("deny rule", answer["never"])
+
+    def test_addresses(self):
+        answer = self.why("host", "192.0.2.7:443", code=1)
+        self.assertEqual((answer["layers"], answer["cure"]), (["netns"], "--allow 192.0.2.7:443"))
+        self.assertIn("never", self.why("169.254.169.254", code=1))
+        self.assertEqual(self.why("-p", "offline", "host", "denied.test", code=1)["cause"], "no-network")
+
+    # System calls.
+    def test_syscall(self):
+        script = "python3 -c 'import ctypes; raise SystemExit(ctypes.CDLL(None).personality(0xffffffff) < 0)'"
+        profile = self.profile('seccomp.deny = ["personality"]')
+        answer = self.why("-p", profile, "syscall", "personality", code=1)
+        self.assertEqual((answer["layers"], answer["rule"], answer["origin"], answer["cause"]),
+                         (["seccomp"], "personality", f"{profile}:1:17", "denied-call"))
+        self.assertFalse(self.runs(script, "-p", profile))
+        cured = self.profile(answer["toml"], "cured.toml")
+        self.assertEqual(self.why("-p", cured, "syscall", "personality", code=0)["origin"], f"{cured}:1:18")
+        self.assertTrue(self.runs(script, "-p", cured))
+
+    def test_syscall_with_arguments(self):
+        self.assertTrue(self.why("syscall", "ioctl", "0", "0x5413", code=0)["allowed"])
+        self.assertIn("TIOCSTI", self.why("syscall", "ioctl", "0", "0x5412", code=1)["never"])
+        self.assertIn("ioctl", self.why("syscall", "iotcl", code=125))
+
+    # Variables.
+    def test_variable(self):
+        answer = self.refused_then_cured(["env", "GITHUB_TOKEN"], 'test -n "$GITHUB_TOKEN"', ["namespace"])
+        self.assertEqual((answer["cause"], answer["cure"]), ("not-passed", "--env GITHUB_TOKEN"))
+        self.assertRegex(self.why("env", "HOME", code=0)["origin"], r"^base\.toml:\d+:\d+$")
+
+    # Commands.
+    def excluded(self, rules):
+        tool = self.plant("bin/hosttool", "#!/bin/sh\necho host \"$@\"\n")
+        os.chmod(tool, 0o755)
+        self.world.environment["PATH"] = os.path.dirname(tool) + ":/usr/bin:/bin"
+        self.addCleanup(self.world.environment.update, PATH="/usr/local/bin:/usr/bin:/bin")
+        return self.profile(f'excluded = [{{ command = "hosttool", mode = "host", {rules} }}]')
+
+    def test_excluded_command(self):
+        profile = self.excluded('allow = ["list"]')
+        answer = self.why("-p", profile, "exec", "--", "hosttool", "list", code=0)
+        self.assertEqual((answer["layers"], answer["rule"], answer["origin"].rsplit(":", 1)[0]),
+                         (["broker"], "list", f"{profile}:1"))
+        # As a rule it would permit more than this call.
+        self.assertIn("no rule", self.why("-p", profile, "exec", "--", "hosttool", "*", code=1)["never"])
+        answer = self.why("-p", profile, "exec", "--", "hosttool", "show", "a b", code=1)
+        self.assertEqual(answer["layers"], ["broker"])
+        self.assertFalse(self.runs("hosttool show 'a b'", "-p", profile))
+        cured = self.profile(answer["toml"], "cured.toml")
+        self.assertTrue(self.why("-p", cured, "exec", "--", "hosttool", "show", "a b", code=0)["allowed"])
+        self.assertTrue(self.runs("hosttool show 'a b'", "-p", cured))
+        self.assertFalse(self.runs("hosttool show a b", "-p", cured))
+
+    def test_denied_command(self):
+        answer = self.why("-p", "director-guide", "exec", "--", "tmux", "kill-server", code=0)
+        self.assertEqual(answer["layers"], ["broker"])
+        tmux = self.why("exec", "--", "tmux", "kill-server", code=1)
+        self.assertRegex(tmux["origin"], r"^director\.toml:\d+:\d+$")
+        self.assertIn("grammar", tmux["never"])
+
+    def test_command_inside(self):
+        self.assertIn("/git runs inside", self.why("exec", "--", "git", "push", "-f", code=0)["detail"])
+        self.assertIn("no such program", self.why("exec", "--", "nosuchprogram", code=1)["never"])
+
+    # The form.
+    def test_text(self):
+        done = subprocess.run([sandbox.DIRBOX, "why", "~/.ssh/a\x1b[31m\nb"], cwd=self.world.project, env=self.environment(),
+                              capture_output=True, text=True, timeout=sandbox.PATIENCE, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stdout.startswith("denied: read "), done)
+        self.assertNotIn("\x1b", done.stdout)
+        self.assertRegex(done.stdout, r"\n  rule       ~/\.ssh \(base\.toml:\d+:\d+\)\n")
+
+    def test_questions_without_an_answer(self):
+        for words in ([], [""], ["what"], ["path"], ["path", ""], ["path", "a", "b"], ["exec"], ["exec", "ls"], ["exec", "--"],
+                      ["env", "A=B"], ["host", "a b"], ["syscall", "nosuch"], ["syscall", "read", "x"],
+                      ["host", "example.com", "--write"], ["path", "/x", "--write", "--exec"], ["path", "/x", "--", "ls"],
+                      ["-p", "nosuch", "/x"], ["--wriet", "x", "path", "/x"]):
+            with self.subTest(words=words):
+                self.assertTrue(self.why(*words, code=125).startswith("dirbox: "))
+
+    def test_nothing_is_made(self):
+        profile = self.profile(f'filesystem.write = [{{ path = "{self.place}/new", create = true }}]')
+        self.why("-p", profile, "path", "/etc/passwd")
+        self.assertFalse(os.path.exists(f"{self.place}/new"))
+
+
+if __name__ == "__main__":
+    sandbox.main()
