@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""fresh.py RELEASE root|sudo: the commands of README's "Start in 30 seconds", in a fresh system.
+"""fresh.py [--ccache] RELEASE root|sudo: the commands of README's "Start in 30 seconds", in a fresh system.
 
 A clone of this repository's HEAD, as root or as an ordinary user with sudo: launcher/bootstrap, then tests/run.
 Their output is shown as it comes; the exit status is that of the first that failed. `fresh.py RELEASE USER COMMAND…`
-runs that instead of the two.
+runs that instead of the two. With --ccache the system has ccache, and what one run compiled the next need not.
 """
 import os
 import subprocess
@@ -31,14 +31,18 @@ def prepare(box, kind):
 
 
 def main():
-    release, kind, commands = sys.argv[1], sys.argv[2], sys.argv[3:] or COMMANDS
+    arguments = sys.argv[1:]
+    ccache = arguments[:1] == ["--ccache"]
+    release, kind, *commands = arguments[ccache:] if len(arguments) >= 2 + ccache else ("", "")
     if release not in tree.RELEASES or kind not in ("root", "sudo"):
         print(__doc__)
         return 2
     box = tree.Tree(release)
     try:
         user, clone = prepare(box, kind)
-        for command in commands:
+        if ccache:
+            box.keep_compiled()
+        for command in commands or COMMANDS:
             print(f"=== {release}, {kind}: {command}", flush=True)
             done = box.run("/bin/sh", "-c", command, user=user, cwd=clone, stdout=None, stderr=None)
             if done.returncode != 0:

@@ -4,7 +4,7 @@ chroot(2) alone would not do: the kernel lets no process in a chroot make a user
 namespaces of its own, in which the tree is the root, with a /proc of its own and the host's /dev and network.
 
 debootstrap runs once for a release; what it made is kept in DIRBOX_TREES, normally /tmp/dirbox-trees, and unpacked
-for each Tree. Packages that apt downloads are kept there too.
+for each Tree. Packages that apt downloads are kept there too, and what ccache keeps if the Tree is to have it.
 """
 import os
 import shutil
@@ -28,6 +28,7 @@ mount -t proc proc "$tree/proc"
 mount -t sysfs -o ro sysfs "$tree/sys"
 mount -t tmpfs -o mode=755 tmpfs "$tree/run"
 mount --bind "$ARCHIVES" "$tree/var/cache/apt/archives"
+[ -z "$COMPILED" ] || mount --bind "$COMPILED" "$tree/var/cache/ccache"
 cd "$tree"
 pivot_root . mnt
 umount -l /mnt
@@ -74,12 +75,21 @@ class Tree:
         archive = bootstrap(suite)
         self.archives = os.path.join(CACHE, suite + ".debs")
         os.makedirs(os.path.join(self.archives, "partial"), exist_ok=True)
+        self.compiled = ""
         self.base = tempfile.mkdtemp(prefix=suite + "-", dir=CACHE)
         self.root = os.path.join(self.base, "root")
         os.mkdir(self.root, 0o755)
         subprocess.run(["tar", "-C", self.root, "-xpf", archive], check=True)
         shutil.copy("/etc/resolv.conf", self.path("/etc/resolv.conf"))
         shutil.copy("/etc/hosts", self.path("/etc/hosts"))
+
+    def keep_compiled(self):
+        """From here on whatever is compiled is kept for other trees of the release, by whichever user."""
+        self.install("ccache")
+        self.compiled = os.path.join(CACHE, os.path.basename(self.archives).replace(".debs", ".ccache"))
+        os.makedirs(self.compiled, exist_ok=True)
+        os.chmod(self.compiled, 0o777)  # CACHE itself is root's alone
+        os.makedirs(self.path("/var/cache/ccache"))
 
     def close(self):
         shutil.rmtree(self.base)
@@ -97,8 +107,10 @@ class Tree:
         home = "/root" if user == "root" else "/home/" + user
         environment = ["/usr/bin/env", "-i", f"HOME={home}", f"USER={user}", f"LOGNAME={user}", "LANG=C.UTF-8",
                        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=dumb"]
+        if self.compiled:
+            environment += ["CCACHE_DIR=/var/cache/ccache", "CCACHE_UMASK=000", "CCACHE_NOHASHDIR=1", "CCACHE_BASEDIR=" + cwd]
         return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts",
-                "env", "ARCHIVES=" + self.archives, "/bin/sh", "-c", ENTER, "enter", self.root, *environment, *inside]
+                "env", "ARCHIVES=" + self.archives, "COMPILED=" + self.compiled, "/bin/sh", "-c", ENTER, "enter", self.root, *environment, *inside]
 
     def run(self, *words, user="root", cwd="/", **options):
         """The finished process, its output captured unless `options`, of subprocess.run, say otherwise."""
