@@ -27,7 +27,9 @@ install_completion(fish ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d/dirbo
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR dirbox)
-set(CPACK_PACKAGE_CONTACT "dirbox maintainers <root@localhost>")
+# Debian Policy 5.6.2 wants a name and an address. RFC 2606 keeps .invalid free: mail to it is nobody's by mistake.
+set(DIRBOX_MAINTAINER "dirbox maintainers <maintainers@dirbox.invalid>" CACHE STRING "Maintainer of the Debian package")
+set(CPACK_PACKAGE_CONTACT "${DIRBOX_MAINTAINER}")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_VERBATIM_VARIABLES ON)

@@ -55,6 +55,8 @@ class Package(unittest.TestCase):
 
     def test_1_fields(self):
         self.assertEqual(self.field("Package"), "dirbox")
+        # Names no machine that built it.
+        self.assertRegex(self.field("Maintainer"), r"^[^<>@]+ <[^<>@ ]+@dirbox\.invalid>$")
         # Only the C library is linked dynamically; dpkg-shlibdeps found which version.
         self.assertRegex(self.field("Depends"), r"^libc6 \(>= 2\.\d+\)$")
         self.assertLess(os.path.getsize(self.package), 8 << 20)
