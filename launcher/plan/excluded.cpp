@@ -131,7 +131,7 @@ class Compiler {
 
   std::string find_program(const std::string& name) {
     for (const std::string& entry : entries_of(facts_.variable("PATH"))) {
-      const std::string candidate = path_join(entry, name);
+      std::string candidate = path_join(entry, name);
       const Resolver::Resolution found = resolver_.resolve(candidate);
       if (found.stat.type != FileType::regular || (found.stat.mode & 0111) == 0) continue;
       if (!is_planted(found)) return candidate;

@@ -40,7 +40,8 @@ Result<void> RuleSet::keep_own_files() {
     const PathRule* above = decide(path_parent(found.path));
     if (above == nullptr || above->access != PathAccess::write) continue;
     if (found.stat.type == FileType::missing) plan_.missing_directories.push_back(found.path);
-    hold(path_parent(found.path), above->path);
+    const std::string top = above->path;  // hold() adds rules, which moves `above`
+    hold(path_parent(found.path), top);
   }
   return {};
 }
@@ -83,7 +84,7 @@ Result<void> RuleSet::add_worktree(const std::string& project) {
 }
 
 /// `path` and what is above it, up to the grant at `top`, cannot be renamed inside.
-void RuleSet::hold(const std::string& path, std::string top) {
+void RuleSet::hold(const std::string& path, const std::string& top) {
   for (std::string at = path; at != top && path_is_beneath(at, top); at = path_parent(at)) {
     const PathRule* rule = decide(at);
     if (rule == nullptr || rule->path == at) continue;

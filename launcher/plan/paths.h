@@ -80,7 +80,7 @@ class RuleSet {
   Result<void> check_option(const profiles::Entry& entry, const PathRule& hidden,
                             const std::string& path);
   Result<void> keep_own_files();
-  void hold(const std::string& path, std::string top);
+  void hold(const std::string& path, const std::string& top);
   void put(PathRule rule);
   void index_rules();
   void add_aliases(const PathRule& rule);

@@ -53,7 +53,7 @@ void add_docker(std::string& out, const Plan& plan, bool color) {
   if (spec.project.empty()) return;
   add_heading(out, "Docker, filtered", color);
   Table table;
-  auto add = [&table](std::string_view what, std::string value, const std::string& rule) {
+  auto add = [&table](std::string_view what, std::string_view value, const std::string& rule) {
     table.add({std::string(what), escape_for_terminal(value), rule});
   };
   add("engines", fmt::format("{}", fmt::join(spec.sockets, " ")), "docker.sockets");
