@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "launcher/base/event_loop.h"
+#include "launcher/base/sanitized.h"
 #include "netns/confine.h"
 #include "netns/engine.h"
 #include "netns/proxy_control.h"
@@ -56,9 +57,7 @@ Result<void> Process::start() {
     report.event = e;
     if (!send(report)) ++unsent_;
   }));
-#if !defined(__SANITIZE_ADDRESS__)  // the sanitizer's own calls are not the proxy's
-  TRY_VOID(enter_filter());
-#endif
+  if constexpr (!kSanitized) TRY_VOID(enter_filter());
   if (!set_blocking(false)) {
     return fail_errno("prepare the control socket", "");
   }

@@ -20,3 +20,8 @@ list(FILTER kinds EXCLUDE REGEX "/fuzz/")
 foreach(kind ${kinds})
   include(${kind})
 endforeach()
+# Suites are patient then, and know which figures are not dirbox's own.
+if(DIRBOX_SANITIZE)
+  get_property(suites DIRECTORY PROPERTY TESTS)
+  set_property(TEST ${suites} APPEND PROPERTY ENVIRONMENT DIRBOX_SANITIZED=1)
+endif()

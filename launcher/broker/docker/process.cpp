@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "launcher/base/sanitized.h"
 #include "launcher/broker/docker/confine.h"
 #include "launcher/broker/docker/connection.h"
 #include "launcher/broker/docker/control.h"
@@ -98,9 +99,7 @@ Result<void> prepare(Process& process) {
   if (::fcntl(control, F_SETFL, O_RDWR | O_NONBLOCK) != 0)
     return fail_errno("prepare the control socket", "");
   TRY_VOID(start_workers(process));
-#if !defined(__SANITIZE_ADDRESS__)  // the sanitizer's own calls are not the filter's
-  TRY_VOID(enter_filter());
-#endif
+  if constexpr (!kSanitized) TRY_VOID(enter_filter());
   return {};
 }
 
