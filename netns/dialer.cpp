@@ -107,6 +107,7 @@ Dialer::Ticket Dialer::dial_host_loopback(std::uint16_t port, DialCallback callb
 Dialer::Ticket Dialer::adopt(UniqueFd connecting, DialCallback callback) {
   Attempt& attempt = begin(std::move(callback));
   Ticket ticket = attempt.ticket;
+  choose_local_congestion_control(connecting.get());
   watch(attempt, std::move(connecting));
   return ticket;
 }
@@ -207,6 +208,8 @@ void Dialer::try_next(Ticket ticket) {
     attempt.addresses.pop_back();
     SocketAddress to = socket_address(address, attempt.dial_port);
     UniqueFd fd(::socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    bool local = classify_address(address).address_class == AddressClass::loopback;
+    if (fd.valid() && local) choose_local_congestion_control(fd.get());
     if (fd.valid() && (::connect(fd.get(), to.get(), to.length) == 0 || errno == EINPROGRESS)) {
       watch(attempt, std::move(fd));
       if (!attempt.addresses.empty()) {

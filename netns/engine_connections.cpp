@@ -15,6 +15,18 @@ constexpr int kAcceptsPerTurn = 64;
 /// How long a listener rests when the process is out of descriptors.
 constexpr std::chrono::milliseconds kListenerRest{100};
 
+/// What accepted sockets inherit, so that none of them needs a call of its own.
+Result<void> apply_socket_options(const Listener& listener) {
+  // A relayed segment must not wait for the acknowledgement of the one before (RFC 896).
+  constexpr int on = 1;
+  if (::setsockopt(listener.fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
+    return fail_errno("prepare a listener", std::to_string(listener.port));
+  }
+  // The clients of a published port are not on this machine alone.
+  if (listener.kind != ListenerKind::publish) choose_local_congestion_control(listener.fd.get());
+  return {};
+}
+
 }  // namespace
 
 Result<void> Engine::serve(ListenerSet listeners, UniqueFd socket_channel) {
@@ -26,6 +38,7 @@ Result<void> Engine::serve(ListenerSet listeners, UniqueFd socket_channel) {
 
 Result<void> Engine::add_listener(Listener listener) {
   if (listener.kind == ListenerKind::dns_udp) return dns_->serve_udp(std::move(listener.fd));
+  TRY_VOID(apply_socket_options(listener));
   listeners_.push_back(std::make_unique<Watched>(Watched{std::move(listener), 0}));
   return watch_listener(*listeners_.back());
 }
@@ -40,9 +53,6 @@ void Engine::accept_from(Watched& watched) {
     UniqueFd client(
         ::accept4(watched.listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client.valid()) {
-      // A relayed segment must not wait for the acknowledgement of the one before (RFC 896).
-      constexpr int on = 1;
-      if (::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) continue;
       take_connection(watched.listener, std::move(client));
       continue;
     }

@@ -9,11 +9,12 @@
 #include <cstring>
 
 #include "launcher/base/unique_fd.h"
+#include "netns/socket_address.h"
 
 namespace dirbox::netns {
 namespace {
 
-/// One request with a fixed body and room for two attributes.
+/// One request with a fixed body and room for three attributes.
 template <class Body>
 struct Request {
   nlmsghdr header{};
@@ -78,6 +79,12 @@ Result<void> apply_loopback_up() {
 Result<void> apply_local_route(std::span<const std::uint8_t> address, unsigned length) {
   Request<rtmsg> request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
   bool v6 = address.size() == 16;
+  constexpr std::size_t kMetricBytes = RTA_LENGTH(sizeof kLocalCongestionControl - 1);
+  struct {
+    rtattr attribute{static_cast<unsigned short>(kMetricBytes), RTAX_CC_ALGO};
+    char name[sizeof kLocalCongestionControl]{};
+  } metric;
+  std::memcpy(metric.name, kLocalCongestionControl, sizeof kLocalCongestionControl);
   request.body.rtm_family = v6 ? AF_INET6 : AF_INET;
   request.body.rtm_dst_len = static_cast<unsigned char>(length);
   request.body.rtm_table = RT_TABLE_LOCAL;
@@ -87,6 +94,7 @@ Result<void> apply_local_route(std::span<const std::uint8_t> address, unsigned l
   request.add(RTA_DST, address);
   std::uint32_t lo = ::if_nametoindex("lo");
   request.add(RTA_OIF, as_attribute(lo));
+  request.add(RTA_METRICS, std::span(reinterpret_cast<const std::uint8_t*>(&metric), kMetricBytes));
   int err = TRY(exchange(request.header));
   if (err == 0 || err == EEXIST) return {};
   char text[INET6_ADDRSTRLEN] = "";

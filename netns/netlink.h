@@ -14,8 +14,8 @@ namespace dirbox::netns {
 Result<void> apply_loopback_up();
 
 /// An "AnyIP" route: `local ADDRESS/length dev lo`, so that every address of the prefix counts as
-/// this namespace's own and reaches a wildcard listener. `address`: 4 or 16 bytes, network order.
-/// A route that exists already is no error.
+/// this namespace's own and reaches a wildcard listener; with kLocalCongestionControl. `address`: 4
+/// or 16 bytes, network order. A route that exists already is no error.
 Result<void> apply_local_route(std::span<const std::uint8_t> address, unsigned length);
 
 }  // namespace dirbox::netns

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <cstring>
 
@@ -49,6 +50,13 @@ std::optional<Endpoint> local_endpoint(int socket) {
   auto* generic = reinterpret_cast<sockaddr*>(&storage);
   if (::getsockname(socket, generic, &length) != 0) return std::nullopt;
   return endpoint_of(*generic);
+}
+
+void choose_local_congestion_control(int socket) {
+  if (::setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, kLocalCongestionControl,
+                   sizeof kLocalCongestionControl - 1) != 0) {
+    return;
+  }
 }
 
 }  // namespace dirbox::netns
