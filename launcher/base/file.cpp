@@ -1,5 +1,6 @@
 #include "launcher/base/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sha2.h>
@@ -17,7 +18,8 @@ namespace dirbox {
 Result<std::string> read_fd(int fd, std::size_t max_bytes, std::string_view operand) {
   std::string out;
   struct stat st {};
-  if (::fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+  const bool regular = ::fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  if (regular) {
     // What the file claims to hold is not reserved before it is bounded: it may be sparse and huge.
     const auto size = static_cast<std::size_t>(st.st_size);
     if (size > max_bytes)
@@ -31,10 +33,11 @@ Result<std::string> read_fd(int fd, std::size_t max_bytes, std::string_view oper
     ssize_t n = ::read(fd, out.data() + have, room);
     if (n < 0 && errno != EINTR) return fail_errno("read", operand);
     out.resize(have + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-    if (n == 0) return out;
-    if (out.size() > max_bytes) {
+    if (out.size() > max_bytes)
       return fail("read", operand, fmt::format("larger than {} bytes", max_bytes));
-    }
+    // A regular file gives less than asked for only at its end; those of proc(5) claim to be empty.
+    if (n == 0 || (n > 0 && regular && st.st_size > 0 && static_cast<std::size_t>(n) < room))
+      return out;
   }
 }
 
@@ -89,6 +92,19 @@ Result<void> make_directories(const std::string& path, unsigned mode) {
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
     return fail_errno("create directory", path);
   return {};
+}
+
+void for_each_entry(int directory, const std::function<bool(const char*, unsigned char)>& each) {
+  if (::lseek(directory, 0, SEEK_SET) != 0) return;
+  alignas(dirent64) char buffer[32 << 10];
+  for (ssize_t size; (size = ::getdents64(directory, buffer, sizeof buffer)) > 0;) {
+    for (ssize_t at = 0; at < size;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+      at += entry->d_reclen;
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != ".." && !each(entry->d_name, entry->d_type)) return;
+    }
+  }
 }
 
 std::string sha256_hex(std::string_view bytes) {

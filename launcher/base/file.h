@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,12 @@ Result<void> write_all(int fd, std::string_view bytes, std::string_view operand)
 Result<void> replace_file(const std::string& path, std::string_view bytes, unsigned mode = 0600);
 /// mkdir -p with `mode` for what is made; an existing directory is left as it is.
 Result<void> make_directories(const std::string& path, unsigned mode = 0700);
+
+/// Calls `each` with name and type (DT_*, DT_UNKNOWN on some file systems) of the entries of an
+/// open directory, but "." and "..", from its first one, until it returns false. Not readdir(3): a
+/// start reads dozens of directories, for each of which that would make a stream and a buffer. What
+/// cannot be read has no entries.
+void for_each_entry(int directory, const std::function<bool(const char*, unsigned char)>& each);
 
 /// SHA-256 as 64 lower-case hexadecimal digits.
 std::string sha256_hex(std::string_view bytes);

@@ -110,22 +110,12 @@ Result<void> put_wanted(int directory, const std::string& name, const Wanted& wa
 
 std::vector<std::pair<std::string, bool>> list_entries(int directory, std::size_t most) {
   std::vector<std::pair<std::string, bool>> out;
-  const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR* stream = copy < 0 ? nullptr : ::fdopendir(copy);
-  if (stream == nullptr) {
-    if (copy >= 0) ::close(copy);
-    return out;
-  }
-  while (out.size() < most) {
-    const dirent* entry = ::readdir(stream);
-    if (entry == nullptr) break;
-    const std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    bool is_directory = entry->d_type == DT_DIR;
-    if (entry->d_type == DT_UNKNOWN) is_directory = is_there(directory, entry->d_name, S_IFDIR);
-    out.emplace_back(name, is_directory);
-  }
-  ::closedir(stream);
+  for_each_entry(directory, [&](const char* name, unsigned char kind) {
+    if (out.size() == most) return false;
+    out.emplace_back(name,
+                     kind == DT_UNKNOWN ? is_there(directory, name, S_IFDIR) : kind == DT_DIR);
+    return true;
+  });
   return out;
 }
 

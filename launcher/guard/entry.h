@@ -39,7 +39,8 @@ struct Entry {
   struct stat status {};
   std::optional<std::string> text;  ///< as Before::text
 };
-/// The entries of a directory, at most `most`, and whether they are directories.
+/// The entries of a directory, at most `most`, and whether they are directories. `directory` is
+/// open for reading; its offset moves.
 std::vector<std::pair<std::string, bool>> list_entries(int directory, std::size_t most);
 /// What git takes for a git directory (gitrepository-layout(5)), and more: what the names are does
 /// not matter here, where some may be symlinks.

@@ -61,29 +61,25 @@ void Guard::snapshot(const Node& node, int directory) {
     if (here.folder == &tree_folder() && S_ISREG(entry->status.st_mode))
       watch_file(here, directory, name);
   };
-  bool every = false;
-  for (const NameRule& rule : here.folder->names) {
-    if (rule.name == "*") {
-      every = true;
-    } else {
-      remember(std::string(rule.name));
-    }
-  }
+  // By name where there may be very many others.
+  const auto entries = list_entries(directory, kFewEntries);
+  const bool whole = entries.size() < kFewEntries;
   std::vector<std::string> folders;
+  bool every = whole;
+  for (const NameRule& rule : here.folder->names) {
+    every |= rule.name == "*";
+    if (!whole && rule.name != "*") remember(std::string(rule.name));
+  }
   for (const FolderRule& rule : here.folder->folders) {
-    if (rule.name == "*") {
-      every = true;
-    } else {
-      folders.emplace_back(rule.name);
-    }
+    every |= rule.name == "*";
+    if (!whole && rule.name != "*") folders.emplace_back(rule.name);
   }
   if (every) {
-    for (const auto& [name, is_directory] : list_entries(directory, kMaxEntries)) {
-      if (is_directory) {
-        folders.push_back(name);
-      } else if (find_name(*here.folder, name) != nullptr) {
-        remember(name);
-      }
+    for (const auto& [name, is_directory] :
+         whole ? entries : list_entries(directory, kMaxEntries)) {
+      if (!is_directory && find_name(*here.folder, name) != nullptr) remember(name);
+      const bool special = is_special(*here.folder, name) || !here.folder->open;
+      if (special && find_folder(*here.folder, name) != nullptr) folders.push_back(name);
     }
   }
   for (const std::string& name : folders) {
@@ -177,7 +173,7 @@ std::optional<Guard::Above> Guard::open_above(const Node& node) const {
   if (!directory.valid()) return std::nullopt;
   const Folder* folder = folder_at(node.tree, parent, directory.get());
   if (folder == nullptr) return std::nullopt;
-  return Above{{node.tree, parent, folder, 0, 0},
+  return Above{{node.tree, parent, folder, 0, 0, {}},
                std::move(directory),
                node.path.substr(slash == std::string::npos ? 0 : slash + 1)};
 }

@@ -47,6 +47,7 @@ class Guard {
   static constexpr std::size_t kMaxWatches = 4096;
   static constexpr std::size_t kSlice = 32;
   static constexpr std::size_t kMaxEntries = 4096;   ///< of a directory that are looked through
+  static constexpr std::size_t kFewEntries = 256;    ///< a list of them is cheaper than look-ups
   static constexpr std::size_t kAtLeast = 256;       ///< directories that finish() completes
   static constexpr std::size_t kMaxFindings = 1000;  ///< the rest is undone and counted
   static constexpr std::chrono::milliseconds kDelay{20};  ///< before anything is watched
@@ -76,6 +77,7 @@ class Guard {
     const Folder* folder = nullptr;
     dev_t device = 0;
     ino_t inode = 0;
+    struct timespec changed {};  ///< when its watch began
   };
   struct Place {
     std::size_t tree;
@@ -117,6 +119,8 @@ class Guard {
             const Before& before, const Entry& now, std::vector<Finding> found);
   bool follow(const Node& node, What what, const std::string& text);
   void look_at_all();
+  void look_at_known(const Node& node, int directory);
+  bool is_unchanged(const Node& node, int directory) const;
   void look_now();
   void arm();
   void poll_instead(const std::string& why);

@@ -35,7 +35,7 @@ void Guard::follow_config(const std::string& text, const std::string& directory,
       const auto place = find_place(path_normalize(path_join(top, entry.value)));
       UniqueFd fd = place ? open_place(place->tree, place->path) : UniqueFd();
       if (fd.valid() && watch(*place, fd.get(), hooks_folder()))
-        snapshot({place->tree, place->path, &hooks_folder(), 0, 0}, fd.get());
+        snapshot({place->tree, place->path, &hooks_folder(), 0, 0, {}}, fd.get());
     } else if (entry.key == "include.path" ||
                (entry.key.starts_with("includeif.") && entry.key.ends_with(".path"))) {
       const auto place = find_place(path_normalize(path_join(directory, entry.value)));
@@ -52,7 +52,7 @@ void Guard::include_file(const Place& place, const std::string& top, int depth) 
   const std::string name(path_name(path));
   UniqueFd directory = open_place(place.tree, parent);
   if (!directory.valid()) return;
-  const Node node{place.tree, parent, &tree_folder(), 0, 0};
+  const Node node{place.tree, parent, &tree_folder(), 0, 0, {}};
   const auto entry = look_at(directory.get(), name);
   if (!entry) return;
   before_[path] = {true, entry->text, entry->status.st_mode};
@@ -75,7 +75,7 @@ void Guard::look_at_included() {
     if (!place) continue;
     UniqueFd directory = open_place(place->tree, place->path);
     if (!directory.valid()) continue;
-    look({place->tree, place->path, &tree_folder(), 0, 0}, directory.get(),
+    look({place->tree, place->path, &tree_folder(), 0, 0, {}}, directory.get(),
          std::string(path_name(path)));
   }
 }

@@ -104,7 +104,7 @@ void Guard::visit(const Place& first) {
     if (folder == nullptr) continue;
     // The watch first: what comes after the look is an event.
     if (!watch(place, directory.get(), *folder) && place.made) unwatched_.push_back(place);
-    const Node node{place.tree, place.path, folder, 0, 0};
+    const Node node{place.tree, place.path, folder, 0, 0, {}};
     const std::size_t most = place.made ? SIZE_MAX : kMaxEntries;
     const auto entries = list_entries(directory.get(), most);
     if (entries.size() == most) {
@@ -238,19 +238,44 @@ Inside Guard::path_to_tree(const Node& node) const {
   };
 }
 
+/// Whether no entry of the directory has been made, renamed or removed since its watch began: the
+/// kernel sets its ctime then, and nobody can set it back.
+bool Guard::is_unchanged(const Node& node, int directory) const {
+  struct stat status {};
+  return ::fstat(directory, &status) == 0 && status.st_dev == node.device &&
+         status.st_ino == node.inode && status.st_ctim.tv_sec == node.changed.tv_sec &&
+         status.st_ctim.tv_nsec == node.changed.tv_nsec && is_before(status.st_ctim, started_);
+}
+
+/// The names that were in the directory before.
+void Guard::look_at_known(const Node& node, int directory) {
+  const std::string prefix = full_path(node.tree, node.path) + "/";
+  std::vector<std::string> names;
+  for (auto at = before_.lower_bound(prefix); at != before_.end(); ++at) {
+    if (!at->first.starts_with(prefix)) break;
+    std::string name = at->first.substr(prefix.size());
+    if (name.find('/') == name.npos) names.push_back(std::move(name));
+  }
+  for (const std::string& name : names) look(node, directory, name);
+}
+
 /// Every name in every directory that is watched, and every name that was there before.
 void Guard::look_at_all() {
   look_at_included();
-  std::vector<Place> places;
+  std::vector<Node> nodes;
   for (const auto& [wd, node] : nodes_) {
-    if (node.folder != nullptr) places.push_back({node.tree, node.path, false});
+    if (node.folder != nullptr) nodes.push_back(node);
   }
-  for (const Place& place : places) {
-    UniqueFd directory = open_place(place.tree, place.path);
+  for (const Node& known : nodes) {
+    UniqueFd directory = open_place(known.tree, known.path);
     if (!directory.valid()) continue;
-    const Folder* folder = folder_at(place.tree, place.path, directory.get());
+    if (is_unchanged(known, directory.get())) {
+      look_at_known(known, directory.get());
+      continue;
+    }
+    const Folder* folder = folder_at(known.tree, known.path, directory.get());
     if (folder == nullptr) continue;
-    const Node node{place.tree, place.path, folder, 0, 0};
+    const Node node{known.tree, known.path, folder, 0, 0, {}};
     bool every = false;
     for (const NameRule& rule : folder->names) {
       every |= rule.name == "*";

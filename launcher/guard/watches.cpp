@@ -61,7 +61,7 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
   if (wd == 0) return false;
   if (auto old = nodes_.find(wd); old != nodes_.end())
     watches_.erase(full_path(old->second.tree, old->second.path));
-  nodes_[wd] = {place.tree, place.path, &folder, status.st_dev, status.st_ino};
+  nodes_[wd] = {place.tree, place.path, &folder, status.st_dev, status.st_ino, status.st_ctim};
   watches_[path] = wd;
   return true;
 }
@@ -74,7 +74,7 @@ void Guard::watch_file(const Node& node, int directory, const std::string& name)
   const std::string path = node.path.empty() ? name : node.path + "/" + name;
   const int wd = add_watch(file.get(), full_path(node.tree, path), kFileEvents);
   if (wd == 0 || nodes_.contains(wd)) return;
-  nodes_[wd] = {node.tree, path, nullptr, 0, 0};
+  nodes_[wd] = {node.tree, path, nullptr, 0, 0, {}};
   watches_[full_path(node.tree, path)] = wd;
 }
 

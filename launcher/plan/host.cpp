@@ -117,20 +117,11 @@ std::vector<Child> HostFiles::list(const std::string& directory) const {
   std::vector<Child> children;
   UniqueFd dir(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
   if (!dir.valid()) return children;
-  // Not readdir(3): it allocates a buffer for every directory, and this reads dozens at each start.
-  alignas(dirent64) char buffer[16 << 10];
-  for (ssize_t size; (size = ::getdents64(dir.get(), buffer, sizeof buffer)) > 0;) {
-    for (ssize_t at = 0; at < size;) {
-      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
-      at += entry->d_reclen;
-      std::string_view name = entry->d_name;
-      if (name == "." || name == "..") continue;
-      FileType type = entry->d_type == DT_UNKNOWN
-                          ? stat(path_join(directory, name)).type
-                          : type_of(static_cast<mode_t>(DTTOIF(entry->d_type)));
-      children.push_back({std::string(name), type});
-    }
-  }
+  for_each_entry(dir.get(), [&](const char* name, unsigned char kind) {
+    children.push_back({name, kind == DT_UNKNOWN ? stat(path_join(directory, name)).type
+                                                 : type_of(static_cast<mode_t>(DTTOIF(kind)))});
+    return true;
+  });
   return children;
 }
 

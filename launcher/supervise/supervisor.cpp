@@ -34,6 +34,10 @@ using sandbox::StdioKind;
 /// Signals that a user or a parent sends to a program to make it do something.
 constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTSTP};
 
+/// A command that ends before is never seen by dirbox ps; its directory and socket would take a
+/// tenth of its time.
+constexpr std::chrono::milliseconds kUntilSession{20};
+
 class Supervisor {
  public:
   Supervisor(EventLoop loop, const plan::Plan& plan, sandbox::RunOptions options,
@@ -75,7 +79,7 @@ class Supervisor {
     TRY_VOID(broker_.prepare(options_));
     TRY_VOID(guard_.start());
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
-    open_session();
+    session_timer_ = loop_.after(kUntilSession, [this] { open_session(); });
     if (auto received = network_.receive_listeners(); !received)
       return Failure(why_init_failed(received.error()));
     TRY_VOID(loop_.add(sandbox_.control.get(), EPOLLIN, [this](std::uint32_t) { on_control(); }));
@@ -90,6 +94,7 @@ class Supervisor {
     }
     guard_.finish();
     if (failure_) return Failure(*failure_);
+    if (session_timer_ != 0) loop_.cancel(session_timer_);
     control_.stop();
     directory_.reset();
     broker_.finish();
@@ -101,9 +106,9 @@ class Supervisor {
   }
 
  private:
-  /// While init sets up, and after the clone: init has no copy of the lock and the socket. The
-  /// command can do without.
+  /// After the clone: init has no copy of the lock and the socket. The command can do without.
   void open_session() {
+    session_timer_ = 0;
     auto opened = [this]() -> Result<void> {
       directory_.emplace(TRY(session::RunDirectory::make(requests_.session())));
       return control_.start(*directory_);
@@ -335,6 +340,7 @@ class Supervisor {
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;
+  EventLoop::TimerId session_timer_ = 0;
   std::optional<Terminal> terminal_;
   bool has_terminal_ = false;
   bool started_ = false;
