@@ -78,7 +78,7 @@ Dialer::Ticket Dialer::dial(const Host& host, std::uint16_t port,
     if (map.port != port || map.name != host_text(host)) continue;
     auto address = parse_ip(map.address);
     if (address) {
-      connect_soon(attempt, {*address}, map.address_port);
+      connect(attempt, {*address}, map.address_port);
     } else {
       fail_soon(attempt, Cause::connect_failed, address.error());
     }
@@ -97,10 +97,10 @@ Dialer::Ticket Dialer::dial(const Host& host, std::uint16_t port,
 
 Dialer::Ticket Dialer::dial_host_loopback(std::uint16_t port, DialCallback callback) {
   Attempt& attempt = begin(std::move(callback));
-  connect_soon(attempt,
-               {IpAddress::v4({127, 0, 0, 1}),
-                IpAddress::v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})},
-               port);
+  connect(attempt,
+          {IpAddress::v4({127, 0, 0, 1}),
+           IpAddress::v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})},
+          port);
   return attempt.ticket;
 }
 
@@ -152,12 +152,13 @@ void Dialer::fail_soon(Attempt& attempt, Cause cause, Error error) {
   });
 }
 
-void Dialer::connect_soon(Attempt& attempt, const std::vector<IpAddress>& addresses,
-                          std::uint16_t port) {
+/// Under way before this returns; whether it succeeds is told from the loop.
+void Dialer::connect(Attempt& attempt, const std::vector<IpAddress>& addresses,
+                     std::uint16_t port) {
   attempt.addresses = interleave_families(addresses);
   std::reverse(attempt.addresses.begin(), attempt.addresses.end());
   attempt.dial_port = port;
-  soon(attempt, [this, ticket = attempt.ticket] { try_next(ticket); });
+  if (!connect_next(attempt)) soon(attempt, [this, t = attempt.ticket] { try_next(t); });
 }
 
 void Dialer::resolve(Attempt& attempt, const Host& host, std::uint16_t port) {
@@ -186,7 +187,7 @@ void Dialer::guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& a
                        Error{"connect", text_of(attempt), 0, *why, {}});
     }
   }
-  connect_soon(attempt, addresses, attempt.dial_port);
+  connect(attempt, addresses, attempt.dial_port);
 }
 
 const std::vector<IpAddress>& Dialer::own_addresses() {
@@ -198,10 +199,8 @@ const std::vector<IpAddress>& Dialer::own_addresses() {
   return own_addresses_;
 }
 
-void Dialer::try_next(Ticket ticket) {
-  auto found = attempts_.find(ticket);
-  if (found == attempts_.end()) return;
-  Attempt& attempt = *found->second;
+/// False when no address is left to try.
+bool Dialer::connect_next(Attempt& attempt) {
   loop_.cancel(attempt.stagger);
   while (!attempt.addresses.empty()) {
     IpAddress address = attempt.addresses.back();
@@ -213,32 +212,45 @@ void Dialer::try_next(Ticket ticket) {
     if (fd.valid() && (::connect(fd.get(), to.get(), to.length) == 0 || errno == EINPROGRESS)) {
       watch(attempt, std::move(fd));
       if (!attempt.addresses.empty()) {
-        attempt.stagger = loop_.after(kAttemptDelay, [this, ticket] { try_next(ticket); });
+        attempt.stagger =
+            loop_.after(kAttemptDelay, [this, ticket = attempt.ticket] { try_next(ticket); });
       }
-      return;
+      return true;
     }
     attempt.last_error = errno;
   }
-  if (attempt.sockets.empty()) {
-    finish(ticket, tl::unexpected(DialFailure{
-                       Cause::connect_failed,
-                       fail_errno("connect", text_of(attempt), attempt.last_error).value()}));
-  }
+  return false;
+}
+
+void Dialer::try_next(Ticket ticket) {
+  auto found = attempts_.find(ticket);
+  if (found == attempts_.end()) return;
+  Attempt& attempt = *found->second;
+  if (connect_next(attempt) || !attempt.sockets.empty()) return;
+  finish(ticket, tl::unexpected(DialFailure{
+                     Cause::connect_failed,
+                     fail_errno("connect", text_of(attempt), attempt.last_error).value()}));
 }
 
 void Dialer::watch(Attempt& attempt, UniqueFd fd) {
   int raw = fd.get();
+  // While the handshake is under way: it costs no time then.
+  constexpr int on = 1;
+  if (::setsockopt(raw, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
+    return fail_soon(attempt, Cause::connect_failed, fail_errno("prepare a socket", "").value());
+  }
   attempt.sockets.push_back(std::move(fd));
-  auto added = loop_.add(raw, EPOLLOUT, [this, ticket = attempt.ticket, raw](std::uint32_t) {
-    on_socket(ticket, raw);
-  });
+  // Once: its next owner need not be there yet when it is ready again.
+  auto added = loop_.add(raw, EPOLLOUT | EPOLLONESHOT,
+                         [this, ticket = attempt.ticket, raw](std::uint32_t events) {
+                           on_socket(ticket, raw, events);
+                         });
   if (!added) fail_soon(attempt, Cause::connect_failed, added.error());
 }
 
 UniqueFd Dialer::take_socket(Attempt& attempt, int fd) {
   for (auto at = attempt.sockets.begin(); at != attempt.sockets.end(); ++at) {
     if (at->get() != fd) continue;
-    loop_.remove(fd);
     UniqueFd out = std::move(*at);
     attempt.sockets.erase(at);
     return out;
@@ -246,24 +258,21 @@ UniqueFd Dialer::take_socket(Attempt& attempt, int fd) {
   return UniqueFd();
 }
 
-void Dialer::on_socket(Ticket ticket, int raw) {
+void Dialer::on_socket(Ticket ticket, int raw, std::uint32_t events) {
   auto found = attempts_.find(ticket);
   if (found == attempts_.end()) return;
   Attempt& attempt = *found->second;
   UniqueFd fd = take_socket(attempt, raw);
-  if (int err = socket_error(fd.get()); err != 0) {
+  bool suspect = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (int err = suspect ? socket_error(raw) : 0; err != 0) {
     attempt.last_error = err;
+    loop_.remove(raw);
     return try_next(ticket);
   }
   for (UniqueFd& other : attempt.sockets) loop_.remove(other.get());
   attempt.sockets.clear();
   attempt.addresses.clear();
   loop_.cancel(attempt.stagger);
-  constexpr int on = 1;
-  if (::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
-    attempt.last_error = errno;
-    return try_next(ticket);
-  }
   if (attempt.parent != nullptr && !attempt.absolute_form)
     return ask_parent(attempt, std::move(fd));
   Dialed dialed{std::move(fd), attempt.absolute_form, {}};
@@ -277,6 +286,7 @@ void Dialer::ask_parent(Attempt& attempt, UniqueFd fd) {
   // A fresh socket buffer takes a head whole or the connection is broken.
   if (::send(fd.get(), head.data(), head.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(head.size())) {
+    loop_.remove(fd.get());
     return fail_soon(attempt, Cause::connect_failed,
                      fail_errno("ask the parent proxy", text_of(attempt)).value());
   }
@@ -320,6 +330,7 @@ void Dialer::on_parent(Ticket ticket, int raw) {
   if (!line.starts_with("HTTP/1.") || line.size() < 12 || line.substr(8, 2) != " 2") {
     return refuse(fmt::format("it answered \"{}\"", line.substr(0, 80)));
   }
+  loop_.remove(raw);
   finish(ticket, Dialed{take_socket(attempt, raw), false, {}});
 }
 

@@ -29,7 +29,9 @@ struct DialFailure {
   Error error;
 };
 struct Dialed {
-  UniqueFd fd;  ///< connected, non-blocking
+  /// Connected, non-blocking. The loop still knows it, and tells nothing until add() gives it its
+  /// next callback: remove() it before it is closed.
+  UniqueFd fd;
   bool absolute_form =
       false;  ///< the peer is a parent proxy that wants plain HTTP in absolute form
   std::string proxy_authorization;  ///< for that form
@@ -79,11 +81,12 @@ class Dialer {
   Attempt& begin(DialCallback callback);
   void resolve(Attempt& attempt, const Host& host, std::uint16_t port);
   void guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& addresses);
-  void connect_soon(Attempt& attempt, const std::vector<IpAddress>& addresses, std::uint16_t port);
+  void connect(Attempt& attempt, const std::vector<IpAddress>& addresses, std::uint16_t port);
+  bool connect_next(Attempt& attempt);
   void try_next(Ticket ticket);
   void watch(Attempt& attempt, UniqueFd fd);
   UniqueFd take_socket(Attempt& attempt, int fd);
-  void on_socket(Ticket ticket, int fd);
+  void on_socket(Ticket ticket, int fd, std::uint32_t events);
   void ask_parent(Attempt& attempt, UniqueFd fd);
   void on_parent(Ticket ticket, int fd);
   void soon(Attempt& attempt, EventLoop::TimerCallback action);

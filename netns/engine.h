@@ -87,7 +87,9 @@ class Engine {
 
   void start_session(std::unique_ptr<Session> session);
   void start_http(std::unique_ptr<HttpSession> session);
-  void start_relay(UniqueFd client, UniqueFd upstream, NameState& name);
+  /// `client_is_watched`: by the loop, for Relay::kReadable.
+  void start_relay(UniqueFd client, UniqueFd upstream, NameState& name,
+                   bool client_is_watched = false);
   /// Sends `bytes` and closes in good order; without bytes: resets.
   void send_farewell(UniqueFd client, std::string bytes);
   /// Closes without a reset, whatever the client still sends.

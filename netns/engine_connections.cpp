@@ -124,9 +124,10 @@ void Engine::start_http(std::unique_ptr<HttpSession> session) {
   http_.add(std::move(session)).start();
 }
 
-void Engine::start_relay(UniqueFd client, UniqueFd upstream, NameState& name) {
+void Engine::start_relay(UniqueFd client, UniqueFd upstream, NameState& name,
+                         bool client_is_watched) {
   relays_.add(std::make_unique<Relay>(relay_context_, std::move(client), std::move(upstream), name))
-      .start();
+      .start(client_is_watched);
 }
 
 void Engine::finish_relay(Relay& relay, Cause cause) {

@@ -55,7 +55,28 @@ Relay::~Relay() {
   context_.loop.remove(upstream_.get());
 }
 
-void Relay::start() { on_ready(); }
+void Relay::start(bool client_is_watched) {
+  if (client_is_watched &&
+      context_.loop.hand_over(client_.get(), [this](std::uint32_t e) { on_client(e); })) {
+    client_mask_ = kReadable;
+  }
+  // The client may have spoken while the server was being reached; the server had no time to.
+  move(Ready::yes, Ready::no);
+}
+
+void Relay::on_client(std::uint32_t events) {
+  bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  Ready in = (events & EPOLLIN) != 0 ? Ready::yes : Ready::no;
+  if (broken || (events & EPOLLRDHUP) != 0) in = Ready::ending;
+  move(in, broken || (events & EPOLLOUT) != 0 ? Ready::yes : Ready::no);
+}
+
+void Relay::on_upstream(std::uint32_t events) {
+  bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  Ready in = (events & EPOLLIN) != 0 ? Ready::yes : Ready::no;
+  if (broken || (events & EPOLLRDHUP) != 0) in = Ready::ending;
+  move(broken || (events & EPOLLOUT) != 0 ? Ready::yes : Ready::no, in);
+}
 
 void Relay::wait_for_rate(Flow& flow) {
   flow.waiting = true;
@@ -63,7 +84,7 @@ void Relay::wait_for_rate(Flow& flow) {
   throttle_ = context_.loop.after(kRatePause, [this] {
     throttle_ = 0;
     up_.waiting = down_.waiting = false;
-    on_ready();
+    move(Ready::yes, Ready::yes);
   });
 }
 
@@ -71,80 +92,104 @@ void Relay::check_idle(Clock::time_point now) {
   if (!over_ && now - active_ > context_.idle_timeout) end(Cause::timeout, true);
 }
 
-void Relay::on_ready() {
+void Relay::move(Ready up, Ready down) {
   if (over_) return;
-  if (!pump(Direction::up) || !pump(Direction::down)) return;
+  if (!pump(Direction::up, up) || !pump(Direction::down, down)) return;
   if (up_.shut && down_.shut) return end(Cause::none, false);
   update_interest();
 }
 
 /// False when the relay ended.
-bool Relay::pump(Direction direction) {
-  Flow& flow = direction == Direction::up ? up_ : down_;
-  int source = direction == Direction::up ? client_.get() : upstream_.get();
-  int sink = direction == Direction::up ? upstream_.get() : client_.get();
+bool Relay::pump(Direction direction, Ready ready) {
+  if (ready == Ready::no) return true;
+  bool is_up = direction == Direction::up;
+  Flow& flow = is_up ? up_ : down_;
+  const Flow& other = is_up ? down_ : up_;
+  int source = is_up ? client_.get() : upstream_.get();
+  int sink = is_up ? upstream_.get() : client_.get();
   for (int round = 0; round < kRounds && !flow.shut; ++round) {
-    Step step = flow.held == 0 ? fill(direction, flow, source) : Step::progress;
-    if (step == Step::progress && flow.held > 0) step = drain(flow, sink);
-    if (step == Step::broken) {
+    Step filled = Step::progress, drained = Step::progress;
+    if (flow.held == 0) filled = fill(direction, flow, source, ready == Ready::ending);
+    if (filled != Step::broken && flow.held > 0) drained = drain(flow, sink);
+    if (flow.cut && flow.held == 0) filled = Step::broken;
+    if (filled == Step::broken || drained == Step::broken) {
       bool used_up = name_.exhausted(direction);
       end(used_up ? Cause::byte_limit : Cause::none, true);
       return false;
     }
     if (flow.held == 0 && flow.ended) {
-      // ENOTCONN: the sink is gone; its own flow will find out.
       flow.shut = true;
-      if (::shutdown(sink, SHUT_WR) != 0 && errno != ENOTCONN) {
+      // The last of the two is passed on by close(2). ENOTCONN: the sink is gone; its own flow
+      // will find out.
+      if (!other.shut && ::shutdown(sink, SHUT_WR) != 0 && errno != ENOTCONN) {
         end(Cause::none, true);
         return false;
       }
     }
-    if (step == Step::blocked) break;
+    if (filled == Step::blocked || drained == Step::blocked) break;
   }
   if (flow.held == 0 && flow.pipe.valid()) context_.pipes.give_back(std::move(flow.pipe));
   return true;
 }
 
-Relay::Step Relay::fill(Direction direction, Flow& flow, int source) {
+/// Bytes that may be read now; 0: none, and `step` says how to go on.
+std::uint64_t Relay::allowance(Direction direction, Flow& flow, int source, Step& step) {
+  std::uint64_t room = PipePool::kPipeBytes - flow.held;
+  if (!name_.limited()) return room;
+  std::uint64_t most = name_.allowance(direction, Clock::now());
+  if (most > 0) return std::min(room, most);
+  step = Step::blocked;
+  if (flow.held > 0) return 0;  // what was read goes first
+  if (!name_.exhausted(direction)) {
+    wait_for_rate(flow);
+    return 0;
+  }
+  // Only a further byte breaks the limit; an end of stream does not.
+  char byte;
+  ssize_t n = ::recv(source, &byte, 1, MSG_PEEK);
+  if (n == 0) flow.ended = true;
+  if (n > 0 || (n < 0 && errno != EAGAIN)) step = Step::broken;
+  return 0;
+}
+
+/// `ending`: reads on to the end of the stream, so that it travels with the last bytes.
+Relay::Step Relay::fill(Direction direction, Flow& flow, int source, bool ending) {
+  if (flow.cut) return Step::broken;
   if (flow.ended || flow.waiting) return Step::blocked;
-  std::uint64_t most = PipePool::kPipeBytes;
-  if (name_.limited()) {
-    most = std::min(most, name_.allowance(direction, Clock::now()));
-    if (most == 0 && name_.exhausted(direction)) {
-      // Only a further byte breaks the limit; an end of stream does not.
-      char byte;
-      ssize_t n = ::recv(source, &byte, 1, MSG_PEEK);
-      if (n == 0) flow.ended = true;
-      if (n > 0 || (n < 0 && errno != EAGAIN)) return Step::broken;
+  do {
+    Step step = Step::progress;
+    std::uint64_t most = allowance(direction, flow, source, step);
+    if (most == 0) return step;
+    if (!flow.pipe.valid()) {
+      auto pipe = context_.pipes.take();
+      if (!pipe) return Step::broken;
+      flow.pipe = std::move(*pipe);
+    }
+    ssize_t n = ::splice(source, nullptr, flow.pipe.write.get(), nullptr, most,
+                         SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Step::blocked;
+    if (n < 0) {
+      flow.cut = true;
+      return flow.held == 0 ? Step::broken : Step::blocked;
+    }
+    if (n == 0) {
+      flow.ended = true;
       return Step::blocked;
     }
-    if (most == 0) {
-      wait_for_rate(flow);
-      return Step::blocked;
-    }
-  }
-  if (!flow.pipe.valid()) {
-    auto pipe = context_.pipes.take();
-    if (!pipe) return Step::broken;
-    flow.pipe = std::move(*pipe);
-  }
-  ssize_t n = ::splice(source, nullptr, flow.pipe.write.get(), nullptr, most,
-                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  if (n < 0) return errno == EAGAIN || errno == EINTR ? Step::blocked : Step::broken;
-  if (n == 0) {
-    flow.ended = true;
-    return Step::blocked;
-  }
-  flow.held = static_cast<std::uint32_t>(n);
-  name_.spend(direction, static_cast<std::uint64_t>(n));
-  active_ = Clock::now();
+    flow.held += static_cast<std::uint32_t>(n);
+    name_.spend(direction, static_cast<std::uint64_t>(n));
+    active_ = Clock::now();
+    if (!ending && static_cast<std::uint64_t>(n) < most) return Step::blocked;
+  } while (ending && flow.held < PipePool::kPipeBytes);
   return Step::progress;
 }
 
 Relay::Step Relay::drain(Flow& flow, int sink) {
+  // Held back for the shutdown(2) or close(2) that follows.
+  unsigned more = flow.ended ? SPLICE_F_MORE : 0;
   while (flow.held > 0) {
     ssize_t n = ::splice(flow.pipe.read.get(), nullptr, sink, nullptr, flow.held,
-                         SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+                         SPLICE_F_MOVE | SPLICE_F_NONBLOCK | more);
     if (n < 0) return errno == EAGAIN || errno == EINTR ? Step::blocked : Step::broken;
     if (n == 0) return Step::broken;
     flow.held -= static_cast<std::uint32_t>(n);
@@ -155,7 +200,7 @@ Relay::Step Relay::drain(Flow& flow, int sink) {
 
 std::uint32_t Relay::interest_of(const Flow& incoming, const Flow& outgoing) {
   std::uint32_t mask = 0;
-  if (!incoming.ended && incoming.held == 0 && !incoming.waiting) mask |= EPOLLIN;
+  if (!incoming.ended && incoming.held == 0 && !incoming.waiting) mask |= kReadable;
   if (outgoing.held > 0) mask |= EPOLLOUT;
   return mask;
 }
@@ -170,10 +215,12 @@ void Relay::watch(int fd, std::uint32_t wanted, std::uint32_t& current) {
   Result<void> done;
   if (wanted == 0) {
     context_.loop.remove(fd);
-  } else if (current == 0) {
-    done = context_.loop.add(fd, wanted, [this](std::uint32_t) { on_ready(); });
-  } else {
+  } else if (current != 0) {
     done = context_.loop.modify(fd, wanted);
+  } else if (fd == client_.get()) {
+    done = context_.loop.add(fd, wanted, [this](std::uint32_t events) { on_client(events); });
+  } else {
+    done = context_.loop.add(fd, wanted, [this](std::uint32_t events) { on_upstream(events); });
   }
   current = wanted;
   if (!done) end(Cause::none, true);
@@ -182,8 +229,9 @@ void Relay::watch(int fd, std::uint32_t wanted, std::uint32_t& current) {
 void Relay::end(Cause cause, bool reset) {
   if (over_) return;
   over_ = true;
-  context_.loop.remove(client_.get());
-  context_.loop.remove(upstream_.get());
+  // Closed with this object, at the end of the loop's turn.
+  context_.loop.forget(client_.get());
+  context_.loop.forget(upstream_.get());
   client_mask_ = upstream_mask_ = 0;
   if (reset) {
     set_reset_on_close(client_.get());

@@ -13,8 +13,12 @@
 /// pipe lent by the pool and from there into its sink, and gives the pipe back when it is empty.
 /// While the sink takes nothing, the source is not read: back-pressure is the kernel's, and at most
 /// one pipe of bytes is in flight per direction. End of stream is passed on by shutdown(2) after
-/// the last byte; the relay ends when both directions have ended. Any other error resets both
-/// sockets, so that neither side takes a cut for an end.
+/// the last byte, in one segment with it where the source had ended by then: the sink wakes once.
+/// The relay ends when both directions have ended. Any other error resets both sockets, so that
+/// neither side takes a cut for an end.
+///
+/// Only what an event speaks of is tried, and a source that gave less than was asked for has given
+/// all: a call that would only say EAGAIN is one too many per message.
 ///
 /// A socket is watched for exactly what can make progress (interest_of), and not watched at all
 /// when nothing can: EPOLLHUP is level-triggered and cannot be masked.
@@ -43,7 +47,10 @@ class Relay {
 
   std::uint64_t id = 0;  ///< of its Keeper
 
-  void start();
+  /// What a socket is watched for while the relay reads from it.
+  static constexpr std::uint32_t kReadable = EPOLLIN | EPOLLRDHUP;
+  /// `client_is_watched`: the loop has it already, for kReadable.
+  void start(bool client_is_watched = false);
   /// Ends the relay when no byte moved since `idle_timeout` before `now`.
   void check_idle(Clock::time_point now);
   const NameState& name() const { return name_; }
@@ -54,14 +61,21 @@ class Relay {
     std::uint32_t held = 0;  // bytes in the pipe
     bool ended = false;      // the source is at its end
     bool shut = false;       // and the sink knows
+    bool cut = false;        // the source broke after what the pipe holds
     bool waiting = false;    // for the rate
   };
   enum class Step { progress, blocked, broken };
 
-  void on_ready();
+  /// Of one direction: nothing to do, bytes or room for them, or the source has ended as well.
+  enum class Ready { no, yes, ending };
+
+  void on_client(std::uint32_t events);
+  void on_upstream(std::uint32_t events);
+  void move(Ready up, Ready down);
   void wait_for_rate(Flow& flow);
-  bool pump(Direction direction);
-  Step fill(Direction direction, Flow& flow, int source);
+  bool pump(Direction direction, Ready ready);
+  Step fill(Direction direction, Flow& flow, int source, bool ending);
+  std::uint64_t allowance(Direction direction, Flow& flow, int source, Step& step);
   Step drain(Flow& flow, int sink);
   void update_interest();
   void watch(int fd, std::uint32_t wanted, std::uint32_t& current);

@@ -36,8 +36,15 @@ Session::~Session() {
 
 void Session::start() {
   deadline_ = Clock::now() + engine_.spec().limits.header_timeout;
-  if (explicit_) return watch(EPOLLIN);
-  open_target();
+  if (!explicit_) open_target();
+  if (!waits_for_client()) return;
+  // Who connects mostly sends at once.
+  on_client(EPOLLIN);
+  if (waits_for_client()) watch();
+}
+
+bool Session::waits_for_client() const {
+  return stage_ != Stage::dialing && stage_ != Stage::flushing && stage_ != Stage::over;
 }
 
 void Session::check_deadline(Clock::time_point now) {
@@ -54,28 +61,33 @@ void Session::evict() {
   reset();
 }
 
-void Session::watch(std::uint32_t mask) {
-  if (stage_ == Stage::over) return;
-  engine_.loop().remove(client_.get());
-  auto added =
-      engine_.loop().add(client_.get(), mask, [this](std::uint32_t events) { on_client(events); });
+/// For as long as the session has the client; a relay takes it over as it is.
+void Session::watch() {
+  if (stage_ == Stage::over || watched_) return;
+  auto added = engine_.loop().add(client_.get(), Relay::kReadable,
+                                  [this](std::uint32_t events) { on_client(events); });
+  watched_ = added.has_value();
   if (!added) reset();
 }
 
 void Session::unwatch() {
   engine_.loop().remove(client_.get());
   engine_.loop().remove(upstream_.get());
+  watched_ = false;
 }
 
 void Session::on_client(std::uint32_t events) {
   if (stage_ == Stage::over) return;
-  if (stage_ == Stage::dialing) {
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0) end();
-    return;
-  }
-  if (stage_ == Stage::flushing) return flush();
+  if (!waits_for_client()) return on_client_while_dialing(events);
   if (!read_input()) return;
   step();
+}
+
+/// Its bytes have to wait; only its loss is of interest.
+void Session::on_client_while_dialing(std::uint32_t events) {
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return end();
+  watched_ = false;
+  if (!engine_.loop().modify(client_.get(), 0)) reset();
 }
 
 /// False when the session ended.
@@ -153,15 +165,13 @@ void Session::open_target() {
   }
   if (!explicit_ && gated()) {
     stage_ = Stage::hello;
-    return watch(EPOLLIN);
+    return;
   }
   dial();
 }
 
 void Session::dial() {
   stage_ = Stage::dialing;
-  watch(0);
-  if (stage_ == Stage::over) return;
   auto done = [this](DialResult result) { on_dialed(std::move(result)); };
   if (via_ == Via::host_port) {
     dial_ = engine_.dialer().dial_host_loopback(port_, done);
@@ -170,6 +180,7 @@ void Session::dial() {
   } else {
     dial_ = engine_.dialer().dial(*host_, port_, engine_.policy().rules, DialFor::tunnel, done);
   }
+  watch();
 }
 
 /// publish: a server inside listens on 127.0.0.1 or, as Node's do, on ::1 alone.
@@ -197,7 +208,7 @@ void Session::on_dialed(DialResult result) {
   deadline_ = Clock::now() + engine_.spec().limits.header_timeout;
   if (explicit_ && gated()) {
     stage_ = Stage::hello;
-    watch(EPOLLIN);
+    watch();
     return step();
   }
   start_flushing();
@@ -223,7 +234,6 @@ bool Session::send_now(std::string_view bytes) {
 
 void Session::start_flushing() {
   stage_ = Stage::flushing;
-  engine_.loop().remove(client_.get());
   flush();
 }
 
@@ -234,7 +244,6 @@ void Session::flush() {
     ssize_t n =
         ::send(upstream_.get(), input_.data() + flushed_, input_.size() - flushed_, MSG_NOSIGNAL);
     if (n < 0 && errno == EAGAIN) {
-      engine_.loop().remove(upstream_.get());
       auto added =
           engine_.loop().add(upstream_.get(), EPOLLOUT, [this](std::uint32_t) { flush(); });
       if (!added) reset();
@@ -244,12 +253,13 @@ void Session::flush() {
     flushed_ += static_cast<std::size_t>(n);
     name.spend(Direction::up, static_cast<std::uint64_t>(n));
   }
-  unwatch();
   stage_ = Stage::over;
   ++name.count.connections;
+  // What is watched from here on, the relay watches.
+  if (!watched_) engine_.loop().remove(client_.get());
+  engine_.start_relay(std::move(client_), std::move(upstream_), name, watched_);
   engine_.report(
       {.kind = EventKind::connected, .via = via_, .port = port_, .host = host_text(*host_)});
-  engine_.start_relay(std::move(client_), std::move(upstream_), name);
   engine_.retire(*this);
 }
 

@@ -65,9 +65,11 @@ class Session {
 
   // session.cpp
   void on_client(std::uint32_t events);
+  void on_client_while_dialing(std::uint32_t events);
+  bool waits_for_client() const;
   bool read_input();
   void step();
-  void watch(std::uint32_t mask);
+  void watch();
   void unwatch();
   void consume(std::size_t bytes);
   void read_first_byte();
@@ -114,6 +116,7 @@ class Session {
   std::size_t hello_fed_ = 0;  // bytes of input_ that hello_ has seen
   Dialer::Ticket dial_ = 0;
   std::uint32_t inside_ = 0;  // SocketClient::Ticket
+  bool watched_ = false;      // client_ is, for Relay::kReadable
   Clock::time_point deadline_;
 };
 

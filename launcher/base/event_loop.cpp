@@ -19,7 +19,9 @@ Result<void> EventLoop::add(int fd, std::uint32_t events, Callback callback) {
   event.events = events;
   // fd and generation together tell a stale event from one of a new source with the same number.
   event.data.u64 = (++generation_ << 24) | static_cast<std::uint64_t>(fd);
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+  // A source may be left of a descriptor that was closed: ENOENT.
+  bool changed = sources_[index] && ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0;
+  if (!changed && ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return fail_errno("watch a descriptor", std::to_string(fd));
   }
   sources_[index] = std::make_shared<Source>(Source{fd, generation_, std::move(callback)});
@@ -40,11 +42,27 @@ Result<void> EventLoop::modify(int fd, std::uint32_t events) {
   return {};
 }
 
+Result<void> EventLoop::hand_over(int fd, Callback callback) {
+  auto index = static_cast<std::size_t>(fd);
+  if (fd < 0 || index >= sources_.size() || !sources_[index]) {
+    return fail_errno("hand over a descriptor", std::to_string(fd), ENOENT);
+  }
+  // The old source lives on in a callback of its own that is running.
+  std::uint64_t generation = sources_[index]->generation;
+  sources_[index] = std::make_shared<Source>(Source{fd, generation, std::move(callback)});
+  return {};
+}
+
 void EventLoop::remove(int fd) {
   auto index = static_cast<std::size_t>(fd);
   if (fd < 0 || index >= sources_.size() || !sources_[index]) return;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   sources_[index].reset();
+}
+
+void EventLoop::forget(int fd) {
+  auto index = static_cast<std::size_t>(fd);
+  if (fd >= 0 && index < sources_.size()) sources_[index].reset();
 }
 
 EventLoop::TimerId EventLoop::after(std::chrono::milliseconds delay, TimerCallback callback) {

@@ -28,11 +28,17 @@ class EventLoop {
 
   static Result<EventLoop> make();
 
-  /// Watches `fd` (borrowed) for `events` (EPOLLIN, EPOLLOUT, 0 for errors only).
+  /// Watches `fd` (borrowed) for `events` (EPOLLIN, EPOLLOUT, 0 for errors only). Takes the place
+  /// of what watched it before.
   Result<void> add(int fd, std::uint32_t events, Callback callback);
   Result<void> modify(int fd, std::uint32_t events);
+  /// Another callback for the same events of a watched descriptor, without a system call.
+  Result<void> hand_over(int fd, Callback callback);
   /// No effect on an fd that is not watched.
   void remove(int fd);
+  /// remove() without a system call, for an fd whose only descriptor is closed before the loop runs
+  /// on.
+  void forget(int fd);
 
   TimerId after(std::chrono::milliseconds delay, TimerCallback callback);
   void cancel(TimerId timer);

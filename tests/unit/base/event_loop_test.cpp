@@ -1,6 +1,8 @@
 #include "launcher/base/event_loop.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "launcher/base/unix_socket.h"
 
@@ -51,4 +53,47 @@ TEST_CASE("descriptors cross a socket; too many are refused") {
   CHECK_FALSE(receive_message(pair->theirs.get(), 16, 1));
   REQUIRE(send_message(pair->ours.get(), as_bytes_of(std::uint64_t{1})));
   CHECK_FALSE(receive_message(pair->theirs.get(), 4, 1));
+}
+
+TEST_CASE("a watched descriptor changes hands") {
+  EventLoop loop = *EventLoop::make();
+  int fds[2];
+  REQUIRE(::pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+  UniqueFd reader(fds[0]), writer(fds[1]);
+  int first = 0, second = 0, third = 0;
+  REQUIRE(loop.add(reader.get(), EPOLLIN, [&](std::uint32_t) {
+    ++first;
+    REQUIRE(loop.hand_over(reader.get(), [&](std::uint32_t) { ++second; }));
+  }));
+  REQUIRE(::write(writer.get(), "x", 1) == 1);
+  REQUIRE(loop.run_once(std::chrono::milliseconds(0)));
+  REQUIRE(loop.run_once(std::chrono::milliseconds(0)));
+  CHECK(first == 1);
+  CHECK(second == 1);
+  REQUIRE(loop.add(reader.get(), EPOLLIN, [&](std::uint32_t) { ++third; }));
+  REQUIRE(loop.run_once(std::chrono::milliseconds(0)));
+  CHECK(second == 1);
+  CHECK(third == 1);
+  loop.forget(reader.get());
+  REQUIRE(loop.run_once(std::chrono::milliseconds(0)));
+  CHECK(third == 1);
+  CHECK_FALSE(loop.hand_over(reader.get(), [](std::uint32_t) {}));
+}
+
+TEST_CASE("a descriptor whose number was watched and closed is watched") {
+  EventLoop loop = *EventLoop::make();
+  int fds[2];
+  REQUIRE(::pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+  REQUIRE(loop.add(fds[0], EPOLLIN, [](std::uint32_t) {}));
+  ::close(fds[0]);
+  ::close(fds[1]);
+  int again[2];
+  REQUIRE(::pipe2(again, O_CLOEXEC | O_NONBLOCK) == 0);
+  REQUIRE(again[0] == fds[0]);
+  UniqueFd reader(again[0]), writer(again[1]);
+  int calls = 0;
+  REQUIRE(loop.add(reader.get(), EPOLLIN, [&](std::uint32_t) { ++calls; }));
+  REQUIRE(::write(writer.get(), "x", 1) == 1);
+  REQUIRE(loop.run_once(std::chrono::milliseconds(0)));
+  CHECK(calls == 1);
 }

@@ -29,6 +29,7 @@ struct World {
   RelayContext context{loop, pipes, 1s, [this](Relay&, Cause c) { ++finished, cause = c; }};
   NameState name;
   Ends client = make_ends(), server = make_ends();
+  int client_fd = client.relay.get();
   Relay relay;
 
   explicit World(const NameLimits& limits = {})
@@ -154,4 +155,28 @@ TEST_CASE("limits of a name: exact before wildcard, more labels before fewer, ne
   CHECK(made->summary().size() <= Counters::kMaxNames + 1);
   CHECK(left("late.test") == 1);
   CHECK_FALSE(Counters::make({{"*", 1, 0, 0}}));
+}
+
+TEST_CASE("what a peer sent before it broke the connection still arrives") {
+  World w;
+  w.relay.start();
+  World::write(w.client.test.get(), "never read");
+  w.turn();
+  World::write(w.server.test.get(), "answer");
+  w.server.test.reset();  // with unread bytes: a reset
+  w.turn();
+  CHECK(World::read(w.client.test.get()) == "answer");
+  CHECK(w.finished == 1);
+}
+
+TEST_CASE("a relay takes over a client that the loop watches already") {
+  World w;
+  int calls = 0;
+  int client = w.client_fd;
+  REQUIRE(w.loop.add(client, Relay::kReadable, [&](std::uint32_t) { ++calls; }));
+  w.relay.start(true);
+  World::write(w.client.test.get(), "up");
+  w.turn();
+  CHECK(World::read(w.server.test.get()) == "up");
+  CHECK(calls == 0);
 }
