@@ -169,6 +169,10 @@ for line in sys.stdin:
         test.addCleanup(self.box.wait)
         test.addCleanup(self.box.kill)
         self.id = self.box.stdout.readline().strip()
+        # Its directory is made once the command has lived for a moment.
+        deadline = time.monotonic() + 20
+        while self.id not in self.dirbox("ps").out and time.monotonic() < deadline:
+            pass
 
     def ask(self, expression):
         self.box.stdin.write(expression + "\n")
@@ -328,8 +332,9 @@ class Grants(Launcher):
         with open(runtime + "/dirbox", "w", encoding="ascii"):
             pass
         environment = {**self.environment({}), "XDG_RUNTIME_DIR": runtime}
-        done = subprocess.run([*self.launcher(self.spec()), "--", "echo", "ran"], capture_output=True, text=True, env=environment,
-                              cwd=self.scratch, timeout=60)
+        # The directory is for commands that live for a moment.
+        done = subprocess.run([*self.launcher(self.spec()), "--", "sh", "-c", "sleep 0.1; echo ran"], capture_output=True, text=True,
+                              env=environment, cwd=self.scratch, timeout=60)
         self.assertEqual((done.returncode, done.stdout), (0, "ran\n"), done)
         self.assertIn("dirbox ps and grant cannot see this session", done.stderr)
 
