@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <deque>
+#include <optional>
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
@@ -141,18 +143,27 @@ std::vector<std::string> options_again(const RunSettings& settings, const std::s
 
 Compiled compile_settings(const RunSettings& settings, const std::vector<std::string>& command,
                           bool prepare) {
+  // Not freed: thousands of small objects, and what follows is the process's last work.
+  struct Inputs {
+    plan::HostFiles files;
+    std::optional<plan::HostFacts> facts;
+    std::optional<profiles::Profile> profile;
+  };
+  static auto& kept = *new std::deque<Inputs>;
+  Inputs& inputs = kept.emplace_back();
   Compiled out;
   auto failed = [&](const Error& error) {
     report(error);
     return std::move(out);
   };
-  plan::HostFiles files;
-  auto facts = plan::gather_facts(files, environ);
+  auto facts = plan::gather_facts(inputs.files, environ);
   if (!facts) return failed(facts.error());
-  auto chosen = choose_profile(settings.profile, *facts);
+  inputs.facts = std::move(*facts);
+  auto chosen = choose_profile(settings.profile, *inputs.facts);
   if (!chosen) return failed(chosen.error());
-  auto profile = load_settings(settings, chosen->profile, *facts);
+  auto profile = load_settings(settings, chosen->profile, *inputs.facts);
   if (!profile) return failed(profile.error());
+  inputs.profile = std::move(*profile);
   plan::Command wanted;
   wanted.argv = command;
   wanted.force_cwd = settings.force_cwd;
@@ -160,12 +171,12 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   auto net_map = parse_net_map(settings);
   if (!net_map) return failed(net_map.error());
   wanted.net_map = *net_map;
-  auto compiled = plan::compile(*profile, *facts, wanted);
+  auto compiled = plan::compile(*inputs.profile, *inputs.facts, wanted);
   if (compiled && prepare && !compiled->missing_directories.empty()) {
     for (const std::string& directory : compiled->missing_directories) {
       if (auto made = make_directories(directory); !made) return failed(made.error());
     }
-    compiled = plan::compile(*profile, *facts, wanted);
+    compiled = plan::compile(*inputs.profile, *inputs.facts, wanted);
   }
   if (!compiled) {
     report(compiled.error().error);
