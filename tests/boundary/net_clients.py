@@ -32,6 +32,43 @@ func main() {
 """
 
 
+# fetch() of Node's releases that know no NODE_USE_ENV_PROXY: a dispatcher that connects by CONNECT.
+NODE_PROXY = """
+const http = require("http"), tls = require("tls"), proxy = new URL(process.env.HTTPS_PROXY);
+const at = to => `${to.hostname}:${to.port || 443}`;
+const connect = (to, done) => http.request({host: proxy.hostname, port: proxy.port, method: "CONNECT", path: at(to), headers: {Host: at(to)}})
+  .on("connect", (answer, socket) => {
+    if (answer.statusCode != 200) return done(new Error(`${answer.statusCode} ${answer.headers["x-dirbox-reason"]}`));
+    const secure = tls.connect({socket, servername: to.servername || to.hostname, ALPNProtocols: ["http/1.1"]}, () => done(null, secure));
+    secure.on("error", done);
+  }).on("error", done).end();
+(async () => {
+  await fetch("data:,");  // makes the global dispatcher
+  const dispatcher = new (globalThis[Symbol.for("undici.globalDispatcher.1")].constructor)({connect});
+  for (const url of process.argv.slice(1)) {
+    await fetch(url, {dispatcher}).then(r => r.text()).then(t => process.stdout.write(t), e => console.log(e.cause.message));
+  }
+})();
+"""
+# psql knows no proxy: a port inside that leads to CONNECT.
+PSQL_PROXY = """
+import subprocess, threading
+far = connect("127.0.0.1", 3128); far.sendall(b"CONNECT db.test:5432 HTTP/1.1\\r\\nHost: db.test:5432\\r\\n\\r\\n")
+head = b""
+while not head.endswith(b"\\r\\n\\r\\n"): head += far.recv(1)
+assert head.startswith(b"HTTP/1.1 200 "), head
+door = socket.create_server(("127.0.0.1", 0))
+psql = subprocess.Popen(["psql", "-h", "127.0.0.1", "-p", str(door.getsockname()[1]), "-U", "t", "-d", "postgres", "-Atc", "select 6*7"])
+near, _ = door.accept()
+def pump(a, b):
+    while data := a.recv(65536): b.sendall(data)
+    b.shutdown(socket.SHUT_WR)
+far.settimeout(None)
+up = threading.Thread(target=pump, args=(near, far)); up.start(); pump(far, near); up.join()
+sys.exit(psql.wait())
+"""
+
+
 def needs(*programs):
     missing = [p for p in programs if not shutil.which(p) and not os.path.exists(p)]
     return unittest.skipIf(missing, "not installed: " + ", ".join(missing))
@@ -94,6 +131,9 @@ class Clients(nettest.NetTest):
     def test_node_fetch(self):
         code = "fetch(process.argv[1]).then(r => r.text()).then(t => process.stdout.write(t))"
         self.both_ways("node", "-e", code, "https://allowed.test/f", out="hello /f\n", variables={"NODE_EXTRA_CA_CERTS": self.pair[0]})
+        run = self.box(self.policy(), "node", "-e", NODE_PROXY, "https://allowed.test/f", "https://denied.test/", env=True,
+                       variables={"NODE_EXTRA_CA_CERTS": self.pair[0]})
+        self.assertEqual(run.out, "hello /f\n403 no-rule\n", run)
         code = "fetch(process.argv[1]).catch(e => console.log(e.cause.code))"
         run = self.box(self.policy(), "node", "-e", code, "https://denied.test/")
         self.assertEqual(run.out, "ENOTFOUND\n", run)
@@ -221,6 +261,8 @@ git -c user.name=t -c user.email=t@t commit -qm "$1"; git push -q origin HEAD:re
         port = self.postgres()
         spec = self.spec(["db.test:5432"], maps={"db.test:5432": port})
         run = self.box(spec, "psql", "-h", "db.test", "-U", "t", "-d", "postgres", "-Atc", "select 6*7")
+        self.assertEqual((run.code, run.out), (0, "42\n"), run)
+        run = self.inside(spec, PSQL_PROXY, variables={"PGSSLMODE": "disable", "PGGSSENCMODE": "disable"})
         self.assertEqual((run.code, run.out), (0, "42\n"), run)
 
     @needs("apt-get", "dpkg-deb", "apt-ftparchive")
