@@ -19,7 +19,7 @@ struct WireOrder {
 template <std::size_t N>
 struct WireText {
   char bytes[N]{};
-  void set(std::string_view text) { std::memcpy(bytes, text.data(), std::min(text.size(), N)); }
+  void set(std::string_view text) { text.copy(bytes, N); }
   std::string get() const { return {bytes, ::strnlen(bytes, N)}; }
 };
 

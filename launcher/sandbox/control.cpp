@@ -22,7 +22,7 @@ Result<void> send_control(int socket, ControlType type, std::int32_t a, std::str
   Header header{static_cast<std::uint32_t>(type), a};
   std::vector<std::byte> bytes(sizeof header + std::min(text.size(), kMaxMessage - sizeof header));
   std::memcpy(bytes.data(), &header, sizeof header);
-  std::memcpy(bytes.data() + sizeof header, text.data(), bytes.size() - sizeof header);
+  text.copy(reinterpret_cast<char*>(bytes.data() + sizeof header), bytes.size() - sizeof header);
   return send_message(socket, bytes, fds);
 }
 

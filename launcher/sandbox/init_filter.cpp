@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "launcher/base/sanitized.h"
+
 namespace dirbox::sandbox {
 namespace {
 
@@ -70,10 +72,13 @@ std::vector<sock_filter> build() {
   program.push_back({kEqual, 1, 0, kArch});
   program.push_back(statement(kReturn, SECCOMP_RET_KILL_PROCESS));
   program.push_back(statement(kLoad, offsetof(seccomp_data, nr)));
-  for (int number : kAllowed) {
+  auto allow = [&program](int number) {
     program.push_back({kEqual, 0, 1, static_cast<std::uint32_t>(number)});
     program.push_back(statement(kReturn, SECCOMP_RET_ALLOW));
-  }
+  };
+  for (int number : kAllowed) allow(number);
+  // AddressSanitizer asks where the stacks are before each function that does not return.
+  if constexpr (kSanitized) allow(SYS_sigaltstack);
   program.push_back(statement(kReturn, SECCOMP_RET_KILL_PROCESS));
   return program;
 }

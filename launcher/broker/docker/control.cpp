@@ -28,7 +28,7 @@ struct WireReport {
 
 template <std::size_t N>
 void put(char (&field)[N], const std::string& text) {
-  std::memcpy(field, text.data(), std::min(text.size(), N - 1));
+  text.copy(field, N - 1);
 }
 
 template <std::size_t N>
