@@ -91,6 +91,7 @@ Result<std::string> check_edit(std::string edited, std::string_view file,
                                const std::vector<Selection>& wanted) {
   auto says = [](const std::vector<Selection>& list) {
     std::vector<std::pair<std::string, std::string>> pairs;
+    pairs.reserve(list.size());
     for (const Selection& s : list) pairs.emplace_back(s.directory, s.profile);
     std::sort(pairs.begin(), pairs.end());
     return pairs;
