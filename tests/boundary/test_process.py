@@ -226,10 +226,14 @@ class Lifetime(sandbox.Boundary):
         before = entries()
         child = self.start("sh", "-c", "echo ready; exec sleep 1000", stdout=subprocess.PIPE, text=True, env=env)
         self.assertEqual(child.stdout.readline(), "ready\n")
-        self.assertEqual(len(os.listdir(runtime + "/dirbox")), 1)
+        sandbox.wait_until(lambda: os.path.exists(runtime + "/dirbox") and os.listdir(runtime + "/dirbox"), "the session is there")
+        killed = os.listdir(runtime + "/dirbox")
         child.kill()
         child.communicate()
-        self.run_ok("true", env=env)  # the next run sweeps what the killed one had
+        # The next session sweeps what the killed one had.
+        child = self.start("cat", stdin=subprocess.PIPE, env=env)
+        sandbox.wait_until(lambda: os.listdir(runtime + "/dirbox") not in ([], killed), "the next session is there")
+        child.communicate(b"")
         self.assertEqual({path for path in entries() - before if "log" not in path and ".jsonl" not in path}, set())
 
     def test_children_are_reaped(self):

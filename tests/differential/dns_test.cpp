@@ -34,7 +34,13 @@ std::vector<std::byte> answer(std::span<const std::byte> message) {
 
 class Server {
  public:
-  Server() : udp_(make(SOCK_DGRAM, 0)), tcp_(make(SOCK_STREAM, port())) {
+  Server() {
+    // The port that the kernel chose for one may be taken for the other.
+    for (int attempt = 0; attempt < 100 && !tcp_.valid(); ++attempt) {
+      udp_ = make(SOCK_DGRAM, 0);
+      tcp_ = make(SOCK_STREAM, port());
+    }
+    REQUIRE(tcp_.valid());
     REQUIRE(listen(tcp_.get(), 8) == 0);
     int pipe[2];
     REQUIRE(pipe2(pipe, O_CLOEXEC) == 0);
@@ -62,8 +68,9 @@ class Server {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int on = 1;
     setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    REQUIRE(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    return fd;
+    const bool bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    REQUIRE((bound || errno == EADDRINUSE));
+    return bound ? std::move(fd) : UniqueFd();
   }
 
   void serve() {
