@@ -1,6 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "launcher/plan/places.h"
@@ -83,6 +86,8 @@ class RuleSet {
   void hold(const std::string& path, const std::string& top);
   void put(PathRule rule);
   void index_rules();
+  static bool hides_outside_work_tree(const PathRule& rule);
+  void note_above(std::string_view path);
   void add_aliases(const PathRule& rule);
   void hide_kernel_mounts();
   void warn_of_links(const profiles::Entry& entry, const Resolver::Resolution& found);
@@ -95,8 +100,11 @@ class RuleSet {
   bool forced_ = false;
   bool own_swarm_ = false;  ///< ~/.swarm is not the host's
   std::vector<PathRule> rules_;
-  std::vector<std::uint32_t> table_;           // open addressing by path: position in rules_ + 1
-  mutable std::vector<std::uint32_t> hidden_;  // positions of hides by path, once asked for
+  std::vector<std::uint32_t> table_;  // open addressing by path: position in rules_ + 1
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_set<std::string, Hash, std::equal_to<>> above_hidden_;  // but in the work tree
   std::vector<Resolver::Hop> links_;
   std::vector<std::string> writable_;  // canonical, of write entries
 };

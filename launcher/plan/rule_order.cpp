@@ -5,8 +5,8 @@
 #include "launcher/base/path.h"
 #include "launcher/plan/paths.h"
 
-/// How a RuleSet keeps its rules and finds them: by path in a hash table; the hides also in order,
-/// from when the first question about a whole tree is asked.
+/// How a RuleSet keeps its rules and finds them: by path in a hash table, and with every directory
+/// that lies above something hidden.
 namespace dirbox::plan {
 
 std::size_t RuleSet::place_of(std::string_view path) const {
@@ -28,20 +28,36 @@ void RuleSet::index_rules() {
   while (size < rules_.capacity() * 2) size *= 2;
   table_.assign(size, 0);
   for (std::uint32_t i = 0; i < rules_.size(); ++i) table_[place_of(rules_[i].path)] = i + 1;
-  hidden_.clear();
 }
 
 void RuleSet::put(PathRule rule) {
   if (rules_.size() == rules_.capacity())
     rules_.reserve(std::max<std::size_t>(64, rules_.size() * 2));
   if (table_.size() < rules_.capacity() * 2) index_rules();
-  if (rule.access == PathAccess::hide) hidden_.clear();
   const std::size_t place = place_of(rule.path);
   if (table_[place] == 0) {
     rules_.push_back(std::move(rule));
     table_[place] = static_cast<std::uint32_t>(rules_.size());
   } else if (PathRule& old = rules_[table_[place] - 1]; rule.access < old.access) {
     old = std::move(rule);
+  } else {
+    return;
+  }
+  if (const PathRule& kept = rules_[table_[place] - 1]; hides_outside_work_tree(kept))
+    note_above(kept.path);
+}
+
+/// A hide in the work tree is no reason to refuse a tree around it.
+bool RuleSet::hides_outside_work_tree(const PathRule& rule) {
+  return rule.access == PathAccess::hide && !is_inside_work_tree(rule.text);
+}
+
+void RuleSet::note_above(std::string_view path) {
+  while (path != "/") {
+    const std::size_t slash = path.rfind('/');
+    path = path.substr(0, std::max<std::size_t>(slash, 1));
+    if (above_hidden_.contains(path)) return;  // and so are those above it
+    above_hidden_.emplace(path);
   }
 }
 
@@ -63,7 +79,7 @@ void RuleSet::sort() {
 
 std::vector<PathRule> RuleSet::take() {
   table_.clear();
-  hidden_.clear();
+  above_hidden_.clear();
   return std::exchange(rules_, {});
 }
 
@@ -77,28 +93,9 @@ const PathRule* RuleSet::decide(std::string_view path) const {
 }
 
 bool RuleSet::hides_beneath(std::string_view path) const {
-  if (hidden_.empty()) {
-    for (std::uint32_t i = 0; i < rules_.size(); ++i) {
-      if (rules_[i].access == PathAccess::hide && !is_inside_work_tree(rules_[i].text)) {
-        hidden_.push_back(i);
-      }
-    }
-    auto by_path = [this](std::uint32_t a, std::uint32_t b) {
-      return rules_[a].path < rules_[b].path;
-    };
-    if (!std::is_sorted(hidden_.begin(), hidden_.end(), by_path)) {
-      std::sort(hidden_.begin(), hidden_.end(), by_path);
-    }
-  }
-  auto at = std::lower_bound(
-      hidden_.begin(), hidden_.end(), path,
-      [this](std::uint32_t index, std::string_view p) { return rules_[index].path < p; });
-  for (; at != hidden_.end(); ++at) {
-    const std::string& hidden = rules_[*at].path;
-    if (!hidden.starts_with(path)) return false;
-    if (path_is_beneath(hidden, path)) return true;
-  }
-  return false;
+  if (above_hidden_.contains(path)) return true;
+  const PathRule* rule = find(path);
+  return rule != nullptr && hides_outside_work_tree(*rule);
 }
 
 }  // namespace dirbox::plan
