@@ -141,7 +141,8 @@ void DnsServer::answer_name(const DnsQuery& query, Reply reply) {
   });
 }
 
-/// Calls `done` when a listener stands for every port of `name` from 1024 on: at once when they do.
+/// Calls `done` when a listener stands for every port of `name` from 1024 on: at once when they do,
+/// and not before those that another question asked for.
 void DnsServer::ensure_listeners(const Hostname& name, const IpAddress& address,
                                  const std::function<void()>& done) {
   std::vector<std::uint16_t> missing;
@@ -154,18 +155,26 @@ void DnsServer::ensure_listeners(const Hostname& name, const IpAddress& address,
       if (listening_.emplace(address, port).second) missing.push_back(port);
     }
   }
-  if (missing.empty()) return done();
+  if (missing.empty() && !making_.contains(address)) return done();
+  Making& making = making_[address];
+  making.left += missing.size();
+  making.answers.push_back(done);
   ++waiting_;
-  auto left = std::make_shared<std::size_t>(missing.size());
   for (std::uint16_t port : missing) {
-    engine_.sockets().listen(address, port,
-                             [this, address, port, left, done](Result<UniqueFd> socket) {
-                               add_listener(address, port, std::move(socket));
-                               if (--*left != 0) return;
-                               --waiting_;
-                               done();
-                             });
+    engine_.sockets().listen(address, port, [this, address, port](Result<UniqueFd> socket) {
+      finish_listener(address, port, std::move(socket));
+    });
   }
+}
+
+void DnsServer::finish_listener(const IpAddress& address, std::uint16_t port,
+                                Result<UniqueFd> socket) {
+  add_listener(address, port, std::move(socket));
+  auto found = making_.find(address);
+  if (found == making_.end() || --found->second.left != 0) return;
+  Making made = std::move(making_.extract(found).mapped());
+  waiting_ -= made.answers.size();
+  for (const auto& answer : made.answers) answer();
 }
 
 void DnsServer::add_listener(const IpAddress& address, std::uint16_t port,

@@ -60,6 +60,7 @@ class DnsServer {
   std::vector<std::byte> answer_pointer(const DnsQuery& query) const;
   void ensure_listeners(const Hostname& name, const IpAddress& address,
                         const std::function<void()>& done);
+  void finish_listener(const IpAddress& address, std::uint16_t port, Result<UniqueFd> socket);
   void add_listener(const IpAddress& address, std::uint16_t port, Result<UniqueFd> socket);
   void report_denied(const Hostname& name, const Verdict& verdict);
 
@@ -67,7 +68,13 @@ class DnsServer {
   UniqueFd udp_;
   Keeper<TcpClient> tcp_;
   std::set<std::pair<IpAddress, std::uint16_t>> listening_;  // and asked for
-  std::size_t waiting_ = 0;
+  /// Listeners of an address that are being made, and the answers that wait for them.
+  struct Making {
+    std::size_t left = 0;
+    std::vector<std::function<void()>> answers;
+  };
+  std::map<IpAddress, Making> making_;
+  std::size_t waiting_ = 0;  // answers in making_
   std::map<std::string, std::chrono::steady_clock::time_point> reported_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <signal.h>
 
 #include <algorithm>
 
@@ -44,6 +45,8 @@ class Process {
 };
 
 Result<void> Process::start() {
+  // splice(2) knows no MSG_NOSIGNAL, and EPIPE says the same.
+  if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return fail_errno("ignore SIGPIPE", "");
   ProxyStart start = TRY(receive_proxy_start(control_.get()));
   TRY_VOID(apply_identity());
   Limits& limits = start.spec.limits;

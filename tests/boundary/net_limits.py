@@ -1,7 +1,10 @@
 """Many, slow, long and cut connections; the proxy's own confinement, end and death."""
 import os
+import random
 import select
 import signal
+import socket
+import struct
 import subprocess
 import threading
 
@@ -166,10 +169,100 @@ print(passed)
 """)
         self.assertEqual(run.out, "0\n", run)
 
+    def test_a_client_that_leaves_in_the_middle(self):
+        """Half-closed, then gone with bytes unread: a write to such a socket is EPIPE, and SIGPIPE for who lets it be."""
+        def endless(s):
+            try:
+                while True:
+                    s.sendall(b"x" * 65536)
+            except OSError:
+                pass
+
+        server = nettest.Recorder(on_connection=endless)
+        self.addCleanup(server.close)
+        maps = {"stream.test:9000": server.port, "allowed.test:80": self.web.port}
+        run = self.inside(self.spec(["stream.test:9000", "allowed.test"], maps=maps), """
+for _ in range(50):
+    s = connect("stream.test", 9000); s.shutdown(socket.SHUT_WR); s.recv(1); s.close()
+print(ask(80, b"GET /e HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: close\\r\\n\\r\\n", "allowed.test")[-9:])
+""")
+        self.assertEqual(run.out, "b'hello /e\\n'\n", run)
+
     def test_first_connection_does_not_race(self):
         for _ in range(20):
             run = self.inside(self.policy(), 'connect("127.0.0.1", 3128).close(); connect("127.0.0.1", 53).close(); print(1)')
             self.assertEqual(run.out, "1\n", run)
+
+
+class Mix(nettest.NetTest):
+    """Peers of both sides that break every habit, at once. Nothing is left of them."""
+    CLIENT = """
+import random, threading
+seed, count = int(sys.argv[1]), int(sys.argv[2])
+HELLO = bytes.fromhex("16030100510100004d0303") + bytes(32) + bytes.fromhex("0000021301010000220000001000" "0e00000b" "6d69782e74657374") + bytes(9)
+SEEDS = [b"GET http://mix.test/a HTTP/1.1\\r\\nHost: mix.test\\r\\n\\r\\n", b"POST http://mix.test/ HTTP/1.1\\r\\nHost: mix.test\\r\\nContent-Length: 70000\\r\\n\\r\\n" + b"b" * 70000,
+         b"POST http://mix.test/ HTTP/1.1\\r\\nHost: mix.test\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n5\\r\\nabcde\\r\\n0\\r\\nT: x\\r\\n\\r\\n",
+         b"CONNECT mix.test:443 HTTP/1.1\\r\\nHost: mix.test:443\\r\\n\\r\\n" + HELLO, b"CONNECT mix.test:9000 HTTP/1.1\\r\\nHost: mix.test:9000\\r\\n\\r\\n" + b"raw" * 50000,
+         b"\\x05\\x01\\0\\x05\\x01\\0\\x03\\x08mix.test\\x23\\x28more", b"GET / HTTP/1.1\\r\\nHost: mix.test\\r\\n\\r\\n" * 20, b"GET / HTTP/1.0\\r\\n\\r\\n", HELLO, b"z" * 200000, b""]
+def one(r):
+    host, port = r.choice([("127.0.0.1", 3128)] * 3 + [("mix.test", 80), ("mix.test", 443), ("mix.test", 9000), ("127.0.0.1", 53)])
+    data = bytearray(r.choice(SEEDS))
+    for _ in range(r.choice((0, 0, 1, 3))):
+        if data: data[r.randrange(min(len(data), 200))] = r.randrange(256)
+    s = connect(host, port); s.settimeout(r.choice((0.01, 0.2)))
+    if r.random() < 0.3: s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    while data:
+        step = r.choice((1, 7, 100, 65536)) if len(data) < 3000 else 65536
+        s.send(data[:step]); del data[:step]
+        if r.random() < 0.01: break
+    if r.random() < 0.4: s.shutdown(socket.SHUT_WR)
+    while r.random() < 0.8 and s.recv(65536): pass
+    s.close()
+def many(number):
+    r = random.Random(seed * 100 + number)
+    for _ in range(count): outcome(lambda: one(r))
+threads = [threading.Thread(target=many, args=(n,)) for n in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print("over", flush=True)
+deadline = time.monotonic() + 60
+def room():
+    held = [connect("echo.test", 9000) for _ in range(80)]
+    for s in held: s.sendall(b"x")
+    return [s.recv(1) for s in held] == [b"x"] * 80
+while outcome(room) != "True" and time.monotonic() < deadline: pass
+print(outcome(room), ask(80, b"GET /end HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: close\\r\\n\\r\\n", "good.test")[-11:])
+"""
+
+    def test_peers_without_manners(self):
+        seed = random.randrange(1 << 30)
+        r = random.Random(seed)
+        answers = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"HTTP/1.1 200 OK\r\n\r\n" + b"u" * 300000, b"HTTP/1.1 100 Continue\r\n\r\n" * 50,
+                   b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+                   b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", b"HTTP/1.1 101 No\r\n\r\n", b"\0\xff garbage", b"\x16\x03\x03\0\2\2\x28"]
+
+        def server(s):
+            s.settimeout(0.2)
+            try:
+                if r.random() < 0.7:
+                    s.recv(r.choice((1, 4096)))
+                answer = r.choice(answers)
+                s.sendall(answer[:r.choice((len(answer), len(answer) // 2))])
+                if r.random() < 0.3:
+                    s.shutdown(socket.SHUT_WR)
+                while r.random() < 0.7 and s.recv(65536):
+                    pass
+                if r.random() < 0.3:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            except OSError:
+                pass
+
+        rude, echo, web = self.serve(nettest.Recorder(on_connection=server)), self.serve(nettest.Recorder()), self.serve(nettest.Web())
+        maps = {f"mix.test:{port}": rude.port for port in (80, 443, 9000)}
+        spec = self.spec(["mix.test", "mix.test:9000", "echo.test:9000", "good.test"], maps={**maps, "echo.test:9000": echo.port, "good.test:80": web.port},
+                         limits={"max_connections": 200})
+        run = self.inside(spec, self.CLIENT, seed, 60, timeout=180)
+        self.assertEqual(run.out.splitlines(), ["over", "True b'hello /end\\n'"], (seed, run.out, run.err))
 
 
 class Process(nettest.NetTest):

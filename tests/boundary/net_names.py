@@ -128,6 +128,23 @@ print(outcome(lambda: connect("db.test", 5433)), outcome(lambda: connect("a.dbs.
 """)
         self.assertEqual(run.out.splitlines(), ["b'ping'", "b'ping'", "b'local'", "ECONNREFUSED ECONNREFUSED"], run)
 
+    def test_every_answer_comes_after_the_listener(self):
+        """Questions for one name in a burst: the first answer, to whichever of them, can be connected to."""
+        spec = self.spec(["*.dbs.test:5000-5003"], maps={f"n{i}.dbs.test:5003": self.echo.port for i in range(20)})
+        run = self.inside(spec, """
+def question(number, name):
+    labels = b"".join(bytes([len(l)]) + l.encode() for l in name.split("."))
+    return struct.pack(">HHHHHH", number, 0x100, 1, 0, 0, 0) + labels + b"\\0" + struct.pack(">HH", 1, 1)
+for i in range(20):
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10); u.connect(("127.0.0.1", 53))
+    for number in range(8): u.send(question(number, f"n{i}.dbs.test"))
+    answer = u.recv(1000)
+    s = connect(socket.inet_ntoa(answer[-4:]), 5003); s.sendall(b"x"); assert s.recv(1) == b"x"; s.close()
+    assert {answer[1]} | {u.recv(1000)[1] for _ in range(7)} == set(range(8))
+print("done")
+""")
+        self.assertEqual(run.out, "done\n", run)
+
     def test_network_rules(self):
         """An address rule gets a route and a listener; its neighbours stay unreachable."""
         maps = {"203.0.113.7:80": self.web.port, "203.0.113.7:5432": self.echo.port, "2001:db8::7:8443": self.echo.port}
