@@ -183,7 +183,7 @@ void Guard::on_directory(const Node& parent, int directory, std::uint32_t mask,
   const std::string path = parent.path.empty() ? name : parent.path + "/" + name;
   if ((mask & IN_MOVED_FROM) != 0) return forget(parent.tree, path);
   if ((mask & (IN_CREATE | IN_MOVED_TO)) == 0) return;
-  if (find_folder(*parent.folder, name) != nullptr) visit({parent.tree, path, true});
+  visit({parent.tree, path, true});
   become_git(parent, directory, name);
 }
 
@@ -199,7 +199,9 @@ void Guard::become_git(const Node& node, int directory, const std::string& name)
 
 void Guard::walk_slice() {
   timer_ = 0;
-  if (!watching_ || !work_through(kSlice)) return;
+  if (!watching_) return;
+  if (queue_.empty()) queue_.swap(later_);
+  if (!work_through(kSlice) && later_.empty()) return;
   timer_ = loop_.after(std::chrono::milliseconds(5), [this] { walk_slice(); });
 }
 

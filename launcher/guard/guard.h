@@ -143,6 +143,7 @@ class Guard {
   std::map<std::string, Before> before_;          ///< by full path
   std::set<std::string> included_;                ///< full paths of included configurations
   std::deque<Place> queue_;                       ///< directories to be visited
+  std::deque<Place> later_;                       ///< those of no kind, as in a git directory
   std::vector<Place> unwatched_;                  ///< made when no watch was left
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;

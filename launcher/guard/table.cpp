@@ -128,6 +128,11 @@ const Folder* find_folder(const Folder& folder, std::string_view name) {
   return folder.open ? &kTree : nullptr;
 }
 
+const Folder& folder_in(const Folder& folder, std::string_view name) {
+  const Folder* found = find_folder(folder, name);
+  return found != nullptr ? *found : kTree;
+}
+
 bool is_special(const Folder& folder, std::string_view name) {
   for (const FolderRule& rule : folder.folders) {
     if (rule.name == name) return true;

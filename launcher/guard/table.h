@@ -44,6 +44,9 @@ const Folder& hooks_folder();
 const NameRule* find_name(const Folder& folder, std::string_view name);
 /// What the directory `name` in `folder` is; nullptr: nothing is guarded in it.
 const Folder* find_folder(const Folder& folder, std::string_view name);
+/// The same, but a directory of no kind of its own is as one of a tree, wherever it is: a symlink
+/// could show it.
+const Folder& folder_in(const Folder& folder, std::string_view name);
 /// True for a name that `folder` knows as a directory of a kind of its own.
 bool is_special(const Folder& folder, std::string_view name);
 

@@ -87,7 +87,7 @@ const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int di
     folder = is_special(tree_folder(), name) ? find_folder(tree_folder(), name) : &tree_folder();
   }
   for (auto name = rest.rbegin(); folder != nullptr && name != rest.rend(); ++name)
-    folder = find_folder(*folder, *name);
+    folder = &folder_in(*folder, *name);
   if (folder != nullptr && folder->open && is_git_directory(directory)) return &git_folder();
   return folder;
 }
@@ -116,13 +116,13 @@ void Guard::visit(const Place& first) {
       if (!is_directory) {
         if (find_name(*folder, name) != nullptr || is_special(*folder, name))
           look(node, directory.get(), name);
-      } else if (find_folder(*folder, name) != nullptr) {
+      } else {
         const Age age = place.made ? Age::made : age_of(directory.get(), name);
         Place child{place.tree, child_path(place.path, name), age == Age::made};
         if (age != Age::old || is_special(*folder, name)) {
           now.push_back(std::move(child));
         } else {
-          queue_.push_back(std::move(child));
+          (find_folder(*folder, name) != nullptr ? queue_ : later_).push_back(std::move(child));
         }
       }
     }

@@ -133,6 +133,25 @@ class Guard(sandbox.Boundary):
                 subprocess.run(["rm", "-rf", place.split("/")[0] if place[:3] != "old" else place], cwd=self.world.project,
                                check=True)
 
+    def test_what_a_symlink_shows(self):
+        """A repository in a directory where nobody looks for one, until a link leads there."""
+        evil = f"touch {self.canary}; false"
+        self.world.plant(self.project(".git/objects/ab/old"), "")
+        self.world.plant(self.project(".vscode/sub/old"), "")
+        self.addCleanup(subprocess.run, ["rm", "-rf", ".vscode", ".git/objects/e", ".git/objects/ab/e", "shown"],
+                        cwd=self.world.project, check=True)
+        for place in (".git/objects/e", ".vscode/e"):
+            with self.subTest(place=place):
+                self.quarantined(f"git init -q {place}; git -C {place} config core.fsmonitor '{evil}'; ln -sfn {place} shown",
+                                 "core.fsmonitor")
+                self.victim(self.project("shown"))
+        # In one that was there before, as soon as it is watched.
+        for place in (".git/objects/ab/e", ".vscode/sub/e"):
+            with self.subTest(place=place):
+                self.quarantined(f"git init -q {place}; git -C {place} config core.fsmonitor '{evil}'; ln -sfn {place} shown; "
+                                 f"while git -C {place} config core.fsmonitor > /dev/null; do :; done", "core.fsmonitor")
+                self.victim(self.project("shown"))
+
     def test_a_directory_without_a_repository(self):
         os.rename(self.project(".git"), self.outside("git"))
         try:
