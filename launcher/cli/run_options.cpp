@@ -12,6 +12,7 @@
 #include "launcher/base/text.h"
 #include "launcher/cli/project_file.h"
 #include "launcher/cli/selection.h"
+#include "launcher/plan/layers.h"
 #include "profiles/decode.h"
 
 namespace dirbox::cli {
@@ -201,6 +202,15 @@ void find_title(const Arguments& arguments, sandbox::RunOptions& options) {
   options.title_size = static_cast<std::size_t>(last - first) + std::strlen(last);
 }
 
+/// What is left of each promise from which a waiver took a layer.
+void print_missing_layers(const plan::Plan& plan) {
+  for (const plan::Enforced& enforced : plan::list_enforced(plan)) {
+    if (enforced.missing.empty()) continue;
+    fmt::print(stderr, "dirbox: weaker: {}: {}\n", enforced.promise,
+               plan::describe_layers(enforced));
+  }
+}
+
 void print_notices(const plan::Plan& plan, bool verbose) {
   auto print = [](const char* kind, const plan::Note& note) {
     std::string origin = note.origin.file.empty() ? "" : fmt::format(" ({})", note.origin.text());
@@ -208,6 +218,7 @@ void print_notices(const plan::Plan& plan, bool verbose) {
   };
   for (const plan::Note& note : plan.warnings) print("warning", note);
   for (const plan::Note& note : plan.waivers) print("weaker", note);
+  if (!plan.waivers.empty()) print_missing_layers(plan);
   if (!verbose) return;
   for (const plan::Note& note : plan.notes) print("note", note);
   for (const std::string& name : plan.dropped_variables) {

@@ -7,6 +7,7 @@
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
 #include "launcher/cli/run_options.h"
+#include "launcher/plan/layers.h"
 #include "launcher/sandbox/test_skip.h"
 #include "launcher/supervise/supervisor.h"
 #include "launcher/verify/probe.h"
@@ -95,9 +96,13 @@ int verify_command(const Arguments& arguments) {
   auto found = verify::run_verify(compiled.plan, std::move(options));
   if (!found) return untested(found.error());
   if (flags.json) {
-    fmt::print("{}\n", verify::report_to_json(*found).dump(true));
+    Json json = verify::report_to_json(*found);
+    json.set("layers", plan::layers_to_json(compiled.plan));
+    fmt::print("{}\n", json.dump(true));
   } else {
-    fmt::print("{}", verify::render_report(*found, flags.verbose, use_color(1)));
+    fmt::print("{}\nwhat enforces it:\n{}",
+               verify::render_report(*found, flags.verbose, use_color(1)),
+               plan::render_layers(compiled.plan));
   }
   return found->status();
 }

@@ -4,10 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
 
+#include "launcher/base/file.h"
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
 #include "launcher/cli/run_options.h"
+#include "launcher/plan/policy_file.h"
 #include "launcher/plan/question.h"
 #include "netns/host.h"
 
@@ -184,15 +188,54 @@ std::string operation_of(const Question& question) {
   return question.kind;
 }
 
-Result<Answer> answer(const plan::Plan& plan, const Question& question) {
-  plan::HostFiles files;
-  plan::Resolver resolver(files);
-  if (question.kind == "host") return plan::explain_connect(plan, question.words.front());
-  if (question.kind == "syscall") return plan::explain_syscall(plan, question.words);
-  if (question.kind == "env") return plan::explain_variable(plan, question.words.front());
-  if (question.kind == "exec")
-    return plan::explain_command(plan, resolver, user_may, question.words);
-  return plan::explain_path(plan, resolver, user_may, question.words.front(), question.want);
+Result<Answer> answer(const plan::Ground& ground, const Question& question) {
+  const std::string& word = question.words.front();
+  if (question.kind == "host") return plan::explain_connect(ground.plan, word);
+  if (question.kind == "syscall") return plan::explain_syscall(ground.plan, question.words);
+  if (question.kind == "env") return plan::explain_variable(ground.plan, word);
+  if (question.kind == "exec") return plan::explain_command(ground, question.words);
+  return plan::explain_path(ground, word, question.want);
+}
+
+/// The plan of the sandbox that this process is in, with the environment and the place that it has
+/// itself; nullopt outside.
+Result<std::optional<plan::Plan>> read_own_policy() {
+  constexpr std::size_t kMaxBytes = 1 << 20;
+  if (std::getenv("DIRBOX") == nullptr) return std::nullopt;
+  const std::string path(plan::kPolicyFile);
+  auto text = read_file(path, kMaxBytes);
+  if (!text && text.error().err == ENOENT) return std::nullopt;
+  if (!text) return Failure(std::move(text).error());
+  plan::Plan own = TRY(plan::parse_policy(*text));
+  std::erase_if(own.environment, [](const plan::EnvironmentVariable& variable) {
+    return std::getenv(variable.name.c_str()) == nullptr;
+  });
+  for (plan::EnvironmentVariable& variable : own.environment)
+    variable.value = std::getenv(variable.name.c_str());
+  char* cwd = ::get_current_dir_name();
+  if (cwd == nullptr) return fail_errno(kDoing, "the working directory");
+  own.cwd = cwd;
+  std::free(cwd);
+  return own;
+}
+
+/// Inside, what options would change is not known.
+Error refuse_options() {
+  return {std::string(kDoing), "options of a run", 0,
+          "inside a sandbox the answer is about that sandbox", "leave them out"};
+}
+
+bool is_default(RunSettings& settings) {
+  for (const Option& option : plan_options(settings)) {
+    if (const auto* list = std::get_if<std::vector<std::string>*>(&option.target)) {
+      if (!(*list)->empty()) return false;
+    } else if (const auto* text = std::get_if<std::string*>(&option.target)) {
+      if (!(*text)->empty()) return false;
+    } else if (**std::get_if<bool*>(&option.target)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -202,11 +245,23 @@ int why_command(const Arguments& arguments) {
   if (const int status = parse_why(flags, arguments); status >= 0) return status;
   const auto question = read_question(flags, arguments);
   if (!question) return report(question.error());
-  const Compiled compiled = compile_settings(flags.settings, {}, false);
-  if (!compiled.ok) return kFailed;
-  auto found = answer(compiled.plan, *question);
+  auto own = read_own_policy();
+  if (!own) return report(own.error());
+  const bool inside = own->has_value();
+  plan::Plan plan;
+  if (inside) {
+    if (!is_default(flags.settings)) return report(refuse_options());
+    plan = std::move(**own);
+  } else {
+    Compiled compiled = compile_settings(flags.settings, {}, false);
+    if (!compiled.ok) return kFailed;
+    plan = std::move(compiled.plan);
+  }
+  plan::HostFiles files;
+  plan::Resolver resolver(files);
+  auto found = answer({plan, resolver, user_may, inside}, *question);
   if (!found) return report(found.error());
-  const auto layers = plan::layers_of(compiled.plan, *found, question->want);
+  const auto layers = plan::layers_of(plan, *found, question->want);
   const Told told{operation_of(*question), std::move(*found), layers};
   if (flags.json) {
     fmt::print("{}\n", plan::told_to_json(told).dump(true));

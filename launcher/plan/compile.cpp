@@ -12,6 +12,7 @@
 #include "launcher/plan/network.h"
 #include "launcher/plan/paths.h"
 #include "launcher/plan/plan.h"
+#include "launcher/plan/policy_file.h"
 #include "launcher/plan/swarm.h"
 #include "launcher/plan/tree.h"
 #include "profiles/text_rules.h"
@@ -193,6 +194,7 @@ Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan
   plan.spec.own_network = profile.network_mode.value != NetworkMode::host;
   plan.spec.nested_userns = profile.nested_userns.value;
   plan.spec.landlock = true;
+  plan.landlock_abi = facts.landlock_abi;
   if (plan.spec.nested_userns) {
     plan.spec.landlock = false;
     plan.waivers.push_back({"landlock: off, it would forbid the mounts that nested_userns allows",
@@ -325,6 +327,7 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   auto syscalls = compile_syscalls(profile, plan.observe);
   if (!syscalls) return failed(syscalls.error());
   plan.syscalls = std::move(*syscalls);
+  add_policy_files(profile, plan);
   return plan;
 }
 

@@ -59,6 +59,7 @@ struct Plan {
   std::string home, cwd, project;
 
   sandbox::Spec spec;
+  int landlock_abi = 0;         ///< of this machine
   std::vector<PathRule> rules;  ///< sorted by path, hides of what is missing behind
   std::vector<EnvironmentVariable> environment;
   std::vector<std::string> dropped_variables;  ///< names only

@@ -39,12 +39,12 @@ bool is_printable(std::string_view word) { return escape_for_terminal(word) == w
 
 class PathQuestion {
  public:
-  PathQuestion(const Plan& plan, Resolver& resolver, const UserMay& may, Want want)
-      : plan_(plan), tree_(plan), resolver_(resolver), may_(may), want_(want) {}
+  PathQuestion(const Ground& ground, Want want)
+      : plan_(ground.plan), tree_(ground.plan), ground_(ground), want_(want) {}
 
   Answer ask(std::string_view text) {
     const std::string asked = make_absolute(plan_, text);
-    const Resolver::Resolution found = resolver_.resolve(asked);
+    const Resolver::Resolution found = ground_.resolver.resolve(asked);
     if (found.stat.err == ELOOP) return refuse_loop(found.path);
     const bool exists = found.stat.type != FileType::missing;
     Answer answer = exists ? ask_existing(found) : ask_missing(found);
@@ -80,9 +80,10 @@ class PathQuestion {
 
   Answer ask_existing(const Resolver::Resolution& found) const {
     // What is written in a private directory is another file than the host's.
-    Answer answer =
-        tree_.explain(found.path, want_, {found.path, found.stat.type}, want_ != Want::write);
-    const bool possible = may_(found.path, want_);
+    const bool of_host = !ground_.inside && want_ != Want::write;
+    Answer answer = tree_.explain(found.path, want_, {found.path, found.stat.type}, of_host);
+    const bool possible = ground_.may(found.path, want_);
+    if (ground_.inside) return ask_inside(std::move(answer), possible);
     if (!answer.allowed) {
       if (!possible) set_never(answer, kNotOutside);
     } else if (tree_.is_of_host(found.path) && !possible) {
@@ -93,8 +94,19 @@ class PathQuestion {
     return answer;
   }
 
+  /// The policy's file names nothing that is hidden, but one sees whether it can be had.
+  Answer ask_inside(Answer answer, bool possible) const {
+    if (!answer.allowed || possible) return answer;
+    answer.allowed = false;
+    answer.cause = "closed";
+    answer.detail = "it lies in what is granted, but is hidden, protected, or closed by its mode";
+    answer.never = "an option would not open it";
+    return answer;
+  }
+
   Answer ask_missing(const Resolver::Resolution& found) {
-    const std::string above = find_ancestor(resolver_, found.path);
+    if (ground_.inside) return ask_absent(found.path);
+    const std::string above = find_ancestor(ground_.resolver, found.path);
     const PathRule* rule = find_rule(plan_, found.path);
     const bool hidden = rule != nullptr && rule->access == PathAccess::hide;
     Answer answer = tree_.explain(found.path, want_, {above, FileType::directory},
@@ -108,7 +120,7 @@ class PathQuestion {
       }
       return answer;
     }
-    const bool possible = may_(above, Want::write);
+    const bool possible = ground_.may(above, Want::write);
     if (answer.allowed) {
       if (tree_.is_of_host(found.path) && !possible) refuse_by_mode(answer);
     } else if (!possible) {
@@ -118,6 +130,17 @@ class PathQuestion {
       answer.cure.clear();
       answer.toml =
           fmt::format("filesystem.write = [{{ path = {}, create = true }}]", Json(parent).dump());
+    }
+    return answer;
+  }
+
+  /// Inside: what is not there may be on the host.
+  Answer ask_absent(const std::string& path) const {
+    Answer answer = tree_.explain(path, want_, {path, FileType::regular}, want_ != Want::write);
+    if (!answer.allowed && answer.cause == "absent") {
+      answer.detail = "it is not granted, or it is hidden, and then no option grants it";
+    } else if (answer.allowed && want_ != Want::write) {
+      answer.detail += "; nothing is there";
     }
     return answer;
   }
@@ -132,8 +155,7 @@ class PathQuestion {
 
   const Plan& plan_;
   const TreeView tree_;
-  Resolver& resolver_;
-  const UserMay& may_;
+  const Ground& ground_;
   const Want want_;
 };
 
@@ -161,13 +183,12 @@ std::vector<std::string> list_candidates(const Plan& plan, const std::string& na
 }
 
 /// Of a program that is not excluded.
-Answer explain_program(const Plan& plan, Resolver& resolver, const UserMay& may,
-                       const std::string& name) {
+Answer explain_program(const Ground& ground, const std::string& name) {
   std::optional<Answer> refused;
-  for (const std::string& candidate : list_candidates(plan, name)) {
-    const FileStat stat = resolver.resolve(candidate).stat;
+  for (const std::string& candidate : list_candidates(ground.plan, name)) {
+    const FileStat stat = ground.resolver.resolve(candidate).stat;
     if (stat.type != FileType::regular || (stat.mode & 0111) == 0) continue;
-    Answer answer = explain_path(plan, resolver, may, candidate, Want::exec);
+    Answer answer = explain_path(ground, candidate, Want::exec);
     if (answer.allowed) {
       answer.detail = fmt::format("{} runs inside, under the same rules", answer.subject);
       return answer;
@@ -212,9 +233,8 @@ std::string rules_toml(const std::vector<broker::Rule>& rules) {
 
 }  // namespace
 
-Answer explain_path(const Plan& plan, Resolver& resolver, const UserMay& may, std::string_view text,
-                    Want want) {
-  return PathQuestion(plan, resolver, may, want).ask(text);
+Answer explain_path(const Ground& ground, std::string_view text, Want want) {
+  return PathQuestion(ground, want).ask(text);
 }
 
 void add_excluded_cure(Answer& answer, const Excluded& excluded, const broker::Decision& decision,
@@ -246,14 +266,14 @@ void add_excluded_cure(Answer& answer, const Excluded& excluded, const broker::D
   answer.toml += " }]";
 }
 
-Result<Answer> explain_command(const Plan& plan, Resolver& resolver, const UserMay& may,
-                               std::span<const std::string> argv) {
+Result<Answer> explain_command(const Ground& ground, std::span<const std::string> argv) {
+  const Plan& plan = ground.plan;
   if (argv.empty())
     return fail("explain a command", "", "none was named", "dirbox why exec -- COMMAND …");
   const ExecAnswer exec = explain_exec(plan, argv);
   Answer answer;
   if (exec.verdict == ExecAnswer::Verdict::inside) {
-    answer = explain_program(plan, resolver, may, argv.front());
+    answer = explain_program(ground, argv.front());
     answer.subject = join_shell(argv);
     return answer;
   }

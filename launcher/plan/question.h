@@ -13,17 +13,22 @@
 /// Questions as people put them to a Plan, and answers for people and for programs.
 namespace dirbox::plan {
 
-/// Whether the user himself may do it to an existing file of the host.
-using UserMay = std::function<bool(const std::string& path, Want want)>;
+/// What questions are answered with.
+struct Ground {
+  const Plan& plan;
+  Resolver& resolver;
+  /// Whether the user himself may do it to an existing file.
+  std::function<bool(const std::string& path, Want want)> may;
+  /// The plan is that of parse_policy(), and what `resolver` and `may` see is inside.
+  bool inside = false;
+};
 
 /// `text`: absolute, from the working directory, or "~/…". Symlinks are followed, and must be there
 /// inside as well. What the user could not do outside is refused inside, too.
-Answer explain_path(const Plan& plan, Resolver& resolver, const UserMay& may, std::string_view text,
-                    Want want);
+Answer explain_path(const Ground& ground, std::string_view text, Want want);
 
 /// What executing `argv` inside comes to. Errors: no words.
-Result<Answer> explain_command(const Plan& plan, Resolver& resolver, const UserMay& may,
-                               std::span<const std::string> argv);
+Result<Answer> explain_command(const Ground& ground, std::span<const std::string> argv);
 
 /// Fills in what would permit `arguments` (after the command's name), which `decision` refuses.
 void add_excluded_cure(Answer& answer, const Excluded& excluded, const broker::Decision& decision,

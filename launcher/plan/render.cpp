@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include "launcher/base/text.h"
+#include "launcher/plan/layers.h"
 #include "launcher/plan/plan.h"
+#include "launcher/plan/policy_file.h"
 
 namespace dirbox::plan {
 namespace {
@@ -139,6 +141,8 @@ std::string render_plan(const Plan& plan, bool color) {
   for (const std::string& directory : plan.missing_directories) {
     out += fmt::format("\nwould be made on the host: {}\n", escape_for_terminal(directory));
   }
+  add_heading(out, "Layers", color);
+  out += render_layers(plan);
   add_notes(out, "Found", plan.notes, color);
   add_notes(out, "Warnings", plan.warnings, color);
   add_notes(out, "Weaker than it could be", plan.waivers, color);
@@ -164,7 +168,9 @@ Json plan_to_json(const Plan& plan) {
     Json item;
     item.set("kind", kind_name(mount.kind));
     item.set("target", mount.target);
-    if (!mount.source.empty()) item.set("source", mount.source);
+    // The policy's files say nothing but what stands here.
+    const bool policy = mount.target == kPolicyFile || mount.target == kPolicyText;
+    if (!mount.source.empty() && !policy) item.set("source", mount.source);
     if (mount.kind == MountKind::bind) item.set("writable", mount.writable);
     if (mount.kind == MountKind::tmpfs) item.set("size", mount.size);
     item.set("origin", mount.origin.text());
@@ -191,6 +197,7 @@ Json plan_to_json(const Plan& plan) {
   }
   out.set("environment", std::move(environment));
   if (!plan.docker.project.empty()) out.set("docker", docker::spec_to_json(plan.docker));
+  out.set("layers", layers_to_json(plan));
   out.set("dropped_variables", strings_to_json(plan.dropped_variables));
   out.set("missing_directories", strings_to_json(plan.missing_directories));
   out.set("notes", notes_to_json(plan.notes));

@@ -298,10 +298,10 @@ class Grants(Launcher):
     def test_no_control_socket_inside(self):
         copy = os.path.join(self.scratch, "dirbox")
         subprocess.run(["cp", nettest.DIRBOX, copy], check=True)
-        run = self.run_with([], "sh", "-c", './dirbox ps; ./dirbox grant "$DIRBOX" g.test; echo $?; ls -A /tmp /run; '
+        run = self.run_with([], "sh", "-c", './dirbox ps; ./dirbox grant "$DIRBOX" g.test; echo $?; ls -A /tmp /run/*; '
                             'grep -c dirbox /proc/net/unix')
         self.assertIn("no control socket: this is inside a sandbox", run.err, run)
-        self.assertEqual(run.out.splitlines()[1:], ["125", "/run:", "", "/tmp:", "0"], run)
+        self.assertEqual(run.out.splitlines()[1:], ["125", "/run/dirbox:", "policy.json", "policy.txt", "", "/tmp:", "0"], run)
 
     def test_its_directory(self):
         """In the runtime directory of the user's own, else in /tmp; nothing stays, not even after SIGKILL."""

@@ -95,7 +95,7 @@ class Excluded(sandbox.WithTerminal):
         self.assertEqual(done.out, "err\nout\n")
 
     def test_without_exclusion_nothing_is_there(self):
-        done = self.sh("ls -d /.dirbox /run/dirbox; tool --version", env=self.path, options=("-p", "worker"))
+        done = self.sh("ls -d /.dirbox /run/dirbox/broker; tool --version", env=self.path, options=("-p", "worker"))
         self.assertEqual(done.code, 127)
         self.assertEqual(done.out, "")
         self.assertEqual(self.calls(), [])

@@ -11,7 +11,7 @@ import unittest
 import sandbox
 
 
-class Why(sandbox.Boundary):
+class Asking(sandbox.Boundary):
     def setUp(self):
         super().setUp()
         self.place = tempfile.mkdtemp(prefix="why", dir=self.world.base)
@@ -66,6 +66,8 @@ class Why(sandbox.Boundary):
             file.write(text)
         return path
 
+
+class Why(Asking):
     # Files.
     def test_read(self):
         path = self.plant("f")
@@ -263,6 +265,43 @@ class Why(sandbox.Boundary):
         profile = self.profile(f'filesystem.write = [{{ path = "{self.place}/new", create = true }}]')
         self.why("-p", profile, "path", "/etc/passwd")
         self.assertFalse(os.path.exists(f"{self.place}/new"))
+
+
+class Layers(Asking):
+    """Which layers enforce each promise: in the plan, in verify's report, and at the start when one is missing."""
+
+    def plan(self, *options):
+        done = subprocess.run([sandbox.DIRBOX, "run", "--dry-run", "--json", *options, "--", "true"], cwd=self.world.project,
+                              env=self.environment(), capture_output=True, check=True, timeout=sandbox.PATIENCE)
+        return json.loads(done.stdout)["layers"]
+
+    WORDS = {"namespace", "mount", "landlock", "seccomp", "netns", "proxy", "broker", "guard"}
+
+    def test_in_the_plan(self):
+        layers = self.plan()
+        self.assertEqual({word for row in layers for word in row["layers"]} | {"landlock"}, self.WORDS)
+        shown = subprocess.run([sandbox.DIRBOX, "profile", "show", "--plan"], cwd=self.world.project, env=self.environment(),
+                               capture_output=True, text=True, check=True, timeout=sandbox.PATIENCE).stdout
+        for row in layers:
+            self.assertRegex(shown, rf"\n  {row['promise']} +{row['layers'][0]}")
+
+    def test_in_the_banner(self):
+        profile = self.profile('network.mode = "host"')
+        self.assertNotIn("weaker", self.dirbox("true").err)
+        err = self.dirbox("true", options=["-p", profile]).err
+        self.assertIn(f"dirbox: weaker: network: the host's own, nothing is filtered ({profile}:1:16)\n", err)
+        self.assertIn("dirbox: weaker: only hosts that a rule names are reached: nothing (not: netns, proxy)\n", err)
+        missing = [row for row in self.plan("-p", profile) if row["missing"]]
+        self.assertEqual(len(missing), err.count("(not: "))
+
+    def test_in_the_report_of_verify(self):
+        for words in ([], ["--json"]):
+            done = subprocess.run([sandbox.DIRBOX, "verify", "--only", "files.cwd", *words], cwd=self.world.project,
+                                  env=self.environment(), capture_output=True, text=True, check=True, timeout=sandbox.PATIENCE)
+            if words:
+                self.assertEqual(json.loads(done.stdout)["layers"], self.plan())
+            else:
+                self.assertIn("system calls that are closed fail", done.stdout)
 
 
 if __name__ == "__main__":
