@@ -185,6 +185,12 @@ std::string format_size(std::uint64_t bytes) {
   return out;
 }
 
+std::string join_words(std::span<const std::string> words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : " ") + shell_quote(word);
+  return out;
+}
+
 std::string shell_quote(std::string_view word) {
   constexpr std::string_view kSafe =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";

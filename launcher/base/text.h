@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,8 @@ std::string format_duration(std::chrono::seconds duration);
 
 /// Single-quoted for a POSIX shell when it needs to be, so that a hint can be pasted.
 std::string shell_quote(std::string_view word);
+/// Words that a POSIX shell reads as these words.
+std::string join_words(std::span<const std::string> words);
 
 /// Colour for one stream: on for a tty unless NO_COLOR is set and not empty, or TERM=dumb.
 bool use_color(int fd);

@@ -39,6 +39,7 @@ int why_command(const Arguments& arguments);
 int shell_command(const Arguments& arguments);
 int bundle_command(const Arguments& arguments);
 int ps_command(const Arguments& arguments);
+int attach_command(const Arguments& arguments);
 int grant_command(const Arguments& arguments);
 int revoke_command(const Arguments& arguments);
 int profile_command(const Arguments& arguments);

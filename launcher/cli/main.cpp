@@ -20,6 +20,7 @@ constexpr Subcommand kSubcommands[] = {
     {"log", "what a session refused, and what would allow it", log_command},
     {"why", "whether something is permitted inside, by which rule, and what would", why_command},
     {"ps", "list the running sandboxes", ps_command},
+    {"attach", "run a further command in a running sandbox", attach_command},
     {"grant", "let a running sandbox reach a host", grant_command},
     {"revoke", "refuse a host to a running sandbox", revoke_command},
     {"profile", "list, show, check, write and compare profiles", profile_command},

@@ -156,7 +156,8 @@ int parse_options(const Syntax& syntax, const Arguments& arguments) {
                     "to run one: dirbox run -- COMMAND");
   }
   if (own.empty() && syntax.positionals.empty()) return -1;  // CLI11 is not free
-  if (const std::size_t at = first_word(syntax, own); at < own.size() && syntax.takes_command) {
+  const bool only_command = syntax.takes_command && syntax.positionals.empty();
+  if (const std::size_t at = first_word(syntax, own); at < own.size() && only_command) {
     return complain_command(syntax, arguments, at);
   }
   try {

@@ -87,7 +87,11 @@ class Compiler {
       : facts_(facts), resolver_(resolver), plan_(plan) {}
 
   Result<void> add(const profiles::Excluded& record) {
-    if (record.mode == Mode::inside || is_filtered_docker(record)) return {};
+    if (record.mode == Mode::inside) {
+      add_inside(record);
+      return {};
+    }
+    if (is_filtered_docker(record)) return {};
     if (record.mode == Mode::filter) {
       return fail("exclude a command", record.origin.text(),
                   fmt::format("this mode is not available for {}", record.command),
@@ -137,6 +141,15 @@ class Compiler {
       if (!is_planted(found)) return candidate;
     }
     return {};
+  }
+
+  /// What runs inside is reached from the host with `dirbox attach`.
+  void add_inside(const profiles::Excluded& record) {
+    if (record.command == "tmux") {
+      plan_.spec.attach = {"tmux", "attach-session"};
+    } else if (plan_.spec.attach.empty()) {
+      plan_.spec.attach = {"/bin/sh"};
+    }
   }
 
   Result<void> add_missing(const profiles::Excluded& record) {

@@ -106,12 +106,12 @@ std::string render_plan(const Plan& plan, bool color) {
   head.add({"landlock", plan.spec.landlock ? "on" : "off"});
   head.add({"nested user namespaces", plan.spec.nested_userns ? "allowed" : "refused"});
   if (!plan.spec.argv.empty()) {
-    std::string command;
-    for (const std::string& word : plan.spec.argv)
-      command += (command.empty() ? "" : " ") + shell_quote(word);
-    head.add({"command", escape_for_terminal(command)});
+    head.add({"command", escape_for_terminal(join_words(plan.spec.argv))});
     head.add({"executable", escape_for_terminal(plan.spec.executable)});
   }
+  if (!plan.spec.attach.empty())
+    head.add({"dirbox attach", "runs " + escape_for_terminal(join_words(plan.spec.attach)) +
+                                   " unless told otherwise"});
   out += head.render(2);
 
   add_heading(out, "Files", color);
@@ -163,6 +163,7 @@ Json plan_to_json(const Plan& plan) {
   out.set("nested_userns", plan.spec.nested_userns);
   out.set("executable", plan.spec.executable);
   out.set("argv", strings_to_json(plan.spec.argv));
+  if (!plan.spec.attach.empty()) out.set("attach", strings_to_json(plan.spec.attach));
   JsonArray mounts;
   for (const Mount& mount : plan.spec.mounts) {
     Json item;

@@ -20,6 +20,32 @@ constexpr StepInfo kSteps[] = {
     {"seccomp", "last, when nothing needs a denied call any more"},
 };
 
+}  // namespace
+
+bool enter_command_filter(const RunOptions& options, int control) {
+  if (options.filter.empty()) {
+    errno = EINVAL;
+    return false;
+  }
+  sock_fprog program{static_cast<unsigned short>(options.filter.size()),
+                     const_cast<sock_filter*>(options.filter.data())};
+  unsigned flags = options.filter_notifies ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+  // A call that waits for its answer is not interrupted by signals that are handled (5.19).
+  unsigned waiting = options.filter_notifies ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0;
+  long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | waiting, &program);
+  if (result < 0 && errno == EINVAL && waiting != 0)
+    result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  if (result < 0) return false;
+  if (!options.filter_notifies) return true;
+  const int listener = static_cast<int>(result);
+  const bool sent =
+      static_cast<bool>(send_control(control, ControlType::listener, 0, {}, {listener}));
+  ::close(listener);  // with a holder inside, calls would wait for an observer that has ended
+  return sent;
+}
+
+namespace {
+
 /// What the child leaves behind in the memory that it shares with init until it execs.
 struct Outcome {
   const char* doing = nullptr;  ///< what failed before the exec
@@ -52,7 +78,8 @@ class Child {
     if (::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0) stop(outcome);
     outcome.doing = "install the seccomp filter";
     bool skipped = is_skipped(options_, "seccomp");
-    if (should_fail("seccomp") || (!skipped && !install_filter())) stop(outcome);
+    if (should_fail("seccomp") || (!skipped && !enter_command_filter(options_, control_)))
+      stop(outcome);
     outcome.doing = nullptr;
     ::execve(spec_.executable.c_str(), argv_.data(), environment_.data());
     outcome.exec_err = errno;
@@ -78,25 +105,6 @@ class Child {
     while (fd < 2 && options_.stdio[fd] != StdioKind::pty) ++fd;
     return fd;
   }
-  bool install_filter() const {
-    if (options_.filter.empty()) {
-      errno = EINVAL;
-      return false;
-    }
-    sock_fprog program{static_cast<unsigned short>(options_.filter.size()),
-                       const_cast<sock_filter*>(options_.filter.data())};
-    unsigned flags = options_.filter_notifies ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
-    // A call that waits for its answer is not interrupted by signals that are handled (5.19).
-    unsigned waiting = options_.filter_notifies ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0;
-    long result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | waiting, &program);
-    if (result < 0 && errno == EINVAL && waiting != 0)
-      result = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-    if (result < 0) return false;
-    if (!options_.filter_notifies) return true;
-    return static_cast<bool>(
-        send_control(control_, ControlType::listener, 0, {}, {static_cast<int>(result)}));
-  }
-
   const Spec& spec_;
   const RunOptions& options_;
   int control_;

@@ -22,6 +22,10 @@ struct Started {
 Result<Started> start_command(const Spec& spec, const RunOptions& options, int control,
                               bool has_terminal);
 
+/// Puts this process under the command's filter; its listener, where it has one, goes over
+/// `control`. System calls and their like only: it also runs between vfork and exec. False: errno.
+bool enter_command_filter(const RunOptions& options, int control);
+
 std::vector<StepInfo> list_command_steps();
 
 }  // namespace dirbox::sandbox

@@ -17,6 +17,7 @@ enum class ControlType : std::uint32_t {
   listener,  ///< + seccomp user-notification descriptor
   unix_listener,  ///< + descriptor; a = position in Spec::listeners
   sockets,        ///< + descriptors from the broker hook; a = 1 when more follow
+  starter,        ///< + descriptor on which the starter takes requests (starter.h)
   started,        ///< a = pid of the command inside: exec succeeded
   exec_failed,    ///< a = errno: nothing ran
   stopped,        ///< a = signal that stopped the command

@@ -20,6 +20,8 @@
 #include "launcher/sandbox/landlock.h"
 #include "launcher/sandbox/mounts.h"
 #include "launcher/sandbox/namespaces.h"
+#include "launcher/sandbox/pty.h"
+#include "launcher/sandbox/starter.h"
 #include "launcher/sandbox/stdio.h"
 #include "launcher/sandbox/sys.h"
 #include "launcher/sandbox/test_skip.h"
@@ -105,19 +107,10 @@ Result<void> step_listeners(Init& init) {
 }
 
 Result<void> make_terminal(Init& init, UniqueFd& master) {
-  master.reset(::open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!master.valid()) return fail_errno("open a terminal", "/dev/pts/ptmx");
-  int unlock = 0;
-  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0) return fail_errno("unlock a terminal", "");
-  init.terminal.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  int slave = init.terminal.get();
-  if (slave < 0) return fail_errno("open a terminal", "its slave");
-  const RunOptions& options = init.options;
-  if (options.terminal_modes && ::tcsetattr(slave, TCSANOW, &*options.terminal_modes) != 0)
-    return fail_errno("set the terminal's modes", "");
-  if (options.terminal_size && ::ioctl(slave, TIOCSWINSZ, &*options.terminal_size) != 0)
-    return fail_errno("set the terminal's size", "");
-  if (::ioctl(slave, TIOCSCTTY, 0) != 0) return fail_errno("take the terminal", "");
+  Pty pty = TRY(make_pty(init.options.terminal_modes, init.options.terminal_size));
+  if (::ioctl(pty.slave.get(), TIOCSCTTY, 0) != 0) return fail_errno("take the terminal", "");
+  init.terminal = std::move(pty.slave);
+  master = std::move(pty.master);
   return {};
 }
 
@@ -176,6 +169,11 @@ Result<void> step_landlock(Init& init) {
   return enter_landlock(ruleset.get());
 }
 
+Result<void> step_starter(Init& init) {
+  if (init.spec.attach.empty()) return {};
+  return spawn_starter(init.spec, init.options, init.control);
+}
+
 struct Step {
   StepInfo info;
   Result<void> (*apply)(Init&);
@@ -202,6 +200,7 @@ constexpr Step kSteps[] = {
     {{"no-new-privs", "needed by Landlock and seccomp"}, step_no_new_privs},
     {{"concealment", "nobody inside looks into init, a copy of the supervisor"}, step_concealment},
     {{"landlock", "second layer over the same tree"}, step_landlock},
+    {{"starter", "starts what joins later, as confined as the command"}, step_starter},
 };
 
 Result<void> apply_steps(Init& init) {

@@ -101,6 +101,8 @@ struct Spec {
   std::string executable;  ///< path inside
   std::vector<std::string> argv;
   std::vector<std::string> environment;  ///< NAME=value
+  /// What `dirbox attach` runs when nothing is named. Empty: nothing can be attached.
+  std::vector<std::string> attach;
 };
 
 /// How one of the descriptors 0-2 reaches the command.

@@ -71,6 +71,18 @@ Result<void> check_kind(int fd, const struct stat& st, int flags) {
 
 }  // namespace
 
+Result<void> check_passed(int fd, bool landlock) {
+  struct stat st {};
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fstat(fd, &st) != 0) return fail_errno("stat", fd_operand(fd));
+  TRY_VOID(check_kind(fd, st, flags));
+  if (S_ISREG(st.st_mode) && !landlock) {
+    return fail("pass", "a file", "without Landlock nothing stops a reopening with more rights",
+                "put a pipe in between: | cat > file");
+  }
+  return {};
+}
+
 Result<std::vector<LandlockFile>> apply_stdio(const StdioKind (&kinds)[3], bool landlock) {
   std::vector<LandlockFile> files;
   for (int fd = 0; fd < 3; ++fd) {

@@ -20,4 +20,8 @@ namespace dirbox::sandbox {
 /// Returns what Landlock shall allow.
 Result<std::vector<LandlockFile>> apply_stdio(const StdioKind (&kinds)[3], bool landlock);
 
+/// The same refusals for a descriptor that arrives later; a regular file only with `landlock`,
+/// which refuses to reopen it.
+Result<void> check_passed(int fd, bool landlock);
+
 }  // namespace dirbox::sandbox

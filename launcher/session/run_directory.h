@@ -45,6 +45,9 @@ class RunDirectory {
 /// The socket of ControlServer in a run directory.
 inline constexpr const char* kControlSocket = "control";
 
+/// That of supervise::AttachServer, where commands can be started in the session.
+inline constexpr const char* kAttachSocket = "attach";
+
 /// $XDG_RUNTIME_DIR/dirbox or /tmp/dirbox-UID; in a user namespace /tmp/dirbox-UID-NAMESPACE, with
 /// its inode number.
 std::string run_root();

@@ -34,12 +34,6 @@ Result<void> make_socket_directory() {
   return {};
 }
 
-std::string join_words(const std::vector<std::string>& words) {
-  std::string out;
-  for (const std::string& word : words) out += (out.empty() ? "" : " ") + shell_quote(word);
-  return out;
-}
-
 }  // namespace
 
 Result<void> Broker::prepare(sandbox::RunOptions& options) {

@@ -51,6 +51,7 @@ Json Requests::info() const {
   out.set("profile", plan_.profile);
   out.set("cwd", plan_.cwd);
   out.set("started", started_);
+  out.set("attach", !plan_.spec.attach.empty());
   return out;
 }
 

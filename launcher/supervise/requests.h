@@ -9,7 +9,8 @@
 /// What can be asked of a running session from the host.
 namespace dirbox::supervise {
 
-///   {"verb": "info"}                                     session, pid, profile, cwd, started
+///   {"verb": "info"}                                     session, pid, profile, cwd, started,
+///   attach
 ///   {"verb": "grant", "rule": "host:443", "seconds": 600}   seconds: optional
 ///   {"verb": "revoke", "rule": "host"}
 ///

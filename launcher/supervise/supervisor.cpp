@@ -16,6 +16,7 @@
 #include "launcher/sandbox/init.h"
 #include "launcher/sandbox/spawn.h"
 #include "launcher/session/control.h"
+#include "launcher/supervise/attach_server.h"
 #include "launcher/supervise/broker.h"
 #include "launcher/supervise/docker.h"
 #include "launcher/supervise/events.h"
@@ -56,6 +57,7 @@ class Supervisor {
                     if (event.kind == log::Kind::fault) outcome_.complaints.push_back(event.detail);
                     record(std::move(event));
                   }),
+        attach_(loop_, plan, [this](log::Event event) { record(std::move(event)); }),
         guard_(loop_, plan.guard,
                state_directory.empty()
                    ? std::string()
@@ -96,11 +98,13 @@ class Supervisor {
     if (failure_) return Failure(*failure_);
     if (session_timer_ != 0) loop_.cancel(session_timer_);
     control_.stop();
+    attach_.stop();
     directory_.reset();
     broker_.finish();
     network_.finish();
     docker_.finish();
     observer_.finish();
+    attach_.finish();
     end_log();
     return outcome_;
   }
@@ -111,6 +115,7 @@ class Supervisor {
     session_timer_ = 0;
     auto opened = [this]() -> Result<void> {
       directory_.emplace(TRY(session::RunDirectory::make(requests_.session())));
+      TRY_VOID(attach_.start(*directory_));
       return control_.start(*directory_);
     }();
     if (!opened) {
@@ -148,7 +153,8 @@ class Supervisor {
       }
     }
     outcome_.events = log_.seen();
-    outcome_.dropped = log_.dropped() + network_.dropped() + observer_.dropped();
+    outcome_.dropped =
+        log_.dropped() + network_.dropped() + observer_.dropped() + attach_.dropped();
     if (auto closed = log_.close(outcome_.status); !closed)
       outcome_.complaints.push_back("events are not logged: " + closed.error().message());
   }
@@ -219,6 +225,10 @@ class Supervisor {
           if (auto done = observer_.attach(std::move(message.fds[0])); !done)
             stop_with(done.error());
         }
+        return;
+      case ControlType::starter:
+        if (message.fds.size() != 1) return;
+        if (auto taken = attach_.take(std::move(message.fds[0])); !taken) stop_with(taken.error());
         return;
       case ControlType::started:
         started_ = true;
@@ -336,6 +346,7 @@ class Supervisor {
   Broker broker_;
   Docker docker_;
   Observer observer_;
+  AttachServer attach_;
   guard::Guard guard_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
