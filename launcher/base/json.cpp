@@ -125,6 +125,9 @@ Result<Json> Json::parse(std::string_view text, const Limits& limits) {
   if (text.size() > limits.max_bytes) {
     return fail("parse JSON", "", fmt::format("larger than {} bytes", limits.max_bytes));
   }
+  // The library ends the text at a NUL and passes over a byte order mark; other readers do not.
+  if (text.find('\0') != text.npos || text.starts_with("\xef\xbb\xbf"))
+    return fail("parse JSON", "", "a NUL or a byte order mark");
   Builder builder(limits);
   try {
     if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder) ||

@@ -15,6 +15,9 @@ TEST_CASE("what hostile input must not pass") {
   CHECK_FALSE(Json::parse(R"({"a":1,"a":2})"));
   CHECK_FALSE(Json::parse(R"({"HostConfig":1,"hostConfig":2})"));
   CHECK_FALSE(Json::parse(R"({} {})"));
+  CHECK_FALSE(Json::parse(std::string("{}\0", 3)));
+  CHECK_FALSE(Json::parse(std::string("{}\0{\"a\":1}", 10)));
+  CHECK_FALSE(Json::parse("\xef\xbb\xbf{}"));
   CHECK_FALSE(Json::parse("\"\xff\""));
   CHECK_FALSE(Json::parse("18446744073709551615"));
   CHECK_FALSE(Json::parse("99999999999999999999999"));
