@@ -230,7 +230,7 @@ TEST_CASE("a notified call is read by name, given a descriptor, and denied") {
     std::byte byte{};
     if (!send_message(pair->theirs.get(), std::span(&byte, 1), fds)) ::_exit(3);
     listener->reset();
-    if (::syscall(SYS_ptrace, 0x10, 42, 0, 0, 0, 0) != -1 || errno != EPERM) ::_exit(4);
+    if (::syscall(SYS_ptrace, 0x10L, 42L, 0L, 0L, 0L, 0L) != -1 || errno != EPERM) ::_exit(4);
     // A second listener is refused, by this filter as by the kernel.
     sock_filter allow{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
     if (install_filter_with_listener(std::span(&allow, 1))) ::_exit(5);
