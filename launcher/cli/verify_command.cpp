@@ -8,9 +8,9 @@
 #include "launcher/cli/command.h"
 #include "launcher/cli/run_options.h"
 #include "launcher/plan/layers.h"
-#include "launcher/sandbox/test_skip.h"
 #include "launcher/supervise/supervisor.h"
 #include "launcher/verify/probe.h"
+#include "launcher/verify/sabotage.h"
 #include "launcher/verify/verify.h"
 
 namespace dirbox::cli {
@@ -20,7 +20,8 @@ constexpr int kUntested = 2;
 
 struct VerifyFlags {
   RunSettings settings;
-  std::string only, test_skip;
+  std::string only, sabotage;
+  std::vector<std::string> waive;
   bool json = false, verbose = false;
 };
 
@@ -30,12 +31,13 @@ Syntax verify_syntax(VerifyFlags& flags) {
                 plan_options(flags.settings)};
   syntax.options.push_back(
       {"--only", "NAME", "one promise, or all of an area (\"list\" names them)", &flags.only});
+  syntax.options.push_back(
+      {"--waive", "NAME", "accept that the profile gives up a promise, or an area", &flags.waive});
   syntax.options.push_back({"--json", "", "the report as JSON", &flags.json});
   syntax.options.push_back({"-v,--verbose", "", "show every probe", &flags.verbose});
 #ifdef DIRBOX_TEST_BUILD
-  syntax.options.push_back({"--test-skip", "STEP[,STEP…]",
-                            "leave set-up steps out silently (\"list\" names them)",
-                            &flags.test_skip});
+  syntax.options.push_back({"--sabotage", "LAYER[,LAYER…]",
+                            "leave layers out silently (\"list\" names them)", &flags.sabotage});
 #endif
   return syntax;
 }
@@ -80,14 +82,15 @@ int verify_command(const Arguments& arguments) {
     return kUntested;
   }
   if (flags.only == "list") return print_list(verify::list_promises());
-  if (flags.test_skip == "list") return print_list(sandbox::list_skippable_steps());
+  if (flags.sabotage == "list") return print_list(verify::list_layers());
   if (auto done = plant_variable(arguments.raw); !done) return untested(done.error());
   if (auto done = open_standard(); !done) return untested(done.error());
   Compiled compiled = compile_settings(flags.settings, {"sh"}, true);
   if (!compiled.ok) return kUntested;
   verify::Options options;
   options.only = flags.only;
-  options.sandbox.test_skip = flags.test_skip;
+  options.accepted = flags.waive;
+  options.sabotage = flags.sabotage;
   find_title(arguments, options.sandbox);
   if (auto done = supervise::prepare_filter(compiled.plan, cache_directory(), options.sandbox);
       !done) {

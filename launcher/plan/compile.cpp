@@ -183,10 +183,23 @@ void compile_guard(const Profile& profile, Plan& plan) {
         {"guard: off, what is planted for the host to execute stays", profile.guard.origin});
     return;
   }
-  std::vector<std::string>& trees = plan.guard.trees;
+  if (plan.guard.mode == guard::Mode::report) {
+    plan.waivers.push_back(
+        {"guard: report, what is planted for the host to execute is told and stays",
+         profile.guard.origin});
+  }
+  std::vector<std::string> found;  // on the host: what is shown elsewhere too (swarm_state)
   for (const PathRule& rule : plan.rules) {
     if (rule.access != PathAccess::write || rule.type != FileType::directory) continue;
-    if (trees.empty() || !path_is_beneath(rule.path, trees.back())) trees.push_back(rule.path);
+    found.push_back(map_to_host(plan, rule.path).value_or(rule.path));
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::string>& trees = plan.guard.trees;
+  for (const std::string& tree : found) {
+    const bool within = std::any_of(trees.begin(), trees.end(), [&](const std::string& other) {
+      return path_is_beneath(tree, other);
+    });
+    if (!within) trees.push_back(tree);
   }
 }
 

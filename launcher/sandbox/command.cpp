@@ -75,7 +75,10 @@ class Child {
     outcome.doing = "restore the signal mask";
     if (::sigprocmask(SIG_SETMASK, &options_.caller_mask, nullptr) != 0) stop(outcome);
     outcome.doing = "mark descriptors close-on-exec";
-    if (::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0) stop(outcome);
+    if (!is_skipped(options_, kDescriptorsLayer) &&
+        ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0) {
+      stop(outcome);
+    }
     outcome.doing = "install the seccomp filter";
     bool skipped = is_skipped(options_, "seccomp");
     if (should_fail("seccomp") || (!skipped && !enter_command_filter(options_, control_)))

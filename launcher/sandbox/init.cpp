@@ -306,7 +306,7 @@ std::vector<StepInfo> list_init_steps() {
 namespace {
 
 /// Moves the two descriptors to their places and closes every other above 2.
-Result<void> keep_descriptors(UniqueFd control, int channel) {
+Result<void> keep_descriptors(UniqueFd control, int channel, bool skipped) {
   constexpr int kOutOfTheWay = 16;
   int high_control = ::fcntl(control.get(), F_DUPFD_CLOEXEC, kOutOfTheWay);
   int high_channel = channel >= 0 ? ::fcntl(channel, F_DUPFD_CLOEXEC, kOutOfTheWay) : -1;
@@ -318,14 +318,17 @@ Result<void> keep_descriptors(UniqueFd control, int channel) {
     first = kChannelFd + 1;
   }
   control.release();
-  if (::close_range(first, ~0u, 0) != 0) return fail_errno("close inherited descriptors", "");
+  if (!skipped && ::close_range(first, ~0u, 0) != 0)
+    return fail_errno("close inherited descriptors", "");
   return {};
 }
 
 }  // namespace
 
 void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
-  if (auto kept = keep_descriptors(std::move(control), options.network.channel); !kept) {
+  if (auto kept = keep_descriptors(std::move(control), options.network.channel,
+                                   is_skipped(options, kDescriptorsLayer));
+      !kept) {
     report_failure(kControlFd, kept.error());
   }
   sigset_t child;

@@ -27,6 +27,7 @@ std::vector<std::string> list_skippable_steps() {
   std::vector<std::string> names;
   for (const StepInfo& step : list_init_steps()) names.emplace_back(step.name);
   for (std::string_view name : list_namespaces()) names.emplace_back(name);
+  names.emplace_back(kDescriptorsLayer);
   return names;
 }
 

@@ -2,12 +2,16 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <mqueue.h>
 #include <sys/ipc.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +21,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "launcher/base/path.h"
@@ -55,11 +60,12 @@ Result<UniqueFd> make_file(const std::string& path, const std::string& text) {
   return fd;
 }
 
-/// Beside `path`, or in /tmp where sun_path has no room for that.
-std::string socket_path(const std::string& path) {
-  const std::string beside = path + ".sock";
-  return beside.size() < sizeof sockaddr_un{}.sun_path ? beside
-                                                       : "/tmp/" + std::string(path_name(beside));
+/// In `directory`, or in /tmp where sun_path has no room for that.
+std::string socket_path(const std::string& directory) {
+  const std::string within = directory + "/engine.sock";
+  return within.size() < sizeof sockaddr_un{}.sun_path
+             ? within
+             : "/tmp/" + std::string(path_name(directory)) + ".sock";
 }
 
 }  // namespace
@@ -81,29 +87,41 @@ Canaries::Canaries(Canaries&& other) noexcept
       servers(std::move(other.servers)),
       abstract_socket(std::move(other.abstract_socket)),
       ipc_key(other.ipc_key),
+      terminal(std::move(other.terminal)),
       shm_path(std::exchange(other.shm_path, {})),
       tmp_path(std::exchange(other.tmp_path, {})),
       tmp_write_only(std::move(other.tmp_write_only)),
+      directory(std::exchange(other.directory, {})),
       shm_(std::exchange(other.shm_, -1)),
-      sem_(std::exchange(other.sem_, -1)) {}
+      sem_(std::exchange(other.sem_, -1)),
+      msg_(std::exchange(other.msg_, -1)),
+      queue_(std::move(other.queue_)),
+      terminal_(std::move(other.terminal_)) {}
 
 Canaries::~Canaries() {
   end_process(victim);
   end_process(decoy);
+  std::error_code left;  // what a directory that nobody else may enter still holds
+  if (!directory.empty()) std::filesystem::remove_all(directory, left);
   for (const std::string& path : {shm_path, tmp_path}) {
     if (!path.empty()) ::unlink(path.c_str());
   }
   if (shm_ >= 0) ::shmctl(shm_, IPC_RMID, nullptr);
   if (sem_ >= 0) ::semctl(sem_, 0, IPC_RMID);
+  if (msg_ >= 0) ::msgctl(msg_, IPC_RMID, nullptr);
+  if (queue_.valid()) ::mq_unlink(queue_name().c_str());
 }
 
 Result<void> Canaries::make_files() {
-  const char* directory = std::getenv("TMPDIR");
-  bool usable = directory != nullptr && *directory == '/' && ::access(directory, W_OK) == 0;
-  std::string path = fmt::format("{}/dirbox-verify-{}", usable ? directory : "/tmp", token);
+  const char* wanted = std::getenv("TMPDIR");
+  bool usable = wanted != nullptr && *wanted == '/' && ::access(wanted, W_OK) == 0;
+  std::string path = fmt::format("{}/dirbox-verify-{}", usable ? wanted : "/tmp", token);
   tmp_write_only = TRY(make_file(path, token));
   tmp_path = path;
-  servers = TRY(Servers::make(socket_path(path), token));
+  path += ".d";
+  if (::mkdir(path.c_str(), 0700) != 0) return fail_errno("make a directory", path);
+  directory = path;
+  servers = TRY(Servers::make(socket_path(directory), token));
   path = "/dev/shm/dirbox-verify-" + token;
   if (::access("/dev/shm", W_OK) == 0) {
     TRY_VOID(make_file(path, token));
@@ -145,12 +163,31 @@ Result<void> Canaries::make_ipc() {
   return {};
 }
 
+/// What a kernel or a container may do without. The key is in a session keyring of this process's
+/// own, which what it starts inherits as it would the caller's.
+void Canaries::make_optional() {
+  msg_ = ::msgget(ipc_key, IPC_CREAT | IPC_EXCL | 0600);
+  queue_.reset(
+      ::mq_open(queue_name().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600, nullptr));
+  constexpr long kJoinSession = 1, kSessionKeyring = -3;  // keyctl(2)
+  const std::string name = queue_name();
+  if (::syscall(SYS_keyctl, kJoinSession, nullptr) >= 0)
+    ::syscall(SYS_add_key, "user", name.c_str(), token.c_str(), token.size(), kSessionKeyring);
+  terminal_.reset(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  char path[64];
+  if (terminal_.valid() && ::grantpt(terminal_.get()) == 0 && ::unlockpt(terminal_.get()) == 0 &&
+      ::ptsname_r(terminal_.get(), path, sizeof path) == 0) {
+    terminal = path;
+  }
+}
+
 Result<Canaries> Canaries::make() {
   Canaries canaries;
   canaries.token = make_token();
   TRY_VOID(canaries.make_files());
   TRY_VOID(canaries.make_listeners());
   TRY_VOID(canaries.make_ipc());
+  canaries.make_optional();
   canaries.victim = TRY(start_victim());
   canaries.decoy = TRY(start_victim());
   return canaries;

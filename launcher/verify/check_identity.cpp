@@ -1,10 +1,13 @@
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <sstream>
+#include <vector>
 
 #include "launcher/base/file.h"
 #include "launcher/base/text.h"
@@ -20,31 +23,78 @@ void check_capabilities(Context& context) {
   }
 }
 
+struct Shown {
+  std::string point, options;  ///< ",ro,nosuid,"
+};
+
+/// Of proc_pid_mountinfo(5): id parent device root point options …
+std::vector<Shown> read_mounts(const std::string& text) {
+  std::vector<Shown> mounts;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string skipped;
+    Shown& shown = mounts.emplace_back();
+    words >> skipped >> skipped >> skipped >> skipped >> shown.point >> shown.options;
+    shown.options = "," + shown.options + ",";
+  }
+  return mounts;
+}
+
+bool has_option(const Shown& mount, std::string_view option) {
+  return mount.options.find("," + std::string(option) + ",") != std::string::npos;
+}
+
 void check_privileges(Context& context) {
   context.must_be("NoNewPrivs", "status", {"NoNewPrivs"}, "1");
   Outcome mounts = context.inside("text", {"/proc/self/mountinfo"});
   if (!mounts.done()) return context.add("mountinfo", Verdict::not_run, mounts.text());
-  // proc_pid_mountinfo(5): id parent device root point options …
   std::string setuid;
-  std::size_t start = 0;
-  while (start < mounts.detail.size()) {
-    std::size_t end = std::min(mounts.detail.find('\n', start), mounts.detail.size());
-    std::string line = mounts.detail.substr(start, end - start);
-    start = end + 1;
-    std::size_t at = 0;
-    for (int field = 0; field < 4 && at != std::string::npos; ++field) at = line.find(' ', at) + 1;
-    std::size_t options = line.find(' ', at);
-    std::string point = line.substr(at, options - at);
-    std::string flags = "," + line.substr(options + 1, line.find(' ', options + 1) - options - 1);
-    if ((flags + ",").find(",nosuid,") == std::string::npos) setuid += point + " ";
+  for (const Shown& mount : read_mounts(mounts.detail)) {
+    if (!has_option(mount, "nosuid")) setuid += mount.point + " ";
   }
   context.add(
       "setuid programs", setuid.empty() ? Verdict::pass : Verdict::fail,
       setuid.empty() ? "every mount is nosuid" : "not nosuid: " + escape_for_terminal(setuid));
 }
 
+/// Landlock may refuse the same: that the mounts do too is seen from their options.
+void check_read_only(Context& context) {
+  Outcome got = context.inside("text", {"/proc/self/mountinfo"});
+  if (!got.done()) return context.add("mountinfo", Verdict::not_run, got.text());
+  std::string writable;
+  std::size_t count = 0;
+  for (const Shown& shown : read_mounts(got.detail)) {
+    const auto& mounts = context.plan().spec.mounts;
+    const auto mount = std::find_if(mounts.rbegin(), mounts.rend(), [&](const sandbox::Mount& one) {
+      return one.target == shown.point;
+    });
+    const bool reads = shown.point == "/" || (mount != mounts.rend() && !mount->writable &&
+                                              mount->kind == sandbox::MountKind::bind);
+    if (!reads) continue;
+    ++count;
+    if (!has_option(shown, "ro")) writable += shown.point + " ";
+  }
+  context.add("mounts", writable.empty() ? Verdict::pass : Verdict::fail,
+              writable.empty() ? std::to_string(count) + " are read-only"
+                               : "writable: " + escape_for_terminal(writable));
+}
+
 void check_limits(Context& context) {
-  context.must_be("core dumps", "core-limit", {}, "0 0");
+  context.must_be("core dumps", "limit", {std::to_string(RLIMIT_CORE)}, "0 0");
+  // The caller's own may be lower.
+  for (const sandbox::Limit& limit : context.plan().spec.limits) {
+    const Outcome got = context.inside("limit", {std::to_string(limit.resource)});
+    std::istringstream values(got.detail);
+    std::uint64_t soft = 0, hard = 0;
+    const bool holds =
+        got.done() && values >> soft >> hard && soft <= limit.value && hard <= limit.value;
+    context.add("limit " + std::to_string(limit.resource),
+                got.kind == Outcome::Kind::not_run ? Verdict::not_run
+                : holds                            ? Verdict::pass
+                                                   : Verdict::fail,
+                got.text() + ", the plan says " + std::to_string(limit.value));
+  }
   context.must_be("session", "session", {}, "1");
 }
 
@@ -153,7 +203,9 @@ void check_command_line(Context& context) {
 constexpr Row kRows[] = {
     {"identity.capabilities", "every capability set is empty", "capabilities", check_capabilities},
     {"identity.privileges", "no program gives privileges", "no_new_privs, mount", check_privileges},
-    {"identity.limits", "no core dumps, a session of its own", "rlimit, setsid", check_limits},
+    {"files.mounts", "what may only be read is mounted read-only", "mount", check_read_only},
+    {"identity.limits", "no core dumps, the profile's limits, a session of its own",
+     "rlimit, setsid", check_limits},
     {"identity.userns", "no user namespaces can be made", "sysctl, seccomp", check_user_namespaces},
     {"identity.mounts", "mounts cannot be made or removed", "capabilities, seccomp, Landlock",
      check_mounts},

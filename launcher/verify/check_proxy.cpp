@@ -92,14 +92,15 @@ void check_resolver(Context& context) {
   judge_blocked(context, "a name that no rule has", look_up(context, denied), control);
   judge_blocked(context, "the same over TCP", look_up(context, denied, kA, "tcp"),
                 look_up(context, allowed, kA, "tcp"));
-  for (const auto& [type, what] : {std::pair{"28", "AAAA"},
-                                   {"16", "TXT"},
-                                   {"15", "MX"},
-                                   {"33", "SRV"},
-                                   {"65", "HTTPS"},
-                                   {"10", "NULL"}}) {
-    judge_blocked(context, std::string("the same, ") + what, look_up(context, denied, type),
-                  control);
+  struct Type {
+    const char* number;
+    const char* name;
+  };
+  constexpr Type kTypes[] = {{"28", "AAAA"}, {"16", "TXT"},   {"15", "MX"},
+                             {"33", "SRV"},  {"65", "HTTPS"}, {"10", "NULL"}};
+  for (const Type& type : kTypes) {
+    judge_blocked(context, std::string("the same, ") + type.name,
+                  look_up(context, denied, type.number), control);
   }
   judge_blocked(context, "data in front of such a name",
                 look_up(context, "c2VjcmV0." + std::string(60, 'x') + "." + denied), control);
@@ -272,6 +273,9 @@ std::string denied_name(const Canaries& canaries) {
 
 plan::Plan make_attacked(const plan::Plan& plan, const Canaries& canaries) {
   plan::Plan attacked = plan;
+  attacked.network.publish.clear();  // the other sandbox has the ports
+  attacked.network.parent = {};      // nothing of this is for others to see
+  attacked.docker.sockets = {canaries.servers.engine()};
   netns::NetworkSpec& network = attacked.network;
   if (network.mode != netns::Mode::proxy) return attacked;
   const Origin origin{"dirbox verify", 0, 0};

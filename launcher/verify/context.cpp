@@ -1,8 +1,25 @@
 #include "launcher/verify/context.h"
 
+#include <algorithm>
+
 #include "launcher/base/text.h"
 
 namespace dirbox::verify {
+namespace {
+
+/// The path of a file has a '/', the name of a built-in profile has none (profiles/load.h), and an
+/// option of the command line is no file.
+bool is_built_in(const Origin& origin) {
+  return origin.file.empty() ||
+         (origin.file.ends_with(".toml") && origin.file.find('/') == std::string::npos);
+}
+
+}  // namespace
+
+bool is_wanted(std::string_view name, std::string_view only) {
+  return only.empty() || name == only ||
+         (name.starts_with(only) && name.substr(only.size()).starts_with("."));
+}
 
 Origin Context::find_waiver(std::string_view text) const {
   for (const plan::Note& waiver : plan_.waivers) {
@@ -11,8 +28,26 @@ Origin Context::find_waiver(std::string_view text) const {
   return {};
 }
 
+Runner* Context::plain() {
+  if (plain_) return &*plain_;
+  if (plain_failure_.empty()) plain_failure_ = runner_.complaint();
+  if (!plain_failure_.empty()) return nullptr;
+  auto started = start_plain_();
+  if (!started) {
+    plain_failure_ = started.error().message();
+    return nullptr;
+  }
+  return &plain_.emplace(std::move(*started));
+}
+
 void Context::add(std::string_view subject, Verdict verdict, std::string detail,
                   const Origin& origin) {
+  if (verdict == Verdict::waived && !is_built_in(origin) &&
+      std::none_of(accepted_.begin(), accepted_.end(),
+                   [&](const std::string& name) { return is_wanted(promise_->name, name); })) {
+    verdict = Verdict::fail;
+    detail.insert(0, "given up: ");
+  }
   promise_->findings.push_back({escape_for_terminal(subject), verdict, std::move(detail), origin});
 }
 

@@ -22,8 +22,8 @@ constexpr std::size_t kMaxAnswer = 1 << 20;
 constexpr std::string_view kKindNames[] = {"done", "refused", "killed", "not run"};
 
 const Verb* find_verb(std::string_view name) {
-  for (std::span<const Verb> table :
-       {file_verbs(), kernel_verbs(), process_verbs(), socket_verbs(), network_verbs()}) {
+  for (std::span<const Verb> table : {file_verbs(), kernel_verbs(), process_verbs(), socket_verbs(),
+                                      network_verbs(), broker_verbs()}) {
     for (const Verb& verb : table) {
       if (name == verb.name) return &verb;
     }

@@ -44,6 +44,7 @@ std::span<const Verb> kernel_verbs();
 std::span<const Verb> process_verbs();
 std::span<const Verb> socket_verbs();
 std::span<const Verb> network_verbs();
+std::span<const Verb> broker_verbs();
 
 /// For verbs: done with `detail`; or what errno says.
 Outcome succeeded(std::string detail = {});

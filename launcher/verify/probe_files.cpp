@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
 
 #include "launcher/base/file.h"
+#include "launcher/base/path.h"
 #include "launcher/base/unique_fd.h"
 #include "launcher/verify/probe.h"
 
@@ -129,6 +131,25 @@ Outcome verb_environment(const Words&) {
   return succeeded(sha256_hex(all) + names);
 }
 
+/// NUMBER: a descriptor of this process.
+Outcome verb_descriptor(const Words& words) {
+  return verb_readlink({"/proc/self/fd/" + word_at(words, 0)});
+}
+
+/// A descriptor above 2 of this process that is a file: what pipes and the like connect is ours.
+Outcome verb_descriptors(const Words&) {
+  constexpr const char* kOwn = "/proc/self/fd";
+  Directory directory(::opendir(kOwn));
+  if (!directory) return refused(errno);
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const int fd = std::atoi(entry->d_name);
+    if (fd <= 2 || fd == ::dirfd(directory.get())) continue;
+    const Outcome link = verb_readlink({path_join(kOwn, entry->d_name)});
+    if (link.done() && link.detail.starts_with("/")) return link;
+  }
+  return refused(ENOENT);
+}
+
 constexpr Verb kVerbs[] = {
     {"reveal", verb_reveal},
     {"text", verb_text},
@@ -139,6 +160,8 @@ constexpr Verb kVerbs[] = {
     {"exists", verb_exists},
     {"readlink", verb_readlink},
     {"cwd", verb_cwd},
+    {"descriptor", verb_descriptor},
+    {"descriptors", verb_descriptors},
     {"environ-scan", verb_environ_scan},
     {"environment", verb_environment},
     {"command-line-scan", verb_command_line_scan},

@@ -1,7 +1,9 @@
 #include <fcntl.h>
+#include <mqueue.h>
 #include <sched.h>
 #include <sys/ipc.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
@@ -26,12 +28,6 @@ Outcome verb_syscall(const Words& words) {
   unsigned long long v[7] = {};
   for (std::size_t i = 0; i < words.size() && i < 7; ++i) v[i] = number(words[i]);
   return from_call(::syscall(static_cast<long>(v[0]), v[1], v[2], v[3], v[4], v[5], v[6]));
-}
-
-Outcome verb_core_limit(const Words&) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return refused(errno);
-  return succeeded(std::to_string(limit.rlim_cur) + " " + std::to_string(limit.rlim_max));
 }
 
 Outcome verb_node_name(const Words&) {
@@ -103,6 +99,23 @@ Outcome verb_sem(const Words& words) {
   return from_call(::semget(static_cast<key_t>(number(word_at(words, 0))), 0, 0));
 }
 
+Outcome verb_msg(const Words& words) {
+  return from_call(::msgget(static_cast<key_t>(number(word_at(words, 0))), 0));
+}
+/// NAME: a POSIX message queue.
+Outcome verb_mqueue(const Words& words) {
+  UniqueFd queue(::mq_open(word_at(words, 0).c_str(), O_RDONLY | O_CLOEXEC));
+  return queue.valid() ? succeeded() : refused(errno);
+}
+
+/// RESOURCE: the limits of it, "SOFT HARD".
+Outcome verb_limit(const Words& words) {
+  rlimit limit{};
+  if (::getrlimit(static_cast<__rlimit_resource>(number(word_at(words, 0))), &limit) != 0)
+    return refused(errno);
+  return succeeded(std::to_string(limit.rlim_cur) + " " + std::to_string(limit.rlim_max));
+}
+
 /// NAME: a key of type user in the session keyring.
 Outcome verb_key(const Words& words) {
   constexpr long kSearch = 10, kSessionKeyring = -3;  // keyctl(2), keyctl_search(3)
@@ -112,7 +125,7 @@ Outcome verb_key(const Words& words) {
 
 constexpr Verb kVerbs[] = {
     {"syscall", verb_syscall},
-    {"core-limit", verb_core_limit},
+    {"limit", verb_limit},
     {"node-name", verb_node_name},
     {"unshare", verb_unshare},
     {"clone", verb_clone},
@@ -127,6 +140,8 @@ constexpr Verb kVerbs[] = {
     {"landlock-room", verb_landlock_room},
     {"shm", verb_shm},
     {"sem", verb_sem},
+    {"msg", verb_msg},
+    {"mqueue", verb_mqueue},
     {"key", verb_key},
 };
 

@@ -8,7 +8,10 @@
 
 #include <cerrno>
 #include <csignal>
+#include <iterator>
+#include <sstream>
 #include <utility>
+#include <vector>
 
 #include "launcher/base/file.h"
 #include "launcher/base/text.h"
@@ -55,7 +58,8 @@ Result<Pipe> make_pipe() {
 
 /// In the child: descriptors 0-2 are what the sandbox gets. None of `standard` is below 3.
 [[noreturn]] void supervise_it(const plan::Plan& plan, sandbox::RunOptions options,
-                               const int (&standard)[3], int failures) {
+                               const int (&standard)[3], int failures,
+                               const std::string& state_directory) {
   constexpr int kFailures = 3;
   for (int fd = 0; fd < 3; ++fd) {
     if (::dup2(standard[fd], fd) < 0) ::_exit(125);
@@ -66,7 +70,10 @@ Result<Pipe> make_pipe() {
       ::sigprocmask(SIG_SETMASK, &options.caller_mask, nullptr) != 0) {
     ::_exit(125);
   }
-  auto outcome = supervise::run_sandbox(plan, std::move(options));
+  // As a careless caller would leave it: without close-on-exec.
+  int host = ::open("/", O_PATH | O_DIRECTORY);
+  if (host < 0 || ::dup2(host, kCanaryDescriptor) < 0 || ::close(host) != 0) ::_exit(125);
+  auto outcome = supervise::run_sandbox(plan, std::move(options), state_directory);
   if (!outcome) {
     const Error& error = outcome.error();
     std::string text = error.message() + (error.hint.empty() ? "" : "; " + error.hint);
@@ -78,7 +85,7 @@ Result<Pipe> make_pipe() {
 }  // namespace
 
 Result<Runner> Runner::start(const plan::Plan& plan, sandbox::RunOptions options,
-                             int standard_error) {
+                             int standard_error, const std::string& state_directory) {
   plan::Plan changed = TRY(make_plan(plan));
   Pipe requests = TRY(make_pipe());
   Pipe answers = TRY(make_pipe());
@@ -88,7 +95,7 @@ Result<Runner> Runner::start(const plan::Plan& plan, sandbox::RunOptions options
   if (runner.supervisor_ < 0) return fail_errno("start a supervisor", "fork");
   if (runner.supervisor_ == 0) {
     const int standard[3] = {requests.read.get(), answers.write.get(), standard_error};
-    supervise_it(changed, std::move(options), standard, failures.write.get());
+    supervise_it(changed, std::move(options), standard, failures.write.get(), state_directory);
   }
   runner.requests_ = std::move(requests.write);
   runner.answers_ = std::move(answers.read);
@@ -149,6 +156,22 @@ Outcome Runner::inside(std::string_view verb, const Words& words) {
     }
     pending_.append(chunk, static_cast<std::size_t>(n));
   }
+}
+
+/// The supervisor's children are init, the proxy and the like; init's only child is the runner.
+std::string Runner::path_into(const std::string& path) const {
+  auto children = [](const std::string& pid) {
+    auto text = read_file("/proc/" + pid + "/task/" + pid + "/children");
+    std::istringstream words(text ? *text : "");
+    return std::vector<std::string>(std::istream_iterator<std::string>(words), {});
+  };
+  for (const std::string& child : children(std::to_string(supervisor_))) {
+    for (const std::string& grandchild : children(child)) {
+      if (::access(("/proc/" + grandchild + "/root" + kProgram).c_str(), F_OK) == 0)
+        return "/proc/" + grandchild + "/root" + path;
+    }
+  }
+  return {};
 }
 
 bool Runner::kill_supervisor(int milliseconds) {

@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "launcher/base/text.h"
 #include "launcher/sandbox/landlock.h"
 #include "launcher/verify/context.h"
+#include "launcher/verify/sabotage.h"
 
 namespace dirbox::verify {
 namespace {
@@ -41,17 +43,13 @@ class HeldSignals {
 std::vector<Row> all_rows() {
   std::vector<Row> rows;
   for (std::span<const Row> table :
-       {file_rows(), identity_rows(), kernel_rows(), network_rows(), proxy_rows(), host_rows()})
+       {file_rows(), identity_rows(), kernel_rows(), network_rows(), proxy_rows(), broker_rows(),
+        docker_rows(), guard_rows(), object_rows(), host_rows(), sibling_rows()})
     rows.insert(rows.end(), table.begin(), table.end());
   return rows;
 }
 
 constexpr std::string_view kLifeName = "life.end";
-
-bool wanted(std::string_view name, std::string_view only) {
-  return only.empty() || name == only ||
-         (name.starts_with(only) && name.substr(only.size()).starts_with("."));
-}
 
 /// The layers of a row that the Plan has.
 std::string layers_of(const Row& row, const plan::Plan& plan) {
@@ -90,6 +88,16 @@ std::vector<plan::Note> limits_of(const plan::Plan& plan) {
   return limits;
 }
 
+Result<void> check_name(const std::string& name) {
+  const std::vector<std::string> names = list_promises();
+  if (std::any_of(names.begin(), names.end(),
+                  [&](const std::string& one) { return is_wanted(one, name); })) {
+    return {};
+  }
+  return fail("find a promise", escape_for_terminal(name), "there is none of that name",
+              fmt::format("one of: {}", fmt::join(names, " ")));
+}
+
 }  // namespace
 
 std::vector<std::string> list_promises() {
@@ -100,13 +108,8 @@ std::vector<std::string> list_promises() {
 }
 
 Result<Report> run_verify(const plan::Plan& plan, Options options) {
-  std::vector<std::string> names = list_promises();
-  bool known = false;
-  for (const std::string& name : names) known = known || wanted(name, options.only);
-  if (!known) {
-    return fail("find a promise", escape_for_terminal(options.only), "there is none of that name",
-                fmt::format("one of: {}", fmt::join(names, " ")));
-  }
+  TRY_VOID(check_name(options.only));
+  for (const std::string& name : options.accepted) TRY_VOID(check_name(name));
   HeldSignals held;
   Canaries canaries = TRY(Canaries::make());
   options.sandbox.caller_mask = held.before();
@@ -122,18 +125,25 @@ Result<Report> run_verify(const plan::Plan& plan, Options options) {
     if (!null.valid()) return fail_errno("open", "/dev/null");
     standard_error = null.get();
   }
-  Runner runner =
-      TRY(Runner::start(make_attacked(plan, canaries), std::move(options.sandbox), standard_error));
+  const sandbox::RunOptions same = options.sandbox;
+  auto start_plain = [&] {
+    return Runner::start(plan, same, standard_error, canaries.state_directory() + "-2");
+  };
+  plan::Plan attacked = make_attacked(plan, canaries);
+  options.sandbox.test_skip = TRY(remove_layers(options.sabotage, canaries, attacked));
+  Runner runner = TRY(Runner::start(attacked, std::move(options.sandbox), standard_error,
+                                    canaries.state_directory()));
   Report report{plan.profile, escape_for_terminal(plan.cwd), {}, plan.waivers, limits_of(plan)};
-  Context context(plan, runner, canaries, abi);
+  Context context(plan, runner, canaries, abi, start_plain);
+  context.accept(options.accepted);
   for (const Row& row : all_rows()) {
-    if (!wanted(row.name, options.only)) continue;
+    if (!is_wanted(row.name, options.only)) continue;
     Promise& promise =
         report.promises.emplace_back(Promise{row.name, row.text, layers_of(row, plan), {}});
     context.begin(promise);
     row.check(context);
   }
-  if (wanted(kLifeName, options.only)) report.promises.push_back(check_life(runner));
+  if (is_wanted(kLifeName, options.only)) report.promises.push_back(check_life(runner));
   return report;
 }
 

@@ -14,7 +14,8 @@
 /// in one launch of the real sandbox, and where that can be done without harm outside as well, as
 /// the control: a refusal inside says something only where the same attempt succeeds outside. After
 /// an attempt to change something, the host is looked at. What a profile grants on purpose is
-/// `waived`, with its line; what could not run is `not_run`, never passed.
+/// `waived`, with its line; what could not run is `not_run`, never passed. A profile of the user's
+/// that gives up more than the built-in ones do breaks the promise, unless the user accepts that.
 namespace dirbox::verify {
 
 /// The variable that the caller must have in its own initial environment, with a value that occurs
@@ -22,15 +23,17 @@ namespace dirbox::verify {
 inline constexpr const char* kCanaryVariable = "DIRBOX_VERIFY_CANARY";
 
 struct Options {
-  std::string only;             ///< a promise, or the part of its name before the dot; "": all
+  std::string only;  ///< a promise, or the part of its name before the dot; "": all
+  std::vector<std::string> accepted;  ///< promises and areas that the profile may give up
+  std::string sabotage;         ///< layers to leave out, with commas (sabotage.h; test builds)
   sandbox::RunOptions sandbox;  ///< with the filter
 };
 
 /// Names of all promises, in their order.
 std::vector<std::string> list_promises();
 
-/// Errors: unknown `only`; no canary could be made. A sandbox that does not start is no error but
-/// makes every promise not_run.
+/// Errors: unknown names in `options`; no canary could be made. A sandbox that does not start is no
+/// error but makes every promise not_run.
 Result<Report> run_verify(const plan::Plan& plan, Options options);
 
 /// 16 random hexadecimal digits.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-UNDOCUMENTED = {"--test-fail", "--test-skip", "--net-map"}  # of test builds
+UNDOCUMENTED = {"--test-fail", "--net-map"}  # of test builds
 
 
 SHARED = {"shell": "run", "revoke": "grant", "ps": "grant"}  # pages of several subcommands
