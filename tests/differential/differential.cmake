@@ -1,4 +1,4 @@
-# The wire parsers beside somebody else's: OpenSSL, http-parser, dig.
+# Parsers beside somebody else's: OpenSSL, http-parser, dig, git.
 find_package(OpenSSL REQUIRED)
 find_library(HTTP_PARSER_LIBRARY http_parser REQUIRED)
 find_path(HTTP_PARSER_INCLUDE http_parser.h REQUIRED)
@@ -6,6 +6,6 @@ file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.cpp)
 if(TARGET dirbox_netns)
   add_executable(test_differential ${sources} $<TARGET_OBJECTS:dirbox_doctest_main>)
   target_include_directories(test_differential SYSTEM PRIVATE ${DOCTEST_INCLUDE} ${HTTP_PARSER_INCLUDE})
-  target_link_libraries(test_differential PRIVATE dirbox_netns OpenSSL::SSL ${HTTP_PARSER_LIBRARY})
+  target_link_libraries(test_differential PRIVATE dirbox_netns dirbox_guard OpenSSL::SSL ${HTTP_PARSER_LIBRARY})
   add_test(NAME differential COMMAND test_differential)
 endif()
