@@ -217,7 +217,7 @@ Result<void> Connection::apply(Action action, const Request& request, const Cont
     case Action::ping:
       return {};
     case Action::info:
-      out.transform = [](Json json) -> Result<Json> { return reduce_info(json); };
+      out.transform = [](const Json& json) -> Result<Json> { return reduce_info(json); };
       return {};
     case Action::events:
       TRY_VOID(limit_filters(out.outgoing.query, "label", project_label(own)));
