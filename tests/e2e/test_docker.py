@@ -14,6 +14,7 @@ import unittest
 from sandbox import DIRBOX, main, wait_until
 
 DOCKER = shutil.which("docker", path="/usr/bin:/usr/local/bin:/bin")
+COMPOSE = shutil.which("docker-compose", path="/usr/bin:/usr/local/bin:/bin")
 BUSYBOX = shutil.which("busybox")
 ROOT = os.geteuid() == 0
 
@@ -56,11 +57,34 @@ def make_image(directory, host):
     os.makedirs(f"{rootfs}/bin")
     os.mkdir(f"{rootfs}/tmp", 0o1777)
     shutil.copy(BUSYBOX, f"{rootfs}/bin/busybox")
-    for name in ("sh", "cat", "id", "ls", "sleep", "echo", "grep", "true", "touch", "mkdir", "ps"):
+    for name in ("sh", "cat", "id", "ls", "sleep", "echo", "grep", "true", "touch", "mkdir", "ps", "stty"):
         os.symlink("busybox", f"{rootfs}/bin/{name}")
     tar = subprocess.run(["tar", "-C", rootfs, "-c", "."], capture_output=True, check=True).stdout
     subprocess.run([DOCKER, "import", "-", "bb:1"], input=tar, env=dict(os.environ, DOCKER_HOST=host), check=True,
                    capture_output=True)
+
+
+# In the sandbox, to the socket: a control, and bodies and paths that Go reads otherwise than they look.
+RAW = r'''
+import os, socket
+PRIVILEGED = '{"Privileged":true,"NetworkMode":"none"}'
+PLAIN = '{"Image":"bb:1","Cmd":["true"]}'
+BODIES = [('/v1.41/containers/create', PLAIN)] + [('/v1.41/containers/create', body) for body in (
+    '{"Image":"bb:1","hostconfig":%s}' % PRIVILEGED, '{"Image":"bb:1","Ho\\u017ftConfig":%s}' % PRIVILEGED,
+    '{"Image":"bb:1","Ho\u017ftConfig":%s}' % PRIVILEGED, '{"Image":"bb:1","HostConfig":{},"hostConfig":%s}' % PRIVILEGED,
+    '{"Image":"bb:1","HostConfig":{},"HostConfig":%s}' % PRIVILEGED, '{"Image":"bb:1","HostConfig":%s}' % PRIVILEGED,
+    PLAIN + '{"HostConfig":%s}' % PRIVILEGED, PLAIN + '\0', '\ufeff' + PLAIN,
+    '{"Image":"bb:1","HostConfig":{"Binds":["/etc:/e"]}}', '{"Image":"bb:1","HostConfig":{"MaskedPaths":[]}}')] + [
+    (path, PLAIN) for path in ('/v1.41/containers/%63reate', '/v1.23/containers/create', '/v1.41//containers/create',
+                               '/v1.41/containers/../containers/create', '/libpod/containers/create', '/v1.41/containers/create/')]
+for number, (path, body) in enumerate(BODIES):
+    data = body.encode()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(os.environ["DOCKER_HOST"][len("unix://"):])
+        client.sendall(("POST %s?name=raw%d HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                        "Content-Length: %d\r\n\r\n" % (path, number, len(data))).encode() + data)
+        print(client.recv(4096).split()[1].decode())
+'''
 
 
 class Docker(unittest.TestCase):
@@ -79,10 +103,13 @@ class Docker(unittest.TestCase):
         cls.addClassCleanup(cls.stop)
         cls.host = "unix://" + path
         make_image(cls.directory, cls.host)
-        with open(f"{cls.directory}/profile.toml", "w", encoding="utf-8") as profile:
-            profile.write(f'extends = "worker"\n[filesystem]\nwrite = ["${{CWD}}"]\n'
-                          '[[excluded]]\ncommand = "docker"\nmode = "filter"\n'
-                          f'[docker]\nsockets = ["{path}"]\nmemory = "64M"\npids = 32\ncpus = "1"\nmax_containers = 3\n')
+        for name, limits in (("profile", 'memory = "64M"\npids = 32\ncpus = "1"\nmax_containers = 3\n'),
+                             ("large", 'memory = "8G"\npids = 512\ncpus = "4"\n')):
+            with open(f"{cls.directory}/{name}.toml", "w", encoding="utf-8") as profile:
+                profile.write(f'extends = "worker"\n[filesystem]\nwrite = ["${{CWD}}"]\n'
+                              '[[excluded]]\ncommand = "docker"\nmode = "filter"\n'
+                              '[[excluded]]\ncommand = "docker-compose"\nmode = "filter"\n'
+                              f'[docker]\nsockets = ["{path}"]\n{limits}')
 
     @classmethod
     def stop(cls):
@@ -97,8 +124,8 @@ class Docker(unittest.TestCase):
                            capture_output=True, cwd="/")
         shutil.rmtree(cls.directory, ignore_errors=True)
 
-    def inside(self, script, data=None, project=None):
-        return subprocess.run([DIRBOX, "run", "-q", "-p", f"{self.directory}/profile.toml", "--", "sh", "-c", script],
+    def inside(self, script, data=None, project=None, profile="profile"):
+        return subprocess.run([DIRBOX, "run", "-q", "-p", f"{self.directory}/{profile}.toml", "--", "sh", "-c", script],
                               capture_output=True, text=True, input=data, timeout=120, cwd=project or self.project)
 
     def outside(self, *arguments):
@@ -148,6 +175,127 @@ class Docker(unittest.TestCase):
                              (64 << 20, 64 << 20, 32, 10 ** 9))
         self.assertFalse(shown["Privileged"])
         self.refused("docker run --rm -m 1g bb:1 true", r"docker\.memory .*profile\.toml")
+
+    def test_the_limits_of_a_director_are_in_the_kernel(self):
+        made = self.inside("docker run -d --name large bb:1 sleep 600", profile="large")
+        self.addCleanup(self.outside, "rm", "-f", "large")
+        self.assertRegex(made.stdout, "^[0-9a-f]{64}$", made)
+        shown = json.loads(self.outside("inspect", "large").stdout)[0]
+        host = shown["HostConfig"]
+        cpus = min(4, os.cpu_count())  # an engine refuses what its machine does not have
+        if not ROOT and not host["Memory"]:
+            self.skipTest("this machine has no cgroups for rootless podman")
+        self.assertEqual((host["Memory"], host["MemorySwap"], host["PidsLimit"], host["NanoCpus"]),
+                         (8 << 30, 8 << 30, 512, cpus * 10 ** 9))
+        found = {}
+        with open(f"/proc/{shown['State']['Pid']}/cgroup", encoding="ascii") as file:
+            places = [line.strip().split(":", 2) for line in file]
+        for _, controllers, place in places:
+            for controller in controllers.split(","):
+                for base in (f"/sys/fs/cgroup/{controllers}", f"/sys/fs/cgroup/{controller}", "/sys/fs/cgroup"):
+                    for name in ("memory.limit_in_bytes", "memory.max", "pids.max", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.max"):
+                        path = base + place + "/" + name
+                        if place != "/" and os.path.exists(path):
+                            with open(path, encoding="ascii") as file:
+                                found[name] = file.read().split()
+        self.assertEqual(found.get("memory.max", found.get("memory.limit_in_bytes")), [str(8 << 30)], (found, places))
+        self.assertEqual(found["pids.max"], ["512"])
+        quota, period = found.get("cpu.max") or found["cpu.cfs_quota_us"] + found["cpu.cfs_period_us"]
+        self.assertEqual(int(quota), cpus * int(period))
+
+    def test_events_and_stats_are_the_projects_own(self):
+        self.outside("run", "--name", "loud", "--network", "none", "bb:1", "true")
+        self.addCleanup(self.outside, "rm", "-f", "loud")
+        self.check("docker run -d --name quiet bb:1 sleep 600", "[0-9a-f]{64}")
+        self.addCleanup(self.outside, "rm", "-f", "quiet")
+        done = self.inside("docker events --since 10m --until 0s; docker stats --no-stream --format '{{.Name}}'")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("name=quiet", done.stdout)
+        self.assertIn("quiet\n", done.stdout.replace("\r", ""))
+        self.assertNotIn("loud", done.stdout)
+        # What happens next comes at once.
+        done = self.inside("docker events > events & while [ ! -s events ]; do docker kill -s WINCH quiet > /dev/null; done; kill %1; cat events")
+        self.assertRegex(done.stdout, r"container kill .*name=quiet")
+
+    @unittest.skipUnless(COMPOSE, "this machine has no docker-compose")
+    def test_compose(self):
+        folder = f"{self.project}/composed"
+        os.mkdir(folder)
+        self.addCleanup(shutil.rmtree, folder, True)
+        with open(f"{folder}/docker-compose.yml", "w", encoding="utf-8") as file:
+            file.write("""version: "2.4"
+services:
+  one:
+    image: bb:1
+    command: sh -c 'echo one-started; sleep 600'
+    network_mode: none
+    volumes: [".:/w"]
+  two:
+    image: bb:1
+    command: sh -c 'echo two-started; exec sleep 600'
+    network_mode: none
+    depends_on: [one]
+""".replace("[\".:/w\"]", f"[\"{self.project}:/w\"]"))
+        try:
+            done = self.inside("cd composed && docker-compose up -d 2>&1")
+            self.assertEqual(done.returncode, 0, done)
+            # Another session finds what it has brought up.
+            done = self.inside("cd composed && docker-compose ps && docker-compose logs && docker ps --format '{{.Names}}'")
+            for text in ("one-started", "two-started", "Up", "composed_one_1", "composed_two_1"):
+                self.assertIn(text, done.stdout)
+            label = json.loads(self.outside("inspect", "composed_one_1").stdout)[0]["Config"]["Labels"]
+            self.assertIn("dirbox.project", label)
+            done = self.inside("cd composed && docker-compose down -t 1 2>&1")
+            self.assertEqual(done.returncode, 0, done)
+            self.assertNotIn("composed", self.outside("ps", "-a").stdout)
+        finally:
+            self.outside("rm", "-f", "composed_one_1", "composed_two_1")
+        for line, rule in (("privileged: true", "Privileged"), ("pid: host", "PidMode"), ("volumes: [\"/etc:/e\"]", "bind source /etc"),
+                           ("network_mode: host", "network host")):
+            with open(f"{folder}/docker-compose.yml", "w", encoding="utf-8") as file:
+                file.write("version: \"2.4\"\nservices:\n  bad:\n    image: bb:1\n    command: 'true'\n    " + line + "\n" +
+                           ("" if "network" in line else "    network_mode: none\n"))
+            done = self.inside("cd composed && docker-compose up -d 2>&1")
+            self.assertNotEqual(done.returncode, 0, done)
+            self.assertIn(rule, done.stdout)
+        self.assertNotIn("composed", self.outside("ps", "-a").stdout)
+
+    def test_requests_that_the_engine_would_read_otherwise(self):
+        """Written by hand, with a name each: none of them is ever made."""
+        with open(f"{self.project}/raw.py", "w", encoding="utf-8") as file:
+            file.write(RAW)
+        done = self.inside("/usr/bin/python3 raw.py")
+        answers = done.stdout.split()
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(answers[0], "201", "the control is made")
+        self.assertGreaterEqual(len(answers), 10)
+        self.assertEqual([a for a in answers[1:] if not re.fullmatch("[45]..", a)], [], done)
+        listed = self.outside("ps", "-a", "--format", "{{.Names}}").stdout.split()
+        self.assertEqual([name for name in listed if name.startswith("raw")], ["raw0"])
+        self.outside("rm", "-f", "raw0")
+
+    def test_a_source_that_becomes_a_symlink(self):
+        """The engine looks again at every start."""
+        project = f"{self.directory}/swapped"
+        os.mkdir(project)
+        self.addCleanup(shutil.rmtree, project, True)
+        done = self.inside("docker create --name swapped -v $PWD:/e bb:1 ls /e", project=project)
+        self.addCleanup(self.outside, "rm", "-f", "swapped")
+        self.assertEqual(done.returncode, 0, done)
+        done = self.inside("mv $PWD $PWD.away; ln -s /etc $PWD; rmdir $PWD", project=project)
+        self.assertFalse(os.path.islink(project))
+        self.refused_in(project, "docker create -v $PWD/sub:/e bb:1 true", "bind source")
+
+    def refused_in(self, project, script, pattern):
+        done = self.inside(script, project=project)
+        self.assertRegex(done.stdout + done.stderr, pattern)
+        self.assertNotEqual(done.returncode, 0, done)
+
+    def test_only_docker_is_let_through(self):
+        home = os.path.expanduser("~")
+        done = self.inside(f"docker --version && cat {home}/.ssh/id_rsa {home}/.bashrc /etc/shadow")
+        self.assertRegex(done.stdout, r"\ADocker version [^\n]*\n\Z")
+        self.assertNotEqual(done.returncode, 0)
 
     def test_count(self):
         self.inside("for i in 1 2 3 4; do docker create --name n$i bb:1 true; done > out 2>&1")

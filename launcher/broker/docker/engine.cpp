@@ -108,6 +108,9 @@ Result<EngineFacts> Engine::facts() {
     }
   }
   facts.limits = !(facts.rootless && info && text_at(*info, "CgroupVersion") == "1");
+  constexpr std::int64_t kMostCpus = 1 << 20;
+  const std::int64_t cpus = info ? integer_at(*info, "NCPU") : 0;
+  if (cpus > 0 && cpus <= kMostCpus) facts.cpus = static_cast<std::uint64_t>(cpus) * 1'000'000'000;
   facts_ = facts;
   return facts;
 }

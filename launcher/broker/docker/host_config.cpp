@@ -41,6 +41,8 @@ Result<void> take_reservation(const Json& value, BodyContext& context, Json& out
   return {};
 }
 Result<void> take_cpus(const Json& value, BodyContext& context, Json& out) {
+  // Without a word the profile's, as far as the machine has them: see force_limits().
+  if (is_nothing(value)) return {};
   out.set("NanoCpus", TRY(limit_of(value, context.spec.cpus, "cpus (in 10^-9)")));
   return {};
 }
@@ -257,7 +259,10 @@ void force_limits(Json& config, const FilterSpec& spec, const EngineFacts& engin
   const bool asked = config.find("MemorySwap") != nullptr;
   // No swap beyond what was asked for.
   if (!asked || integer_at(config, "MemorySwap") < memory) config.set("MemorySwap", memory);
-  if (config.find("NanoCpus") == nullptr) config.set("NanoCpus", spec.cpus.value);
+  if (config.find("NanoCpus") == nullptr) {
+    const std::uint64_t most = spec.cpus.value;
+    config.set("NanoCpus", engine.cpus != 0 ? std::min(most, engine.cpus) : most);
+  }
   if (config.find("PidsLimit") == nullptr) config.set("PidsLimit", spec.pids.value);
   if (config.find("LogConfig") == nullptr && !engine.podman) {
     config.set("LogConfig",

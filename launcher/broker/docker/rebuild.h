@@ -21,6 +21,8 @@ struct EngineFacts {
   /// Its kernel lets it limit containers. Not so with cgroups of version 1 and without root, where
   /// podman leaves limits of containers out and fails at those of builds.
   bool limits = true;
+  /// Of its machine, in units of 10^-9: it refuses a container with more. 0: not known.
+  std::uint64_t cpus = 0;
 };
 
 /// What a rule may look at, and what it finds out for the rules after it.

@@ -46,6 +46,17 @@ TEST_CASE("every container is confined and limited, whatever was said") {
   CHECK(text_of(made->body, "User") == "absent");
 }
 
+TEST_CASE("a machine with fewer CPUs than the profile permits") {
+  EngineFacts engine;
+  engine.cpus = 1'000'000'000;
+  CHECK(text_of(host_of(host("{}", engine)), "NanoCpus") == "1000000000");
+  CHECK(text_of(host_of(host(R"({"NanoCpus":0})", engine)), "NanoCpus") == "1000000000");
+  CHECK(text_of(host_of(host(R"({"NanoCpus":1500000000})", engine)), "NanoCpus") == "1500000000");
+  CHECK(code(host(R"({"NanoCpus":2500000000})", engine)) == EPERM);
+  engine.cpus = 8'000'000'000;
+  CHECK(text_of(host_of(host("{}", engine)), "NanoCpus") == "2000000000");
+}
+
 TEST_CASE("keys count only as the API writes them") {
   // Go would take each of these for HostConfig, the last one or both merged.
   CHECK(code(create(R"({"Image":"bb","hostconfig":{"Privileged":true}})")) == EPERM);
