@@ -52,6 +52,7 @@ class Guard {
   static constexpr std::size_t kMaxFindings = 1000;  ///< the rest is undone and counted
   static constexpr std::chrono::milliseconds kDelay{20};  ///< before anything is watched
   static constexpr std::chrono::milliseconds kPoll{100};  ///< between looks without watches
+  static constexpr int kPollsInSilence = 10;  ///< before it is said that they are needed
 
   /// `store` is an absolute directory that is made when something is quarantined.
   Guard(EventLoop& loop, Spec spec, std::string store);
@@ -112,7 +113,7 @@ class Guard {
   int add_watch(int fd, const std::string& path, std::uint32_t events);
   bool watch(const Place& place, int directory, const Folder& folder);
   void forget(std::size_t tree, const std::string& path);
-  void watch_file(const Node& node, int directory, const std::string& name);
+  bool watch_file(const Node& node, int directory, const std::string& name);
   void visit(const Place& first);
   void look(const Node& node, int directory, const std::string& name);
   void undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
@@ -123,8 +124,7 @@ class Guard {
   bool is_unchanged(const Node& node, int directory) const;
   void look_now();
   void arm();
-  void poll_instead(const std::string& why);
-  void poll();
+  void poll_instead();
   void stop_watching();
   void walk_slice();
   bool work_through(std::size_t count);
@@ -149,6 +149,7 @@ class Guard {
   EventLoop::TimerId timer_ = 0;
   bool watching_ = false;  ///< between start() and finish()
   bool lacking_ = false;   ///< the kernel had no watch left
+  int polls_ = 0;          ///< how often there were no watches to be had
   int remembered_ = 0;     ///< the last number of a watch that is not asked for
   unsigned kept_ = 0;
   std::uint64_t uncounted_ = 0;

@@ -164,7 +164,9 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
       judge_entry(*rule, before, *entry, path_to_tree(node),
                   [&](What what, const std::string& text) { return follow(node, what, text); });
   if (found.empty()) {
-    if (S_ISREG(entry->status.st_mode)) watch_file(node, directory, name);
+    // What was written between the look and the watch is no event.
+    if (S_ISREG(entry->status.st_mode) && watch_file(node, directory, name))
+      look(node, directory, name);
     return;
   }
   undo(node, directory, name, *rule, before, *entry, std::move(found));

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "launcher/base/unix_socket.h"
 #include "launcher/guard/guard.h"
@@ -67,15 +66,17 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
 }
 
 /// A change of a file in place is an event of the file where its directory is not asked for them.
-void Guard::watch_file(const Node& node, int directory, const std::string& name) {
-  if (!node.folder->open || nodes_.size() >= kMaxWatches) return;
+/// True for a watch that is new.
+bool Guard::watch_file(const Node& node, int directory, const std::string& name) {
+  if (!node.folder->open || nodes_.size() >= kMaxWatches) return false;
   UniqueFd file(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!file.valid()) return;
+  if (!file.valid()) return false;
   const std::string path = node.path.empty() ? name : node.path + "/" + name;
   const int wd = add_watch(file.get(), full_path(node.tree, path), kFileEvents);
-  if (wd == 0 || nodes_.contains(wd)) return;
+  if (wd == 0 || nodes_.contains(wd)) return false;
   nodes_[wd] = {node.tree, path, nullptr, 0, 0, {}};
   watches_[full_path(node.tree, path)] = wd;
+  return true;
 }
 
 /// A directory went elsewhere: what is known of it and beneath it is not where it was.
@@ -97,15 +98,17 @@ void Guard::forget(std::size_t tree, const std::string& path) {
 /// Asks for events of what start() has remembered, then looks at what happened before.
 void Guard::arm() {
   timer_ = 0;
+  lacking_ = false;
   inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (!inotify_.valid()) return poll_instead(fmt::format("{}", std::strerror(errno)));
+  if (!inotify_.valid()) return poll_instead();
   if (auto added = loop_.add(inotify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(); });
       !added) {
     inotify_.reset();
-    return poll_instead(added.error().message());
+    return poll_instead();
   }
-  const auto remembered = std::exchange(nodes_, {});
-  watches_.clear();
+  const auto remembered = nodes_;
+  const auto places = std::exchange(watches_, {});
+  nodes_.clear();
   for (const auto& [number, node] : remembered) {
     if (node.folder == nullptr) continue;
     UniqueFd directory = open_place(node.tree, node.path);
@@ -118,24 +121,27 @@ void Guard::arm() {
   if (lacking_) {
     loop_.remove(inotify_.get());
     close_later(std::move(inotify_));
-    return poll_instead("raise fs.inotify.max_user_watches");
+    nodes_ = remembered;
+    watches_ = places;
+    return poll_instead();
   }
   look_at_all();
   walk_slice();
 }
 
-/// The user has no instance or no watch left, as with very many sandboxes at once.
-void Guard::poll_instead(const std::string& why) {
-  complaints_.push_back(
-      fmt::format("guard: changes are looked for every {} ms and not watched ({}): raise "
-                  "fs.inotify.max_user_instances and fs.inotify.max_user_watches",
-                  kPoll.count(), why));
-  timer_ = loop_.after(kPoll, [this] { poll(); });
-}
-
-void Guard::poll() {
-  look_now();
-  timer_ = loop_.after(kPoll, [this] { poll(); });
+/// The user has no instance or no watch left, as with very many sandboxes at once. Most of them
+/// leave some before long.
+void Guard::poll_instead() {
+  if (++polls_ == kPollsInSilence) {
+    complaints_.push_back(fmt::format(
+        "guard: for want of inotify instances or watches, changes are looked for every {} ms: "
+        "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches",
+        kPoll.count()));
+  }
+  timer_ = loop_.after(kPoll, [this] {
+    look_now();
+    arm();
+  });
 }
 
 /// Without events: what start() knew, and what is new since.

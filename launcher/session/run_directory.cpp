@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 
 #include "launcher/base/peer.h"
@@ -184,9 +185,15 @@ Result<UniqueFd> connect_session(const std::string& session, const char* name) {
   std::string root_path = run_root();
   if (session.empty() || session.front() == '.' || session.find('/') != std::string::npos)
     return fail("find the session", session, "not a session id", "dirbox ps lists them");
-  UniqueFd root = TRY(open_root(root_path));
-  UniqueFd directory;
-  if (root.valid()) directory = open_directory(root.get(), session.c_str());
+  // A session has its directory some milliseconds after its start.
+  constexpr int kLooks = 20;
+  constexpr timespec kBetween{0, 10'000'000};
+  UniqueFd root, directory;
+  for (int look = 0; look < kLooks && !directory.valid(); ++look) {
+    if (look > 0) ::nanosleep(&kBetween, nullptr);
+    root = TRY(open_root(root_path));
+    if (root.valid()) directory = open_directory(root.get(), session.c_str());
+  }
   if (!directory.valid())
     return fail_errno("find the session", session, ENOENT, "dirbox ps lists those that run");
   UniqueFd socket = make_socket(0);

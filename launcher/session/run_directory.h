@@ -56,7 +56,7 @@ std::string run_root();
 Result<std::vector<std::string>> list_sessions();
 
 /// Connects to `name` in the directory of `session`, and checks that its owner is the caller
-/// (check_peer). Errors: ENOENT when there is no such session.
+/// (check_peer). Errors: ENOENT when there is no such session for 0.2 s: it may have just begun.
 Result<UniqueFd> connect_session(const std::string& session, const char* name = kControlSocket);
 
 /// That the other end of a connected unix socket is a process of this user in this user namespace,

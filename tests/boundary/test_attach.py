@@ -209,8 +209,10 @@ class Attach(sandbox.WithTerminal):
         self.extra = {"XDG_RUNTIME_DIR": runtime}
         self.assertRefused(self.attach("--", "true"), "no session")
         one, _ = self.session()
+        sandbox.wait_until(lambda: os.path.exists(f"{runtime}/dirbox/{one}"), "the session can be found")
         self.assertEqual(self.attach("--", "sh", "-c", "echo $DIRBOX").out.strip(), one)
         two, _ = self.session()
+        sandbox.wait_until(lambda: os.path.exists(f"{runtime}/dirbox/{two}"), "the second session can be found")
         self.assertRefused(self.attach("--", "true"), "several", one, two)
 
     # Ends.

@@ -137,7 +137,7 @@ class Places(sandbox.Boundary):
 
     def test_umask_and_full_file_systems(self):
         self.run_ok("cat", "/etc/passwd", preexec_fn=lambda: os.umask(0o777))
-        tiny = self.profile('extends = ["director"]\n[filesystem]\nhome_size = "4K"\ntmp_size = "4K"\nrun_size = "4K"\n', "tiny.toml")
+        tiny = self.profile('extends = ["director"]\n[filesystem]\nhome_size = "4K"\ntmp_size = "4K"\nrun_size = "32K"\n', "tiny.toml")
         done = self.dirbox("sh", "-c", "cat /dev/zero > ~/fill; echo after", options=["-p", tiny])
         self.assertIn("after", done.out)
 

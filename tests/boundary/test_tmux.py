@@ -165,7 +165,7 @@ class Tmux(sandbox.Boundary):
         self.inside(f"mkdir -p sub; tmux new-window -t swarm-t -n sub -c \"$PWD/sub\" 'pwd; echo x > ../made; exec cat';"
                     f"tmux new-window -t swarm-t -n elsewhere -c {self.world.outside} 'echo escaped > x; exec cat'")
         sandbox.wait_until(lambda: os.path.exists(self.world.project + "/made"), "the window in sub writes the project")
-        self.assertIn(self.world.project + "/sub", self.screen("swarm-t:sub"))
+        sandbox.wait_until(lambda: self.world.project + "/sub" in self.screen("swarm-t:sub"), "the window in sub shows where it is")
         sandbox.wait_until(lambda: "elsewhere" not in self.tmux("list-windows", "-t", "swarm-t"), "the window outside ends at once")
         os.remove(self.world.project + "/made")
         os.rmdir(self.world.project + "/sub")
