@@ -18,7 +18,7 @@ enum class ControlType : std::uint32_t {
   unix_listener,  ///< + descriptor; a = position in Spec::listeners
   sockets,        ///< + descriptors from the broker hook; a = 1 when more follow
   starter,        ///< + descriptor on which the starter takes requests (starter.h)
-  started,        ///< a = pid of the command inside: exec succeeded
+  started,        ///< a = pid of the command inside: exec succeeded; from the starter 0: it may run
   exec_failed,    ///< a = errno: nothing ran
   stopped,        ///< a = signal that stopped the command
   exited,         ///< a = wait status of the command; everything else inside is dead

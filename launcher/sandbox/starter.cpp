@@ -220,6 +220,8 @@ class Starter {
   }
 
   Result<void> spawn(const Launch& launch, UniqueFd& client) {
+    // Before it can say anything itself: whoever sees its output knows that it was started.
+    tell(client.get(), ControlType::started, 0);
     Outcome outcome;
     Outcome* volatile shared = &outcome;
     // NOLINTBEGIN(clang-analyzer-unix.Vfork): run_child() makes system calls only.
@@ -233,7 +235,6 @@ class Starter {
       tell(client.get(), ControlType::exec_failed, shared->exec_err);
       return {};
     }
-    tell(client.get(), ControlType::started, pid);
     jobs_.push_back({pid, std::move(client)});
     return {};
   }

@@ -185,22 +185,28 @@ Result<UniqueFd> connect_session(const std::string& session, const char* name) {
   std::string root_path = run_root();
   if (session.empty() || session.front() == '.' || session.find('/') != std::string::npos)
     return fail("find the session", session, "not a session id", "dirbox ps lists them");
-  // A session has its directory some milliseconds after its start.
+  // A session has its directory some milliseconds after its start, and then its sockets.
   constexpr int kLooks = 20;
   constexpr timespec kBetween{0, 10'000'000};
   UniqueFd root, directory;
-  for (int look = 0; look < kLooks && !directory.valid(); ++look) {
+  UniqueFd socket = make_socket(0);
+  if (!socket.valid()) return fail_errno("make a socket", "");
+  bool connected = false;
+  int err = 0;
+  for (int look = 0; look < kLooks && !connected; ++look) {
     if (look > 0) ::nanosleep(&kBetween, nullptr);
     root = TRY(open_root(root_path));
     if (root.valid()) directory = open_directory(root.get(), session.c_str());
+    if (!directory.valid()) continue;
+    connected = with_address(directory.get(), name, socket.get(), ::connect);
+    err = errno;
+    if (err != ECONNREFUSED && err != ENOENT) break;
   }
   if (!directory.valid())
     return fail_errno("find the session", session, ENOENT, "dirbox ps lists those that run");
-  UniqueFd socket = make_socket(0);
-  if (!socket.valid()) return fail_errno("make a socket", "");
-  if (!with_address(directory.get(), name, socket.get(), ::connect)) {
-    bool over = errno == ECONNREFUSED || errno == ENOENT;
-    return fail_errno("talk to the session", session, errno,
+  if (!connected) {
+    const bool over = err == ECONNREFUSED || err == ENOENT;
+    return fail_errno("talk to the session", session, err,
                       over ? "it has ended; dirbox ps lists those that run" : "");
   }
   TRY_VOID(check_peer(socket.get()));

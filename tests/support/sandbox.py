@@ -12,6 +12,7 @@ output is noticed without knowing the way it took; and after every test everythi
 """
 import collections
 import ctypes
+import faulthandler
 import hashlib
 import os
 import pwd
@@ -35,6 +36,8 @@ AS_ROOT = os.geteuid() == 0
 PATIENCE = 60  # seconds until a command that hangs is a failure; ten times that under a sanitizer
 if os.environ.get("DIRBOX_SANITIZED"):
     PATIENCE *= 10
+# A suite that hangs all the same says where.
+faulthandler.dump_traceback_later(float(os.environ.get("DIRBOX_TEST_HANG", 14 * PATIENCE)), exit=True)
 
 Done = collections.namedtuple("Done", "code out err")
 Outcome = collections.namedtuple("Outcome", "verdict errno detail")
