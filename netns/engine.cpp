@@ -53,6 +53,7 @@ Result<std::unique_ptr<Engine>> Engine::make(EventLoop& loop, NetworkSpec spec,
 
 Engine::~Engine() {
   loop_.cancel(tick_);
+  loop_.cancel(drain_);
   for (const auto& listener : listeners_) {
     loop_.cancel(listener->resume);
     loop_.remove(listener->listener.fd.get());

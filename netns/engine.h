@@ -11,6 +11,7 @@
 #include "netns/farewell.h"
 #include "netns/http_session.h"
 #include "netns/keeper.h"
+#include "netns/proxy_control.h"
 #include "netns/relay.h"
 #include "netns/session.h"
 #include "netns/setup.h"
@@ -57,6 +58,9 @@ class Engine {
   Result<void> serve(ListenerSet listeners, UniqueFd socket_channel);
   /// One more transparent listener.
   Result<void> add_listener(Listener listener);
+  /// Nothing inside runs any more: serves what has connected, passes on what was sent, for at most
+  /// kDrainTime, then calls back, at once when there is nothing.
+  void drain(std::function<void()> done);
   /// All or nothing; connections that exist are not touched.
   Result<void> swap_rules(std::span<const RuleText> allow, std::span<const RuleText> deny,
                           std::span<const RuleText> upgrade);
@@ -87,8 +91,9 @@ class Engine {
 
   void start_session(std::unique_ptr<Session> session);
   void start_http(std::unique_ptr<HttpSession> session);
-  /// `client_is_watched`: by the loop, for Relay::kReadable.
-  void start_relay(UniqueFd client, UniqueFd upstream, NameState& name,
+  /// `outward`: the direction of what the sandbox sends. `client_is_watched`: by the loop, for
+  /// Relay::kReadable.
+  void start_relay(UniqueFd client, UniqueFd upstream, NameState& name, Direction outward,
                    bool client_is_watched = false);
   /// Sends `bytes` and closes in good order; without bytes: resets.
   void send_farewell(UniqueFd client, std::string bytes);
@@ -103,7 +108,8 @@ class Engine {
     Listener listener;
     EventLoop::TimerId resume;  // while it rests
   };
-  void accept_from(Watched& watched);
+  bool accept_from(Watched& watched);
+  void check_drained();
   void rest(Watched& watched);
   Result<void> watch_listener(Watched& watched);
   void take_connection(const Listener& listener, UniqueFd client);
@@ -129,7 +135,9 @@ class Engine {
   Keeper<HttpSession> http_;
   Keeper<Relay> relays_;
   Keeper<Farewell> farewells_;
-  EventLoop::TimerId tick_ = 0;
+  EventLoop::TimerId tick_ = 0, drain_ = 0;
+  std::function<void()> drained_;
+  std::chrono::steady_clock::time_point drain_until_{};
   int events_this_second_ = 0;
   std::uint64_t dropped_events_ = 0;
 };

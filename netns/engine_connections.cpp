@@ -14,6 +14,8 @@ namespace {
 constexpr int kAcceptsPerTurn = 64;
 /// How long a listener rests when the process is out of descriptors.
 constexpr std::chrono::milliseconds kListenerRest{100};
+/// How often the end of a session looks whether all is passed on.
+constexpr std::chrono::milliseconds kDrainPause{1};
 
 /// What accepted sockets inherit, so that none of them needs a call of its own.
 Result<void> apply_socket_options(const Listener& listener) {
@@ -48,7 +50,8 @@ Result<void> Engine::watch_listener(Watched& watched) {
                    [this, &watched](std::uint32_t) { accept_from(watched); });
 }
 
-void Engine::accept_from(Watched& watched) {
+/// True when there may be more.
+bool Engine::accept_from(Watched& watched) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     UniqueFd client(
         ::accept4(watched.listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -56,9 +59,11 @@ void Engine::accept_from(Watched& watched) {
       take_connection(watched.listener, std::move(client));
       continue;
     }
-    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
-    return rest(watched);
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return false;
+    rest(watched);
+    return false;
   }
+  return true;
 }
 
 /// Level-triggered: without a rest the loop would spin on a connection that it cannot accept.
@@ -98,6 +103,30 @@ void Engine::take_connection(const Listener& listener, UniqueFd client) {
                                           target->address, target->port));
 }
 
+void Engine::drain(std::function<void()> done) {
+  drained_ = std::move(done);
+  drain_until_ = std::chrono::steady_clock::now() + kDrainTime;
+  for (const auto& watched : listeners_) {
+    bool inside = watched->listener.kind != ListenerKind::publish;
+    while (inside && accept_from(*watched)) {
+    }
+    loop_.cancel(watched->resume);
+    loop_.remove(watched->listener.fd.get());
+  }
+  check_drained();
+}
+
+/// Every socket inside is closed, so whoever has passed on its end has passed on all.
+void Engine::check_drained() {
+  drain_ = 0;
+  sessions_.for_each([](Session& session) { session.end_if_silent(); });
+  bool busy = sessions_.size() != 0;
+  http_.for_each([&](HttpSession& session) { busy = busy || session.is_sending(); });
+  relays_.for_each([&](Relay& relay) { busy = busy || !relay.has_passed_on(); });
+  if (!busy || std::chrono::steady_clock::now() >= drain_until_) return drained_();
+  drain_ = loop_.after(kDrainPause, [this] { check_drained(); });
+}
+
 /// False when there is no room for another connection.
 bool Engine::make_room() {
   if (sessions_.size() + http_.size() + relays_.size() + farewells_.size() >=
@@ -124,9 +153,11 @@ void Engine::start_http(std::unique_ptr<HttpSession> session) {
   http_.add(std::move(session)).start();
 }
 
-void Engine::start_relay(UniqueFd client, UniqueFd upstream, NameState& name,
+void Engine::start_relay(UniqueFd client, UniqueFd upstream, NameState& name, Direction outward,
                          bool client_is_watched) {
-  relays_.add(std::make_unique<Relay>(relay_context_, std::move(client), std::move(upstream), name))
+  relays_
+      .add(std::make_unique<Relay>(relay_context_, std::move(client), std::move(upstream), name,
+                                   outward))
       .start(client_is_watched);
 }
 

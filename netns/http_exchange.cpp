@@ -143,7 +143,7 @@ void HttpSession::become_tunnel() {
   }
   engine_.loop().remove(client_.get());
   engine_.loop().remove(server_.get());
-  engine_.start_relay(std::move(client_), std::move(server_), *name_);
+  engine_.start_relay(std::move(client_), std::move(server_), *name_, Direction::up);
   end(false);
 }
 

@@ -48,8 +48,10 @@ class HttpSession {
   void start();
   void check_deadline(Clock::time_point now);
   void evict();
-  /// Waits for a request: counts against max_pending.
-  bool is_pending() const { return state_ == State::request_head; }
+  /// Has, or may yet read, something for the server.
+  bool is_sending() const {
+    return state_ != State::exchange || !to_server_.empty() || !request_body_->done();
+  }
 
  private:
   enum class State { request_head, dialing, exchange, over };

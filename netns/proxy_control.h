@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <optional>
 #include <span>
 
@@ -23,6 +24,9 @@
 /// The proxy may be hostile by the time it talks (it parses hostile bytes), so its messages have
 /// one fixed form, without lengths or pointers to trust; the supervisor's may be JSON.
 namespace dirbox::netns {
+
+/// How long the proxy passes on what the command had sent when it ended, before `finished`.
+constexpr std::chrono::seconds kDrainTime{2};
 
 // The supervisor's side.
 

@@ -35,6 +35,7 @@ class Process {
   void on_order();
   void swap_rules(const NetworkSpec& rules);
   void finish();
+  void send_summary();
   bool set_blocking(bool blocking);
   bool send(const ProxyReport& report);
 
@@ -109,6 +110,10 @@ void Process::swap_rules(const NetworkSpec& rules) {
 }
 
 void Process::finish() {
+  engine_->drain([this] { send_summary(); });
+}
+
+void Process::send_summary() {
   // The summary may be longer than the socket's buffer: wait for the reader.
   if (!set_blocking(true)) return loop_.stop();
   bool sent = true;

@@ -42,11 +42,13 @@ void set_reset_on_close(int socket) {
   if (::setsockopt(socket, SOL_SOCKET, SO_LINGER, &hard, sizeof hard) != 0) return;
 }
 
-Relay::Relay(RelayContext& context, UniqueFd client, UniqueFd upstream, NameState& name)
+Relay::Relay(RelayContext& context, UniqueFd client, UniqueFd upstream, NameState& name,
+             Direction outward)
     : context_(context),
       client_(std::move(client)),
       upstream_(std::move(upstream)),
       name_(name),
+      outward_(outward),
       active_(Clock::now()) {}
 
 Relay::~Relay() {

@@ -39,8 +39,10 @@ class Relay {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Both connected and non-blocking. `name` counts the bytes and outlives the relay.
-  Relay(RelayContext& context, UniqueFd client, UniqueFd upstream, NameState& name);
+  /// Both connected and non-blocking. `name` counts the bytes and outlives the relay. `outward`:
+  /// the direction of what the sandbox sends.
+  Relay(RelayContext& context, UniqueFd client, UniqueFd upstream, NameState& name,
+        Direction outward = Direction::up);
   ~Relay();
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
@@ -54,6 +56,8 @@ class Relay {
   /// Ends the relay when no byte moved since `idle_timeout` before `now`.
   void check_idle(Clock::time_point now);
   const NameState& name() const { return name_; }
+  /// All that the sandbox sent, and its end.
+  bool has_passed_on() const { return (outward_ == Direction::up ? up_ : down_).shut; }
 
  private:
   struct Flow {
@@ -85,6 +89,7 @@ class Relay {
   RelayContext& context_;
   UniqueFd client_, upstream_;
   NameState& name_;
+  Direction outward_;
   Flow up_, down_;
   std::uint32_t client_mask_ = 0, upstream_mask_ = 0;
   Clock::time_point active_;

@@ -53,6 +53,12 @@ void Session::check_deadline(Clock::time_point now) {
   end();
 }
 
+void Session::end_if_silent() {
+  char byte;
+  bool silent = input_.empty() && ::recv(client_.get(), &byte, 1, MSG_PEEK) == 0;
+  if (silent || via_ == Via::publish) end();
+}
+
 void Session::evict() {
   engine_.report({.kind = EventKind::limit,
                   .via = via_,
@@ -257,7 +263,8 @@ void Session::flush() {
   ++name.count.connections;
   // What is watched from here on, the relay watches.
   if (!watched_) engine_.loop().remove(client_.get());
-  engine_.start_relay(std::move(client_), std::move(upstream_), name, watched_);
+  engine_.start_relay(std::move(client_), std::move(upstream_), name,
+                      via_ == Via::publish ? Direction::down : Direction::up, watched_);
   engine_.report(
       {.kind = EventKind::connected, .via = via_, .port = port_, .host = host_text(*host_)});
   engine_.retire(*this);

@@ -45,6 +45,8 @@ class Session {
   void start();
   /// Ends the session when its time is over.
   void check_deadline(Clock::time_point now);
+  /// Everything inside has ended: so does a session whose client left without a word.
+  void end_if_silent();
   /// Ends the session for a newer one.
   void evict();
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +19,8 @@
 namespace dirbox::supervise {
 namespace {
 
-constexpr std::chrono::milliseconds kFinishTimeout{1000};
+/// Beyond what the proxy takes to pass on the last bytes.
+constexpr std::chrono::milliseconds kFinishTimeout = netns::kDrainTime + std::chrono::seconds(1);
 
 }  // namespace
 
@@ -214,8 +216,20 @@ void Network::on_expiry() {
   });
 }
 
+/// What connected and ended before the loop came to know of it.
+void Network::serve_late_connections() {
+  std::vector<pollfd> waiting;
+  for (const netns::Listener& listener : listeners_) {
+    bool names = listener.kind == netns::ListenerKind::dns_udp ||
+                 listener.kind == netns::ListenerKind::dns_tcp;
+    if (!names) waiting.push_back({listener.fd.get(), POLLIN, 0});
+  }
+  if (!waiting.empty() && ::poll(waiting.data(), waiting.size(), 0) > 0) on_listener();
+}
+
 void Network::finish() {
   loop_.cancel(expiry_);
+  serve_late_connections();
   close_network();
   if (!proxy_.valid()) return;
   if (auto asked = netns::send_proxy_finish(proxy_.get()); !asked) {

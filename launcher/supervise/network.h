@@ -66,6 +66,7 @@ class Network {
   void on_report();
   void handle(const netns::ProxyReport& report);
   void close_network();
+  void serve_late_connections();
   void end_proxy(const std::string& why);
   void change(netns::Grants next, const std::string& what, Changed done);
   void plan_expiry();

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import nettest
 
@@ -187,6 +188,41 @@ for _ in range(50):
 print(ask(80, b"GET /e HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: close\\r\\n\\r\\n", "allowed.test")[-9:])
 """)
         self.assertEqual(run.out, "b'hello /e\\n'\n", run)
+
+    def test_the_last_bytes_arrive(self):
+        """What a command has sent when it ends is passed on, also when it ends at once."""
+        taken = self.serve(nettest.Recorder(echo=False))
+        maps = {"raw.test:9000": taken.port, "allowed.test:80": self.web.port}
+        for i in range(30):
+            run = self.box(self.spec(["raw.test:9000"], maps=maps), "bash", "-c", f"printf last{i} > /dev/tcp/raw.test/9000")
+            self.assertEqual((run.code, run.count("raw.test")["uploaded"]), (0, len(f"last{i}")), run)
+        self.until(lambda: set(taken.seen) == {b"last%d" % i for i in range(30)})
+        request = "POST /last HTTP/1.1\\r\\nHost: allowed.test\\r\\nContent-Length: 4\\r\\n\\r\\nbody"
+        run = self.box(self.spec(["allowed.test"], maps=maps), "bash", "-c", f"printf '{request}' > /dev/tcp/allowed.test/80")
+        self.until(lambda: self.web.requests[-1:] and self.web.requests[-1][1:] == ("/last", "allowed.test", b"body"))
+
+    def test_a_large_rest_arrives_at_a_server_that_reads_late(self):
+        ended, got = os.path.join(self.scratch, "ended"), []
+
+        def server(s):
+            while not os.path.exists(ended):
+                threading.Event().wait(0.01)
+            total = 0
+            while piece := s.recv(65536):
+                total += len(piece)
+            got.append(total)
+
+        late = self.serve(nettest.Recorder(on_connection=server))
+        run = self.inside(self.spec(["raw.test:9000"], maps={"raw.test:9000": late.port}), """
+s = connect("raw.test", 9000); s.setblocking(False); sent = 0
+try:
+    while sent < 8 << 20: sent += s.send(b"r" * 65536)
+except BlockingIOError: pass
+print(sent); open(sys.argv[1], "w").close()
+""", ended)
+        self.assertGreater(int(run.out), 1 << 20, run)
+        self.assertEqual(run.count("raw.test")["uploaded"], int(run.out), run)
+        self.until(lambda: got == [int(run.out)])
 
     def test_first_connection_does_not_race(self):
         for _ in range(20):

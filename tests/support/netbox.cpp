@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +49,9 @@ int status_of(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/// So that nothing is left of a run that is killed.
+void die_with_the_parent() { check(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "prctl"); }
+
 void enter_namespaces(const std::string& scratch) {
   uid_t uid = ::geteuid();
   gid_t gid = ::getegid();
@@ -79,6 +83,7 @@ void enter_namespaces(const std::string& scratch) {
   pid_t child = ::fork();
   check(child >= 0, "fork");
   if (child == 0) {
+    die_with_the_parent();
     if (set_environment) {
       for (const ProxyVariable& v : proxy_environment(spec)) {
         ::setenv(v.name.c_str(), v.value.c_str(), 1);
@@ -189,6 +194,7 @@ int main(int argc, char** argv) {
   check(init >= 0, "fork");
   if (init == 0) {
     control.ours.reset(), channel.ours.reset(), up.ours.reset();
+    die_with_the_parent();
     be_init(spec, set_environment, up.theirs.get(), channel.theirs.get(), scratch, argv + at);
   }
   channel.theirs.reset(), up.theirs.reset();

@@ -4,18 +4,21 @@ A test describes its network as a spec (netns/spec.h as JSON). box() writes it a
 --net-map; what the launcher says at the end becomes events. What no profile can say (short timeouts, a small table)
 goes to netbox, the engine without the launcher.
 """
+import faulthandler
 import http.server
 import json
 import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import socketserver
 import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 DIRBOX = os.environ.get("DIRBOX", "dirbox")
@@ -200,10 +203,31 @@ class Run:
 
 
 class NetTest(unittest.TestCase):
-    """One scratch directory and one set of servers per class."""
+    """One scratch directory and one set of servers per class. No test lasts longer than `seconds`: it fails then, wherever
+    it waits, and every thread says where it was."""
+    seconds = 240
+
+    @classmethod
+    def limit_time(cls):
+        def give_up(*_):
+            faulthandler.dump_traceback()
+            raise AssertionError(f"it took more than {cls.seconds} s")
+
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(cls.seconds)
+        # For the end of a process that a thread holds up.
+        faulthandler.dump_traceback_later(cls.seconds + 60, exit=True)
+
+    def run(self, result=None):
+        self.limit_time()
+        try:
+            return super().run(result)
+        finally:
+            signal.alarm(0)
 
     @classmethod
     def setUpClass(cls):
+        cls.limit_time()
         # Below the home: /tmp is private inside.
         root = os.path.join(os.path.expanduser("~"), ".dirbox-tests")
         os.makedirs(root, mode=0o700, exist_ok=True)
@@ -224,6 +248,13 @@ class NetTest(unittest.TestCase):
     def serve(cls, server):
         cls.addClassCleanup(server.close)
         return server
+
+    def until(self, condition, seconds=30):
+        """Waits for what another thread brings about."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "it did not happen")
+            threading.Event().wait(0.01)  # for others to run
 
     def spec(self, allow=(), deny=(), maps=None, **more):
         """`maps`: {"name:port": port on the host's loopback}."""
