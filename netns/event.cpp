@@ -5,8 +5,7 @@
 namespace dirbox::netns {
 namespace {
 
-constexpr std::string_view kKinds[] = {"dns-denied", "denied", "failed", "connected",
-                                       "limit",      "rules",  "fault"};
+constexpr std::string_view kKinds[] = {"dns-denied", "denied", "failed", "limit", "rules", "fault"};
 constexpr std::string_view kVias[] = {"dns",   "transparent", "http",    "connect",
                                       "socks", "host-port",   "publish", ""};
 

@@ -10,7 +10,6 @@ enum class EventKind : std::uint8_t {
   dns_denied,  ///< a name that no rule allows was asked for; nothing was looked up
   denied,      ///< a connection was refused by policy
   failed,      ///< a connection was allowed and could not be made
-  connected,   ///< a connection was allowed and made
   limit,       ///< a limit was reached: connections, bytes of a name
   rules,       ///< a rule set was swapped in
   fault,       ///< the proxy could not do its work; `detail` says what

@@ -212,10 +212,6 @@ void HttpSession::on_dialed(DialResult result) {
   absolute_form_ = result->absolute_form;
   parent_authorization_ = std::move(result->proxy_authorization);
   ++name_->count.connections;
-  engine_.report({.kind = EventKind::connected,
-                  .via = via_,
-                  .port = server_target_->port.value_or(kHttpPort),
-                  .host = host_text(server_target_->host)});
   send_request_head();
   run();
 }

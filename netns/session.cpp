@@ -265,8 +265,6 @@ void Session::flush() {
   if (!watched_) engine_.loop().remove(client_.get());
   engine_.start_relay(std::move(client_), std::move(upstream_), name,
                       via_ == Via::publish ? Direction::down : Direction::up, watched_);
-  engine_.report(
-      {.kind = EventKind::connected, .via = via_, .port = port_, .host = host_text(*host_)});
   engine_.retire(*this);
 }
 

@@ -23,7 +23,6 @@ log::Kind kind_of(EventKind kind) {
     case EventKind::fault:
       return log::Kind::fault;
     case EventKind::failed:
-    case EventKind::connected:
       break;
   }
   return log::Kind::failed;

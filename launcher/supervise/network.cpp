@@ -104,9 +104,7 @@ void Network::handle(const netns::ProxyReport& report) {
                             "; the network is closed");
       break;
     case Kind::event:
-      if (report.event.kind != netns::EventKind::connected &&
-          report.event.kind != netns::EventKind::rules)
-        sink_(network_event(report.event));
+      if (report.event.kind != netns::EventKind::rules) sink_(network_event(report.event));
       break;
     case Kind::count:
       counts_.push_back(report.count);
