@@ -99,6 +99,7 @@ struct Profile {
   Setting<HomeMode> home;
   std::vector<Entry> read, write, hide, protect;
   std::vector<Entry> copy;     ///< files of which the command gets one of its own
+  std::vector<Entry> sync;     ///< such files, which the host gets back
   std::vector<Entry> sockets;  ///< host unix sockets to bind in
   std::vector<Entry> devices;  ///< device nodes beyond the minimal /dev
   Setting<SwarmState> swarm_state;

@@ -40,6 +40,9 @@ constexpr Row kRows[] = {
   {"filesystem", "copy", Kind::paths, &Profile::copy, Merge::append, "",
    "Files of which the private home holds a copy, to be changed and replaced inside; the host's stay as they are.",
    "[\"?~/.config/tool/state.json\"]", {}, kOptional, check_path},
+  {"filesystem", "sync", Kind::paths, &Profile::sync, Merge::append, "",
+   "Files of which the private home holds a copy that is brought back to the host, those that are missing as well.",
+   "[\"?~/.claude.json\"]", {}, kOptional, check_path},
   {"filesystem", "sockets", Kind::paths, &Profile::sockets, Merge::append, "",
    "Unix sockets of the host that can be connected to; a known one that gives away the host is refused "
    "without dangerous = true.", "[\"/run/postgresql/.s.PGSQL.5432\"]",
@@ -225,6 +228,7 @@ constexpr Row kRows[] = {
 constexpr Exclusive kExclusive[] = {
     {"filesystem", "hide", "read"},    {"filesystem", "hide", "write"},
     {"filesystem", "hide", "protect"}, {"filesystem", "hide", "copy"},
+    {"filesystem", "hide", "sync"},    {"filesystem", "copy", "sync"},
     {"filesystem", "hide", "sockets"}, {"filesystem", "hide", "devices"},
     {"filesystem", "write", "read"},   {"filesystem", "write", "protect"},
     {"network", "allow", "deny"},      {"seccomp", "allow", "deny"},

@@ -49,7 +49,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
         std::any_of(v.begin(), v.end(), [](char c) { return c < 0x20 || c > 0x7e; })) {
       return refuse("key outside printable ASCII");
     }
-    if (!frames_.back().keys.insert(fold_ascii(v)).second) return refuse("duplicate key");
+    if (!frames_.back().keys.insert(limits_.exact_keys ? v : fold_ascii(v)).second)
+      return refuse("duplicate key");
     frames_.back().key = std::move(v);
     return true;
   }
@@ -112,9 +113,11 @@ nlohmann::ordered_json to_library(const Json& json) {
     return out;
   }
   if (auto* object = json.as_object()) {
-    auto out = nlohmann::ordered_json::object();
-    for (const auto& [key, value] : *object) out[key] = to_library(value);
-    return out;
+    // Its members are a vector; its own way of adding one looks through all of them.
+    nlohmann::ordered_json::object_t members;
+    members.reserve(object->size());
+    for (const auto& [key, value] : *object) members.push_back({key, to_library(value)});
+    return members;
   }
   return nullptr;
 }

@@ -37,6 +37,7 @@ class Json {
     std::size_t max_bytes = 1 << 20;
     std::size_t max_depth = 64;
     bool ascii_keys_only = false;  ///< refuse keys with bytes outside printable ASCII
+    bool exact_keys = false;       ///< keys that differ in case are two
   };
   /// RFC 8259 text, whole: trailing data, invalid UTF-8, keys that are equal when ASCII case is
   /// folded, and integers outside int64 are errors. The error's detail says where.

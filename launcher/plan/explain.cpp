@@ -17,7 +17,7 @@ using sandbox::MountKind;
 /// Filled into the tmpfs or directory around it, and as writable as that.
 bool is_content(MountKind kind) {
   return kind == MountKind::directory || kind == MountKind::file || kind == MountKind::copy ||
-         kind == MountKind::symlink;
+         kind == MountKind::symlink || kind == MountKind::synced;
 }
 
 bool is_private(MountKind kind) {

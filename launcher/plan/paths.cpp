@@ -94,6 +94,7 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   }
   for (const auto& entry : profile.write) TRY_VOID(add(entry, PathAccess::write));
   for (const auto& entry : profile.copy) TRY_VOID(add(entry, PathAccess::read, true));
+  for (const auto& entry : profile.sync) TRY_VOID(add_synced(entry));
   if (profile.worktrees.value) {
     if (auto worktrees = find_worktree_parent(resolver_, places_.project)) {
       profiles::Entry entry;

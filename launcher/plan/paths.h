@@ -73,6 +73,7 @@ class RuleSet {
 
  private:
   Result<void> add(const profiles::Entry& entry, PathAccess access, bool copy = false);
+  Result<void> add_synced(const profiles::Entry& entry);
   Result<void> add_protected(const profiles::Entry& entry);
   Result<void> add_socket(const profiles::Entry& entry);
   Result<void> add_hidden(const profiles::Entry& entry, const std::string& path);

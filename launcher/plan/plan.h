@@ -10,6 +10,7 @@
 #include "launcher/guard/spec.h"
 #include "launcher/plan/host.h"
 #include "launcher/sandbox/spec.h"
+#include "launcher/sync/spec.h"
 #include "netns/spec.h"
 #include "profiles/profile.h"
 #include "seccomp/policy.h"
@@ -74,6 +75,7 @@ struct Plan {
   /// caller of compile() fills it in.
   std::vector<std::string> again;
   guard::Spec guard;
+  sync::Spec sync;
   std::vector<profiles::VerifyCheck> checks;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})

@@ -88,6 +88,7 @@ std::string_view word_of(const Mount& mount) {
       return "made";
     case MountKind::copy:
     case MountKind::file:
+    case MountKind::synced:
       return "file";
     case MountKind::symlink:
       return "link";

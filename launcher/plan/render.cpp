@@ -11,9 +11,9 @@ namespace {
 using sandbox::Mount;
 using sandbox::MountKind;
 
-constexpr std::string_view kKindNames[] = {"bind", "copy",    "tmpfs", "directory",
-                                           "file", "symlink", "mask",  "read-only",
-                                           "proc", "devpts",  "shim"};
+constexpr std::string_view kKindNames[] = {"bind", "copy",    "tmpfs",  "directory",
+                                           "file", "symlink", "mask",   "read-only",
+                                           "proc", "devpts",  "synced", "shim"};
 
 std::string_view kind_name(MountKind kind) { return kKindNames[static_cast<int>(kind)]; }
 

@@ -8,6 +8,7 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/skeleton.h"
+#include "launcher/plan/synced.h"
 
 namespace dirbox::plan {
 namespace {
@@ -237,7 +238,8 @@ Result<void> check_places(Plan& plan) {
       if (at == "/") break;
     }
     const bool plain = mount.kind == MountKind::copy || mount.kind == MountKind::directory ||
-                       mount.kind == MountKind::file || mount.kind == MountKind::symlink;
+                       mount.kind == MountKind::file || mount.kind == MountKind::symlink ||
+                       mount.kind == MountKind::synced;
     if (!plain) covers[mount.target] = &mount;
   }
   return {};
@@ -249,6 +251,7 @@ Result<void> compile_tree(const profiles::Profile& profile, const HostFacts& fac
                           Resolver& resolver, const RuleSet& rules, Plan& plan) {
   TRY_VOID(add_private_directories(profile, facts, resolver, plan));
   TRY_VOID(Tree(resolver, rules, plan).build());
+  place_synced(rules, plan);
   add_etc(facts, plan);
   TRY_VOID(add_devices(profile, facts, resolver, plan));
   add_proc(facts, plan);

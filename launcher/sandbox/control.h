@@ -18,10 +18,12 @@ enum class ControlType : std::uint32_t {
   unix_listener,  ///< + descriptor; a = position in Spec::listeners
   sockets,        ///< + descriptors from the broker hook; a = 1 when more follow
   starter,        ///< + descriptor on which the starter takes requests (starter.h)
-  started,        ///< a = pid of the command inside: exec succeeded; from the starter 0: it may run
-  exec_failed,    ///< a = errno: nothing ran
-  stopped,        ///< a = signal that stopped the command
-  exited,         ///< a = wait status of the command; everything else inside is dead
+  /// a = pid of the command inside: exec succeeded, + Spec::shared_directories; from the starter 0:
+  /// it may run
+  started,
+  exec_failed,  ///< a = errno: nothing ran
+  stopped,      ///< a = signal that stopped the command
+  exited,       ///< a = wait status of the command; everything else inside is dead
   // supervisor → init
   signal_command,  ///< a = signal for the command alone
   signal_group,    ///< a = signal for its process group

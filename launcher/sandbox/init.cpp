@@ -1,9 +1,11 @@
 #include "launcher/sandbox/init.h"
 
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 
@@ -39,7 +41,8 @@ struct Init {
   int control;
   UniqueFd root;
   std::vector<LandlockFile> stdio_files;
-  UniqueFd terminal;  ///< held to the end: what the command closes does not hang it up
+  UniqueFd terminal;               ///< held to the end: what the command closes does not hang it up
+  std::vector<UniqueFd> shared{};  ///< until they are handed out
 };
 
 Result<void> step_parent(Init& init) {
@@ -64,7 +67,8 @@ Result<void> step_root(Init& init) {
 }
 
 Result<void> step_mounts(Init& init) {
-  return apply_mounts(init.root.get(), init.spec.mounts, init.options.broker.image);
+  return apply_mounts(init.root.get(), init.spec.mounts, init.options.broker.image,
+                      init.options.synced);
 }
 
 /// Keyrings are not namespaced: without a session keyring of its own, the sandbox would possess the
@@ -102,6 +106,22 @@ Result<void> step_listeners(Init& init) {
     TRY_VOID(make_directories(path_parent(listener.path), 0755));
     UniqueFd fd = TRY(make_unix_listener(listener.path, listener.type));
     TRY_VOID(send_control(init.control, ControlType::unix_listener, position++, {}, {fd.get()}));
+  }
+  return {};
+}
+
+/// Before the command is there, which could swap what a path leads to. Only a tmpfs of the sandbox
+/// is shared: what the launcher finds there is taken for the sandbox's.
+Result<void> step_shared_directories(Init& init) {
+  for (const std::string& path : init.spec.shared_directories) {
+    UniqueFd fd(sys::openat2(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC,
+                             RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
+    if (!fd.valid()) return fail_errno("open a directory of the sandbox", path);
+    struct statfs type {};
+    if (::fstatfs(fd.get(), &type) != 0) return fail_errno("stat a directory", path);
+    if (type.f_type != TMPFS_MAGIC)
+      return fail("open a directory of the sandbox", path, "it is one of the host's");
+    init.shared.push_back(std::move(fd));
   }
   return {};
 }
@@ -192,6 +212,8 @@ constexpr Step kSteps[] = {
     {{"stdio", "inherited files, while host paths still resolve"}, step_stdio},
     {{"pivot", "the host's files are gone from here on"}, step_pivot},
     {{"listeners", "sockets inside that the launcher answers"}, step_listeners},
+    {{"shared-directories", "what is brought back to the host is seen by the launcher"},
+     step_shared_directories},
     {{"terminal", "own session; a terminal of the private devpts"}, step_terminal},
     {{"broker", "sockets of the excluded commands"}, step_broker},
     {{"cwd", "as the command will find it"}, step_cwd},
@@ -338,7 +360,7 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
   sigfillset(&all);
   if (::sigprocmask(SIG_SETMASK, &all, nullptr) != 0) end(124);
 
-  Init init{spec, options, kControlFd, {}, {}, {}};
+  Init init{spec, options, kControlFd, {}, {}, {}, {}};
   if (auto done = apply_steps(init); !done) report_failure(kControlFd, done.error());
 
   UniqueFd signals(::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -352,7 +374,10 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
     end(125);
   }
   // The command runs from here on: what fails now ends the sandbox, and is not "nothing ran".
-  if (!send_control(kControlFd, ControlType::started, command->pid)) end(124);
+  std::vector<int> shared;
+  for (const UniqueFd& fd : init.shared) shared.push_back(fd.get());
+  if (!send_control(kControlFd, ControlType::started, command->pid, {}, shared)) end(124);
+  init.shared.clear();
   if (!enter_init_filter()) end(124);
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
   serve(options.network, signals.get(), command->pid, init.terminal.get());

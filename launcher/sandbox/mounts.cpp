@@ -78,6 +78,7 @@ Result<UniqueFd> make_file(int root, const std::string& path, unsigned mode) {
 struct Tree {
   int root;
   const ShimImage& shim;
+  const SyncedContent& synced;
   std::vector<dev_t> own{};
 
   Result<void> add(int tmpfs) {
@@ -175,6 +176,14 @@ Result<void> apply_copy(const Tree& in, const Mount& mount) {
   Place place = TRY(find_place(in, mount));
   UniqueFd file = TRY(make_file(place.dir, place.path, mount.mode));
   return write_all(file.get(), text, mount.target);
+}
+
+Result<void> apply_synced(const Tree& in, const Mount& mount) {
+  const std::string* text = in.synced ? in.synced(mount.target) : nullptr;
+  if (text == nullptr) return {};
+  Place place = TRY(find_place(in, mount));
+  UniqueFd file = TRY(make_file(place.dir, place.path, mount.mode));
+  return write_all(file.get(), *text, mount.target);
 }
 
 Result<void> apply_bind(const Tree& in, const Mount& mount) {
@@ -287,6 +296,8 @@ Result<void> apply_mount(Tree& in, const Mount& mount) {
       return apply_read_only(in, mount);
     case MountKind::shim:
       return apply_shim(in, mount);
+    case MountKind::synced:
+      return apply_synced(in, mount);
     case MountKind::proc: {
       UniqueFd tree = TRY(
           make_filesystem("proc", {}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
@@ -316,8 +327,9 @@ Result<UniqueFd> make_root(std::uint64_t size) {
   return root;
 }
 
-Result<void> apply_mounts(int root, const std::vector<Mount>& mounts, const ShimImage& shim) {
-  Tree in{root, shim};
+Result<void> apply_mounts(int root, const std::vector<Mount>& mounts, const ShimImage& shim,
+                          const SyncedContent& synced) {
+  Tree in{root, shim, synced};
   TRY_VOID(in.add(root));
   const mode_t mask = ::umask(0);  // modes are as the Plan has them
   for (const Mount& mount : mounts) TRY_VOID(apply_mount(in, mount));

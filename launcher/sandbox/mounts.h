@@ -27,7 +27,8 @@ Result<UniqueFd> make_root(std::uint64_t size);
 using ShimImage = std::function<Result<std::string>(const std::string& command)>;
 
 /// Makes the entries of the tree beneath `root`, in their order.
-Result<void> apply_mounts(int root, const std::vector<Mount>& mounts, const ShimImage& shim);
+Result<void> apply_mounts(int root, const std::vector<Mount>& mounts, const ShimImage& shim,
+                          const SyncedContent& synced);
 
 /// Turns the root read-only, pivots into it, detaches the host's tree; cwd is "/" afterwards.
 Result<void> enter_root(int root);

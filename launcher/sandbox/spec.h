@@ -37,6 +37,7 @@ enum class MountKind {
   read_only,  ///< `target`, which exists in the tree, becomes read-only
   proc,       ///< fresh procfs of the own pid namespace
   devpts,     ///< private devpts instance
+  synced,     ///< a regular file with the content that RunOptions::synced has for `target`, if any
   shim,       ///< in_root: the program that stands for the excluded command `source`; else that
               ///< one over `target`, which exists
 };
@@ -96,6 +97,8 @@ struct Spec {
   std::vector<LandlockRule> landlock_rules;
   std::vector<Limit> limits;
   std::vector<UnixListener> listeners;
+  /// In file systems of the sandbox: the launcher goes on seeing them (`started`, control.h).
+  std::vector<std::string> shared_directories;
 
   std::string cwd;
   std::string executable;  ///< path inside
@@ -126,6 +129,9 @@ struct BrokerHooks {
   std::function<Result<void>(int control)> listen;
 };
 
+/// With what a synced file begins; nullptr: there is none.
+using SyncedContent = std::function<const std::string*(const std::string& target)>;
+
 /// What differs from one run of the same Spec to the next.
 struct RunOptions {
   StdioKind stdio[3] = {StdioKind::pass, StdioKind::pass, StdioKind::pass};
@@ -137,6 +143,7 @@ struct RunOptions {
   bool filter_notifies = false;     ///< the filter has a notify action: hand out its listener
   NetworkHooks network;
   BrokerHooks broker;
+  SyncedContent synced;
   char* title = nullptr;  ///< this process's argument area, which init overwrites
   std::size_t title_size = 0;
   std::string test_fail;  ///< name of a step that fails on purpose (test builds)

@@ -24,6 +24,7 @@
 #include "launcher/supervise/observer.h"
 #include "launcher/supervise/requests.h"
 #include "launcher/supervise/terminal.h"
+#include "launcher/sync/sync.h"
 
 namespace dirbox::supervise {
 namespace {
@@ -58,10 +59,8 @@ class Supervisor {
                     record(std::move(event));
                   }),
         attach_(loop_, plan, [this](log::Event event) { record(std::move(event)); }),
-        guard_(loop_, plan.guard,
-               state_directory.empty()
-                   ? std::string()
-                   : path_join(path_join(state_directory, guard::kQuarantine), plan.session)),
+        guard_(loop_, plan.guard, store_of(state_directory, plan.session)),
+        syncer_(loop_, plan.sync, store_of(state_directory, plan.session)),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -80,6 +79,8 @@ class Supervisor {
     TRY_VOID(network_.prepare(options_));
     TRY_VOID(broker_.prepare(options_));
     TRY_VOID(guard_.start());
+    TRY_VOID(syncer_.start());
+    options_.synced = [this](const std::string& path) { return syncer_.content_of(path); };
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
     session_timer_ = loop_.after(kUntilSession, [this] { open_session(); });
     if (auto received = network_.receive_listeners(); !received)
@@ -95,6 +96,7 @@ class Supervisor {
     while (!ended_ && ::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     guard_.finish();
+    syncer_.finish();
     if (failure_) return Failure(*failure_);
     if (session_timer_ != 0) loop_.cancel(session_timer_);
     control_.stop();
@@ -129,8 +131,15 @@ class Supervisor {
       outcome_.complaints.push_back("events are not logged: " + written.error().message());
   }
 
+  static std::string store_of(const std::string& state_directory, const std::string& session) {
+    if (state_directory.empty()) return {};
+    return path_join(path_join(state_directory, guard::kQuarantine), session);
+  }
+
   void end_guard() {
     outcome_.guarded = guard_.findings();
+    outcome_.guarded.insert(outcome_.guarded.end(), syncer_.findings().begin(),
+                            syncer_.findings().end());
     for (const guard::Finding& finding : outcome_.guarded) record(guard_event(finding));
     for (const std::string& text : guard_.complaints()) {
       record(fault_event(text));
@@ -146,7 +155,8 @@ class Supervisor {
     end_guard();
     outcome_.counts = network_.counts();
     outcome_.changes = network_.changes();
-    for (const auto* complaints : {&network_.complaints(), &docker_.complaints()}) {
+    for (const auto* complaints :
+         {&network_.complaints(), &docker_.complaints(), &syncer_.complaints()}) {
       for (const std::string& text : *complaints) {
         record(fault_event(text));
         outcome_.complaints.push_back(text);
@@ -233,6 +243,7 @@ class Supervisor {
       case ControlType::started:
         started_ = true;
         command_ = message.a;
+        syncer_.attach(std::move(message.fds));
         return;
       case ControlType::exec_failed:
         outcome_.status = message.a == ENOENT ? 127 : 126;
@@ -348,6 +359,7 @@ class Supervisor {
   Observer observer_;
   AttachServer attach_;
   guard::Guard guard_;
+  sync::Syncer syncer_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;

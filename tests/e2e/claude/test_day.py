@@ -115,11 +115,19 @@ class Day(claude.ClaudeTest):
         self.assertRegex(day.api.result("look").text, "No such file")
         self.assertNotIn("-srv-other", day.api.result("look").text)
 
-    def test_state_is_a_copy(self):
+    def state(self):
+        with open(self.home(".claude.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def forget_state(self):
+        if os.path.exists(self.home(".claude.json")):
+            os.remove(self.home(".claude.json"))
+
+    def test_state_comes_back_without_what_the_host_would_execute(self):
         """~/.claude.json is replaced by rename, beside a lock directory. The host starts the servers that it names."""
-        state = json.dumps({"numStartups": 41, "kept": "of the host"})
-        self.world.plant(self.home(".claude.json"), state, 0o600)
-        self.addCleanup(os.remove, self.home(".claude.json"))
+        state = {"numStartups": 41, "kept": "of the host"}
+        self.world.plant(self.home(".claude.json"), json.dumps(state), 0o600)
+        self.addCleanup(self.forget_state)
         add_server = ("import json, os; path = os.path.expanduser('~/.claude.json'); state = json.load(open(path)); "
                       "state['mcpServers'] = {'x': {'command': 'evil'}}; json.dump(state, open(path + '.tmp', 'w')); "
                       "os.rename(path + '.tmp', path); print(state['kept'])")
@@ -129,8 +137,25 @@ class Day(claude.ClaudeTest):
         self.assertEqual(day.api.result("lock").text.strip(), "locked")
         self.assertEqual(day.api.result("saved").text.strip(), "1", "Claude Code's own save")
         self.assertEqual(day.api.result("plant").text.strip(), "of the host")
-        with open(self.home(".claude.json"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), state)
+        after = self.state()
+        self.assertIn("firstStartTime", after, "Claude Code's own save")
+        self.assertEqual(after["kept"], "of the host")
+        self.assertNotIn("mcpServers", after)
+        self.assertRegex(day.err, r"quarantined: .*\.claude\.json: mcpServers = .*evil")
+
+    def test_state_is_kept_from_one_run_to_the_next(self):
+        """Of a first run nothing is on the host yet. The second one finds who this is, and says so of its session."""
+        self.forget_state()
+        self.addCleanup(self.forget_state)
+        self.play(say("done"))
+        first = self.state()
+        day = self.play(run("cat ~/.claude.json", label="state"), say("done"))
+        inside = json.loads(day.api.result("state").text)
+        for key in ("userID", "firstStartTime", "machineID"):
+            self.assertEqual(inside.get(key), first.get(key), key)
+        self.assertIn("userID", first)
+        self.assertEqual(self.state()["userID"], first["userID"])
+        self.assertNotIn("quarantined", day.err)
 
     def test_its_login_is_the_hosts(self):
         """Read, and written in place, as it is where a rename is refused, so that a token that was renewed is kept."""

@@ -72,6 +72,20 @@ class Interactive(claude.ClaudeTest):
         window.wait_for("the first answer")
         self.end(window)
         self.assertIn("hello", api.prompts)
+        with open(self.home(".claude.json"), encoding="utf-8") as file:
+            state = json.load(file)
+        self.addCleanup(os.remove, self.home(".claude.json"))
+        self.assertTrue(state["hasCompletedOnboarding"])
+        self.assertEqual(state["customApiKeyResponses"]["approved"], [messages_api.KEY[-20:]])
+        # The second time nothing of it is asked but what lets it do all without a question.
+        again = self.window()
+        self.open(again, self.api(say("the second answer")))
+        again.wait_for("Yes, I accept")
+        self.assertNotRegex(again.screen(lines=200), "text style|custom API key")
+        again.answer(r"❯ (1\. )?No", "Down")
+        again.answer("Yes, I accept", "Enter")
+        again.wait_for(READY)
+        self.end(again)
 
     def test_declining_the_warning_ends_it(self):
         self.used_before()
