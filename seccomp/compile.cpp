@@ -14,6 +14,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/unique_fd.h"
 #include "seccomp/argument_block.h"
+#include "seccomp/frame.h"
 
 /// Theory of operation. libseccomp makes the frame of the filter: the check of the architecture and
 /// a binary tree over the call numbers whose leaves allow or refuse, so that the kernel sees
@@ -21,7 +22,7 @@
 /// libseccomp takes one test per argument, no masked inequality, and no order among rules of one
 /// call. A call with tests (or with an action other than allow and errno) gets a marker instead,
 /// SECCOMP_RET_TRACE with an index that no policy can ask for; afterwards the marker's return
-/// becomes a jump to a block of our own behind the frame.
+/// becomes a jump to a block of our own behind the frame, which is packed before (frame.h).
 ///
 /// libseccomp takes numbers of the architecture it runs on only, by name for others, and it lacks
 /// names. So every filter is built by number as a native one, and for a foreign target the one
@@ -84,6 +85,13 @@ bool is_marker(const sock_filter& insn) {
   return insn.code == (BPF_RET | BPF_K) && (insn.k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_TRACE;
 }
 
+/// The call that programs make most of all those that the kernel cannot answer from its bitmap.
+std::optional<std::uint32_t> frequent_number(Arch arch) {
+  const Call* call = find_call("openat");
+  if (call == nullptr) return std::nullopt;
+  return static_cast<std::uint32_t>(call->number(arch));
+}
+
 /// Every marker becomes a jump to its block; blocks follow the frame.
 Result<void> link_blocks(std::vector<sock_filter>& program,
                          const std::vector<std::vector<sock_filter>>& blocks) {
@@ -109,7 +117,7 @@ Result<void> link_blocks(std::vector<sock_filter>& program,
 }  // namespace
 
 std::string generator_id() {
-  return fmt::format("dirbox {} blocks 1 libseccomp {}.{}.{}", DIRBOX_VERSION, SCMP_VER_MAJOR,
+  return fmt::format("dirbox {} blocks 2 libseccomp {}.{}.{}", DIRBOX_VERSION, SCMP_VER_MAJOR,
                      SCMP_VER_MINOR, SCMP_VER_MICRO);
 }
 
@@ -146,6 +154,7 @@ Result<Filter> compile_filter(const Policy& policy, Arch arch) {
   }
   Filter filter{TRY(export_program(context)), policy.notifies()};
   TRY_VOID(retarget(filter.program, arch));
+  filter.program = TRY(pack_frame(filter.program, arch, frequent_number(arch)));
   TRY_VOID(link_blocks(filter.program, blocks));
   return filter;
 }

@@ -14,12 +14,15 @@ void prepare_heap() {
   constexpr std::uintptr_t kPage = 4096;
   // One step of brk(2) instead of many, which free(3) does not take back.
   if (::mallopt(M_TOP_PAD, kSize) != 1 || ::mallopt(M_TRIM_THRESHOLD, 8 * kSize) != 1) return;
-  const auto before = reinterpret_cast<std::uintptr_t>(::sbrk(0));
-  std::free(std::malloc(100 << 10));  // below what malloc(3) maps by itself
-  const auto after = reinterpret_cast<std::uintptr_t>(::sbrk(0));
-  const std::uintptr_t first = (before + kPage - 1) & ~(kPage - 1);
-  if (after <= first || after - first > 2 * kSize) return;
-  const std::uintptr_t size = (after - first < kSize ? after - first : kSize) & ~(kPage - 1);
+  // Below what malloc(3) maps by itself; volatile, since compilers leave out such a pair. It is the
+  // first of what is free.
+  void* volatile taken = std::malloc(100 << 10);
+  const auto begin = reinterpret_cast<std::uintptr_t>(taken);
+  std::free(taken);
+  const auto end = reinterpret_cast<std::uintptr_t>(::sbrk(0));
+  const std::uintptr_t first = (begin + kPage - 1) & ~(kPage - 1);
+  if (begin == 0 || end <= first || end - first > 2 * kSize) return;
+  const std::uintptr_t size = (end - first < kSize ? end - first : kSize) & ~(kPage - 1);
   ::madvise(reinterpret_cast<void*>(first), size, MADV_POPULATE_WRITE);
 }
 

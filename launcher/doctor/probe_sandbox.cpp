@@ -106,6 +106,10 @@ Outcome probe_sandbox(const HostState& state) {
   options.filter = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   auto made = sandbox::spawn_sandbox(*spec, options);
   if (!made) return refused("clone3", "", made.error().err);
+  // Init that failed says so itself.
+  if (auto started = sandbox::let_command_start(*made); !started) {
+    if (started.error().err != EPIPE) return refused("sendmsg", "", started.error().err);
+  }
   Outcome outcome = follow(*made);
   made->control.reset();
   if (::waitpid(made->pid, nullptr, 0) < 0) return refused("waitpid");

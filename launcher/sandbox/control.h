@@ -25,6 +25,7 @@ enum class ControlType : std::uint32_t {
   stopped,      ///< a = signal that stopped the command
   exited,       ///< a = wait status of the command; everything else inside is dead
   // supervisor → init
+  proceed,         ///< what is done outside meanwhile is done: the command may start
   signal_command,  ///< a = signal for the command alone
   signal_group,    ///< a = signal for its process group
   foreground,   ///< a = 1: its process group continues in the foreground of its terminal; 0: out of

@@ -22,6 +22,7 @@
 #include "launcher/sandbox/landlock.h"
 #include "launcher/sandbox/mounts.h"
 #include "launcher/sandbox/namespaces.h"
+#include "launcher/sandbox/network_thread.h"
 #include "launcher/sandbox/pty.h"
 #include "launcher/sandbox/starter.h"
 #include "launcher/sandbox/stdio.h"
@@ -34,6 +35,7 @@ namespace {
 /// The descriptors that survive, with 0-2: the supervisor's messages, and requests for sockets.
 constexpr int kControlFd = 3;
 constexpr int kChannelFd = 4;
+constexpr const char* kNetworkStep = "network";
 
 struct Init {
   const Spec& spec;
@@ -43,6 +45,7 @@ struct Init {
   std::vector<LandlockFile> stdio_files;
   UniqueFd terminal;               ///< held to the end: what the command closes does not hang it up
   std::vector<UniqueFd> shared{};  ///< until they are handed out
+  NetworkThread network{};
 };
 
 Result<void> step_parent(Init& init) {
@@ -85,8 +88,14 @@ Result<void> step_hostname(Init& init) { return apply_hostname(init.spec.hostnam
 
 Result<void> step_network(Init& init) {
   if (!init.spec.own_network) return {};
-  if (init.options.network.setup) return init.options.network.setup(kChannelFd);
-  return apply_loopback();
+  const auto& setup = init.options.network.setup;
+  auto set_up = [&setup] { return setup ? setup(kChannelFd) : apply_loopback(); };
+  return init.network.start(set_up, is_skipped(init.options, kNetLayer));
+}
+
+Result<void> step_network_made(Init& init) {
+  if (!init.spec.own_network || is_skipped(init.options, kNetworkStep)) return {};
+  return init.network.join();
 }
 
 Result<void> step_stdio(Init& init) {
@@ -204,10 +213,11 @@ constexpr Step kSteps[] = {
     {{"identity", "one uid and gid, mapped to themselves"}, step_identity},
     {{"userns-limit", "no further user namespaces, before /proc/sys turns read-only"},
      step_userns_limit},
+    {{kNetworkStep, "loopback only; made in a thread, beside the mounts"}, step_network},
     {{"root", "a tmpfs to build in"}, step_root},
     {{"mounts", "the file tree of the plan"}, step_mounts},
     {{"hostname", "a name of its own"}, step_hostname},
-    {{"network", "loopback only"}, step_network},
+    {{"network-made", "what began beside the mounts"}, step_network_made},
     {{"keyring", "none of the caller's keys"}, step_keyring},
     {{"stdio", "inherited files, while host paths still resolve"}, step_stdio},
     {{"pivot", "the host's files are gone from here on"}, step_pivot},
@@ -244,6 +254,12 @@ Result<void> apply_steps(Init& init) {
 [[noreturn]] void report_failure(int control, const Error& error) {
   auto sent = send_control(control, ControlType::failed, error.err, encode_error(error));
   end(sent ? 125 : 124);
+}
+
+/// Until the supervisor is ready for the command. It is gone when there is no such message.
+void await_supervisor(int control) {
+  auto received = receive_control(control);
+  if (!received || received->closed || received->control.type != ControlType::proceed) end(124);
 }
 
 /// Reaps everything that has ended. True once `command` has, with its status in `status`.
@@ -367,6 +383,7 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
   if (!signals.valid())
     report_failure(kControlFd, fail_errno("watch for ended processes", "").value());
 
+  await_supervisor(kControlFd);
   auto command = start_command(spec, options, kControlFd, init.terminal.valid());
   if (!command) report_failure(kControlFd, command.error());
   if (command->exec_errno != 0) {

@@ -25,4 +25,7 @@ std::vector<std::string_view> list_namespaces();
 /// Errors: the clone itself, with what usually forbids it.
 Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options);
 
+/// Init sets up meanwhile, and starts the command only after this.
+Result<void> let_command_start(const Sandbox& sandbox);
+
 }  // namespace dirbox::sandbox

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,13 +79,12 @@ class Supervisor {
     }
     TRY_VOID(network_.prepare(options_));
     TRY_VOID(broker_.prepare(options_));
-    TRY_VOID(guard_.start());
     TRY_VOID(syncer_.start());
     options_.synced = [this](const std::string& path) { return syncer_.content_of(path); };
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
+    // While init mounts; the command waits for both.
+    if (auto ready = prepare_beside(); !ready) return Failure(why_init_failed(ready.error()));
     session_timer_ = loop_.after(kUntilSession, [this] { open_session(); });
-    if (auto received = network_.receive_listeners(); !received)
-      return Failure(why_init_failed(received.error()));
     TRY_VOID(loop_.add(sandbox_.control.get(), EPOLLIN, [this](std::uint32_t) { on_control(); }));
     TRY_VOID(loop_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { on_signal(); }));
     TRY_VOID(loop_.run());
@@ -112,6 +112,15 @@ class Supervisor {
   }
 
  private:
+  Result<void> prepare_beside() {
+    TRY_VOID(guard_.start());
+    TRY_VOID(network_.receive_listeners());
+    auto sent = sandbox::let_command_start(sandbox_);
+    // Init that has ended says why, to on_control().
+    if (!sent && sent.error().err != EPIPE) return sent;
+    return {};
+  }
+
   /// After the clone: init has no copy of the lock and the socket. The command can do without.
   void open_session() {
     session_timer_ = 0;
@@ -183,8 +192,10 @@ class Supervisor {
     return {};
   }
 
-  /// Init ended while its listeners were awaited: what it said itself tells more.
+  /// Init ended while its listeners were awaited: what it said itself tells more. Or it waits to be
+  /// let on, in vain.
   Error why_init_failed(const Error& otherwise) {
+    ::shutdown(sandbox_.control.get(), SHUT_WR);
     auto received = sandbox::receive_control(sandbox_.control.get());
     sandbox_.control.reset();
     while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {

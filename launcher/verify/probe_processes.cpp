@@ -37,7 +37,7 @@ Outcome verb_status(const Words& words) {
 /// Every process of /proc that is not init, the runner or the probe: "PID NAME" in a line each.
 /// [starter]: init's helper for dirbox attach is expected.
 Outcome verb_processes(const Words& words) {
-  constexpr pid_t kStarter = 2;
+  constexpr pid_t kLastStarter = 3;  // only init and its network thread came before
   const bool has_starter = word_at(words, 0) == "starter";
   struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
@@ -50,7 +50,7 @@ Outcome verb_processes(const Words& words) {
     pid_t pid = static_cast<pid_t>(std::stol(entry->d_name));
     if (pid == 1 || pid == ::getpid() || pid == ::getppid()) continue;
     const std::string name = short_text("/proc/" + std::to_string(pid) + "/comm");
-    if (has_starter && pid == kStarter && name.starts_with("dirbox-starter")) continue;
+    if (has_starter && pid <= kLastStarter && name.starts_with("dirbox-starter")) continue;
     found += std::to_string(pid) + " " + name;
   }
   return found.empty() ? refused(ENOENT) : succeeded(std::move(found));
