@@ -71,7 +71,9 @@ Result<Message> receive_message(int socket, std::size_t max_bytes, std::size_t m
   ssize_t n;
   do {
     n = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-  } while (n < 0 && errno == EINTR);
+    // ECONNRESET comes once, when the other end was closed before it read everything; what it had
+    // sent comes after it (unix(7) sockets, AF_UNIX release in the kernel).
+  } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0) return fail_errno("receive a message", "");
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;

@@ -26,3 +26,18 @@ TEST_CASE("a listener is its owner's alone, and takes no name that exists") {
   ::unlink(path.c_str());
   ::rmdir(directory);
 }
+
+TEST_CASE("what was sent arrives, though the sender ended with messages unread") {
+  auto pair = make_socket_pair();
+  REQUIRE(pair);
+  const std::byte words[] = {std::byte{7}, std::byte{8}};
+  REQUIRE(send_message(pair->ours.get(), words));
+  REQUIRE(send_message(pair->theirs.get(), words));
+  pair->theirs.reset();
+  auto message = receive_message(pair->ours.get(), 16, 0);
+  REQUIRE(message);
+  CHECK(message->bytes.size() == 2);
+  auto end = receive_message(pair->ours.get(), 16, 0);
+  REQUIRE(end);
+  CHECK(end->end);
+}
