@@ -39,7 +39,6 @@ constexpr const char* kCalls[] = {
     "restart_syscall",
     // memory; mprotect for malloc's arenas and for relocating a name service module
     "brk",
-    "madvise",
     "mmap",
     "mprotect",
     "munmap",
@@ -51,11 +50,8 @@ constexpr const char* kCalls[] = {
     "uname",
     // itself
     "clock_gettime",
-    "exit",
     "exit_group",
-    "getpid",
     "getrandom",
-    "rt_sigprocmask",
 };
 
 /// What the C library calls where the architecture lacks epoll_wait(2) and poll(2).
@@ -71,9 +67,6 @@ std::vector<ArgumentRule> argument_rules() {
       {"socket", {"arg0 == 2"}},                // AF_INET
       {"socket", {"arg0 == 10"}},               // AF_INET6
       {"socket", {"arg0 == 16", "arg2 == 0"}},  // AF_NETLINK, NETLINK_ROUTE: own addresses
-      {"fcntl", {"arg1 == 1"}},                 // F_GETFD
-      {"fcntl", {"arg1 == 2"}},                 // F_SETFD
-      {"fcntl", {"arg1 == 3"}},                 // F_GETFL
       {"fcntl", {"arg1 == 4"}},                 // F_SETFL
       {"fcntl", {"arg1 == 1031"}},              // F_SETPIPE_SZ
       {"ioctl", {"arg1 == 0x541b"}},            // FIONREAD: the DNS client of the C library

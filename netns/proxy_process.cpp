@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "launcher/base/event_loop.h"
 #include "launcher/base/sanitized.h"
@@ -137,7 +138,9 @@ Result<void> run(UniqueFd control) {
     process.report_failure(started.error());
     return started;
   }
-  return process.serve();
+  bool served = process.serve().has_value();
+  // Here, and not with the engine gone: its threads would end by calls that the filter lacks.
+  std::_Exit(served ? 0 : kFailed);
 }
 
 }  // namespace

@@ -196,7 +196,7 @@ print(ask(80, b"GET /e HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: close\\
         for i in range(30):
             run = self.box(self.spec(["raw.test:9000"], maps=maps), "bash", "-c", f"printf last{i} > /dev/tcp/raw.test/9000")
             self.assertEqual((run.code, run.count("raw.test")["uploaded"]), (0, len(f"last{i}")), run)
-        self.until(lambda: set(taken.seen) == {b"last%d" % i for i in range(30)})
+        self.until(lambda: sorted(taken.seen) == sorted(b"last%d" % i for i in range(30)))
         request = "POST /last HTTP/1.1\\r\\nHost: allowed.test\\r\\nContent-Length: 4\\r\\n\\r\\nbody"
         run = self.box(self.spec(["allowed.test"], maps=maps), "bash", "-c", f"printf '{request}' > /dev/tcp/allowed.test/80")
         self.until(lambda: self.web.requests[-1:] and self.web.requests[-1][1:] == ("/last", "allowed.test", b"body"))

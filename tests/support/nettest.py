@@ -37,7 +37,7 @@ class Recorder:
             def handle(self):
                 with recorder.lock:
                     index = len(recorder.seen)
-                    recorder.seen.append(b"")
+                    recorder.seen.append(bytearray())  # bytes would be copied whole for each piece
                 if on_connection:
                     return on_connection(self.request)
                 self.request.sendall(greeting)
@@ -365,7 +365,7 @@ def connect(host, port, timeout=10):
     return socket.create_connection((host, port), timeout)
 
 def read_all(s):
-    out = b""
+    out = bytearray()
     try:
         while data := s.recv(65536):
             out += data
@@ -373,7 +373,7 @@ def read_all(s):
         out += b"<RST>"
     except TimeoutError:
         out += b"<TIMEOUT>"
-    return out
+    return bytes(out)
 
 def ask(port, data, host="127.0.0.1"):
     s = connect(host, port)
