@@ -181,6 +181,22 @@ class Denials(sandbox.Boundary):
         done, events = self.run_logged("sh", "-c", script, options=["--allow", "192.0.2.7:443"])
         self.assertFalse([e for e in events if e["layer"] == "netns"], events)
 
+    # The broker.
+    def test_arguments_that_no_rule_permits(self):
+        place = self.fresh("#!/bin/sh\necho \"$@\" > " + self.state + "/ran\n")
+        os.rename(f"{place}/f", f"{place}/hosttool")
+        os.chmod(f"{place}/hosttool", 0o755)
+        env = {"PATH": f"{place}:/usr/bin:/bin"}
+        profile = self.profile('excluded = [{ command = "hosttool", mode = "host", allow = ["list"] }]')
+        done, events = self.run_logged("hosttool", "show", "a b", options=["-p", profile], env=env)
+        self.assertNotEqual(done.code, 0)
+        self.assertFalse(os.path.exists(f"{self.state}/ran"))
+        self.assertEqual([(e["kind"], e["operation"], e["layer"], e["subject"], e["origin"].rsplit(":", 2)[0]) for e in events],
+                         [("denied", "exec", "broker", "hosttool show 'a b'", profile)])
+        done, events = self.run_logged("hosttool", "show", "a b", options=["-p", self.profile(events[0]["toml"])], env=env)
+        self.assertEqual((done.code, [e for e in events if e["kind"] == "denied"]), (0, []), done)
+        self.assertTrue(os.path.exists(f"{self.state}/ran"))
+
     # seccomp.
     TRACE = ("import ctypes, os, sys\nl = ctypes.CDLL(None, use_errno=True)\np = os.fork()\nif p == 0:\n"
              "  os._exit(0 if l.ptrace(0, 0, 0, 0) == 0 else 1)\nsys.exit(os.waitstatus_to_exitcode(os.waitpid(p, 0)[1]))\n")

@@ -6,12 +6,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import unittest
 
-from sandbox import DIRBOX, main, wait_until
+from sandbox import DIRBOX, Terminal, main, wait_until
 
 DOCKER = shutil.which("docker", path="/usr/bin:/usr/local/bin:/bin")
 COMPOSE = shutil.which("docker-compose", path="/usr/bin:/usr/local/bin:/bin")
@@ -202,6 +203,31 @@ class Docker(unittest.TestCase):
         self.assertEqual(found["pids.max"], ["512"])
         quota, period = found.get("cpu.max") or found["cpu.cfs_quota_us"] + found["cpu.cfs_period_us"]
         self.assertEqual(int(quota), cpus * int(period))
+
+    def test_on_a_terminal(self):
+        terminal = Terminal([DIRBOX, "run", "-q", "-p", f"{self.directory}/profile.toml", "--", "docker", "run", "-it", "--name", "typed", "bb:1", "sh"],
+                            self.project, dict(os.environ, TERM="xterm"), rows=33, columns=99)
+        self.addCleanup(terminal.close)
+        terminal.expect(r"[#$] ")
+        terminal.send("grep NoNewPrivs /proc/self/status\n")
+        terminal.expect(r"NoNewPrivs:\s1")
+
+        def has_size(size):
+            # The client sets it when the container runs already.
+            terminal.send("stty size\n")
+            return terminal.expect(r"\n(\d+ \d+|stty: [^\r]*)\r\n").group(1) == size
+        wait_until(lambda: has_size("33 99"), "the size is the terminal's")
+        terminal.resize(41, 111)
+        terminal.child.send_signal(signal.SIGWINCH)  # the kernel's goes to a foreground job
+        wait_until(lambda: has_size("41 111"), "the size reaches the container")
+        # The shell's editor has given the terminal back when the first command speaks.
+        terminal.send("echo u''p; sleep 600\n")
+        terminal.expect("\nup\r\n")
+        terminal.send("\x03")
+        terminal.expect(r"[#$] ")
+        terminal.send("exit 5\n")
+        self.assertEqual(terminal.wait(), 5)
+        self.assertEqual(self.outside("rm", "typed").returncode, 0)
 
     def test_events_and_stats_are_the_projects_own(self):
         self.outside("run", "--name", "loud", "--network", "none", "bb:1", "true")
