@@ -94,15 +94,18 @@ std::optional<Complaint> check_plain(std::string_view text) {
 }
 
 std::optional<Complaint> check_path(std::string_view text) {
+  if (auto wrong = check_path_pattern(text)) return wrong;
+  if (text.find('*') == text.npos) return std::nullopt;
+  return Complaint{fmt::format("wildcard in {}", in_quotes(text)),
+                   "these paths have no wildcards: name the directory, or each file"};
+}
+
+std::optional<Complaint> check_path_pattern(std::string_view text) {
   if (auto wrong = check_plain(text)) return wrong;
   if (auto wrong = check_path_start(text)) return wrong;
   if (text.find("${", 1) != text.npos) {
     return Complaint{fmt::format("variable inside {}", in_quotes(text)),
                      "a variable stands at the beginning of a path"};
-  }
-  if (text.find('*') != text.npos) {
-    return Complaint{fmt::format("wildcard in {}", in_quotes(text)),
-                     "paths have no wildcards: name the directory, or each file"};
   }
   for (std::size_t at = text.find(".."); at != text.npos; at = text.find("..", at + 1)) {
     const bool starts = at == 0 || text[at - 1] == '/';

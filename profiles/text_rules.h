@@ -30,6 +30,8 @@ std::span<const VariableDoc> variable_docs();
 /// A path of a profile: absolute, or below ~ or a variable at its beginning. No "..", no wildcard,
 /// no NUL.
 std::optional<Complaint> check_path(std::string_view text);
+/// The same with `*` and `**` allowed.
+std::optional<Complaint> check_path_pattern(std::string_view text);
 /// `text`, which check_path accepts, in its one spelling, so that equal paths are equal strings:
 /// "${HOME}" becomes "~", "//", "/./" and a slash at the end go.
 std::string canonical_path(std::string_view text);

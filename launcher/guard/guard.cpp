@@ -24,6 +24,7 @@ Result<void> Guard::start() {
   if (spec_.mode == Mode::off || spec_.trees.empty()) return {};
   // The clock that file systems take their times from.
   if (::clock_gettime(CLOCK_REALTIME_COARSE, &started_) != 0) return fail_errno("read a clock", "");
+  TRY_VOID(held_.remember(spec_, before_));
   TRY_VOID(open_trees());
   watching_ = true;
   timer_ = loop_.after(kDelay, [this] { arm(); });

@@ -1,10 +1,8 @@
 #pragma once
 #include <sys/stat.h>
-#include <sys/types.h>
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,20 +14,21 @@
 #include "launcher/base/result.h"
 #include "launcher/base/unique_fd.h"
 #include "launcher/guard/entry.h"
+#include "launcher/guard/held.h"
 #include "launcher/guard/spec.h"
 #include "launcher/guard/table.h"
 
 /// Watches what the sandbox may write for changes that the host would execute.
 namespace dirbox::guard {
 
-/// Theory of operation. start() reads the guarded names (table.h) in the top of each tree and in
-/// its git directory, some dozens of look-ups, and remembers these directories; a command that
-/// lives longer than kDelay has them watched with inotify(7) from then on (watches.cpp), and what
-/// happened before is looked for. Other directories of the tree are watched as time allows: kSlice
-/// of them at a time while the command runs, breadth first, up to kMaxWatches; every directory that
-/// is made in a watched one is watched at once, with what is in it. What such a directory held
-/// before is not known, so a guarded name there counts as changed when its ctime is not before the
-/// start: a ctime cannot be set.
+/// Theory of operation. start() reads the guarded names (table.h, held.h) in the top of each tree
+/// and in its git directory, some dozens of look-ups, and remembers these directories; a command
+/// that lives longer than kDelay has them watched with inotify(7) from then on (watches.cpp), and
+/// what happened before is looked for. Other directories of the tree are watched as time allows:
+/// kSlice of them at a time while the command runs, breadth first, up to kMaxWatches; every
+/// directory that is made in a watched one is watched at once, with what is in it. What such a
+/// directory held before is not known, so a guarded name there counts as changed when its ctime is
+/// not before the start: a ctime cannot be set.
 ///
 /// An event leads to one look at one name, by descriptor and without following a symlink. What is a
 /// danger is undone at once (entry.h) and remembered. A queue that overflowed leads to a look at
@@ -138,6 +137,7 @@ class Guard {
   std::string store_path_;
   UniqueFd inotify_, store_;
   std::vector<UniqueFd> trees_;
+  Held held_;
   std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path

@@ -11,6 +11,7 @@ namespace dirbox::guard {
 namespace {
 
 constexpr NameRule kIncluded{"", What::config, "git's configuration includes it"};
+constexpr NameRule kHeld{"", What::whole, "a pattern that is hidden or protected names it"};
 constexpr int kMostIncludes = 8;  // git stops at 10 within each other
 
 }  // namespace
@@ -60,11 +61,13 @@ void Guard::include_file(const Place& place, const std::string& top, int depth) 
   if (entry->text) follow_config(*entry->text, path_parent(path), top, depth + 1);
 }
 
-/// The rule of a name: that of its directory, or that of a file that a configuration includes.
+/// The rule of a name: that of its directory, of a file that a configuration includes, or of a
+/// pattern.
 const NameRule* Guard::rule_of(const Node& node, const std::string& name) const {
   const NameRule* rule = find_name(*node.folder, name);
   if (rule == nullptr && !included_.empty() && included_.contains(full_name(node, name)))
     return &kIncluded;
+  if (rule == nullptr && !held_.empty() && held_.holds(full_name(node, name))) return &kHeld;
   return rule;
 }
 

@@ -10,6 +10,8 @@ enum class Mode { off, report, quarantine };
 struct Spec {
   Mode mode = Mode::off;
   std::vector<std::string> trees;  ///< writable directories, none within another
+  /// Patterns (base/glob.h) of what no file may appear at, and the paths that were found there.
+  std::vector<std::string> globs, matched;
   bool operator==(const Spec&) const = default;
 };
 

@@ -105,7 +105,7 @@ void Guard::visit(const Place& first) {
     // The watch first: what comes after the look is an event.
     if (!watch(place, directory.get(), *folder) && place.made) unwatched_.push_back(place);
     const Node node{place.tree, place.path, folder, 0, 0, {}};
-    const std::size_t most = place.made ? SIZE_MAX : kMaxEntries;
+    const std::size_t most = place.made || !held_.empty() ? SIZE_MAX : kMaxEntries;
     const auto entries = list_entries(directory.get(), most);
     if (entries.size() == most) {
       for (const NameRule& rule : folder->names) {
@@ -114,7 +114,7 @@ void Guard::visit(const Place& first) {
     }
     for (const auto& [name, is_directory] : entries) {
       if (!is_directory) {
-        if (find_name(*folder, name) != nullptr || is_special(*folder, name))
+        if (rule_of(node, name) != nullptr || is_special(*folder, name))
           look(node, directory.get(), name);
       } else {
         const Age age = place.made ? Age::made : age_of(directory.get(), name);
@@ -278,7 +278,7 @@ void Guard::look_at_all() {
     const Folder* folder = folder_at(known.tree, known.path, directory.get());
     if (folder == nullptr) continue;
     const Node node{known.tree, known.path, folder, 0, 0, {}};
-    bool every = false;
+    bool every = !held_.empty();
     for (const NameRule& rule : folder->names) {
       every |= rule.name == "*";
       if (rule.name != "*") look(node, directory.get(), std::string(rule.name));

@@ -40,6 +40,20 @@ void compare_paths(const Plan& before, const Plan& after, std::vector<Change>& o
   }
 }
 
+/// What appears later where a pattern is, is taken away.
+void compare_held(const Plan& before, const Plan& after, std::vector<Change>& out) {
+  auto only_in = [&](const Plan& one, const Plan& other, Effect effect, const char* word) {
+    for (const std::string& glob : one.guard.globs) {
+      const auto& others = other.guard.globs;
+      if (std::find(others.begin(), others.end(), glob) != others.end()) continue;
+      out.push_back(
+          {effect, fmt::format("{} what appears at {}", word, escape_for_terminal(glob)), {}});
+    }
+  };
+  only_in(before, after, Effect::widens, "leave");
+  only_in(after, before, Effect::narrows, "take away");
+}
+
 void compare_made(const Plan& before, const Plan& after, std::vector<Change>& out) {
   for (const std::string& directory : after.missing_directories) {
     const auto& old = before.missing_directories;
@@ -56,6 +70,7 @@ std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& b
                                   const profiles::Profile& after, const Plan& after_plan) {
   std::vector<Change> out;
   compare_paths(before_plan, after_plan, out);
+  compare_held(before_plan, after_plan, out);
   compare_made(before_plan, after_plan, out);
   for (const profiles::Judged& judged : profiles::judge_changes(before, after)) {
     if (judged.effect == Effect::none || judged.effect == Effect::by_path) continue;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "launcher/base/glob.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/claude_code.h"
@@ -96,7 +97,7 @@ Result<void> check_cwd_place(const Plan& plan, const Places& places) {
 /// Hides that are no reason to refuse a working directory above them: of the work tree's own files,
 /// of an option, whose author knows where it is, and of what the host mounted there.
 bool is_meant_for_cwd(const PathRule& hidden) {
-  return hidden.origin.line == 0 || is_inside_work_tree(hidden.text);
+  return hidden.origin.line == 0 || is_inside_work_tree(hidden.text) || is_glob(hidden.text);
 }
 
 Result<void> check_cwd(const Plan& plan, const RuleSet& rules, bool force) {

@@ -113,10 +113,19 @@ std::string HostFiles::link_text(const std::string& path) const {
   return n < 0 ? std::string() : std::string(text, static_cast<std::size_t>(n));
 }
 
-std::vector<Child> HostFiles::list(const std::string& directory) const {
+std::vector<Child> HostFiles::list(const std::string& directory, int& err) const {
   std::vector<Child> children;
+  err = 0;
   UniqueFd dir(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
-  if (!dir.valid()) return children;
+  if (!dir.valid()) {
+    const int why = errno;
+    struct stat st {};
+    // Its owner can change the mode; whoever may pass through it can name what is in it.
+    const bool reached = ::lstat(directory.c_str(), &st) == 0 &&
+                         (st.st_uid == ::geteuid() || ::access(directory.c_str(), X_OK) == 0);
+    if (reached) err = why;
+    return children;
+  }
   for_each_entry(dir.get(), [&](const char* name, unsigned char kind) {
     children.push_back({name, kind == DT_UNKNOWN ? stat(path_join(directory, name)).type
                                                  : type_of(static_cast<mode_t>(DTTOIF(kind)))});

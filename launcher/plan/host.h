@@ -36,7 +36,12 @@ class FileView {
   virtual ~FileView() = default;
   virtual FileStat stat(const std::string& path) const = 0;
   virtual std::string link_text(const std::string& path) const = 0;
-  virtual std::vector<Child> list(const std::string& directory) const = 0;
+  /// `err`: why it could not be read, where something in it can be reached nonetheless; else 0.
+  virtual std::vector<Child> list(const std::string& directory, int& err) const = 0;
+  std::vector<Child> list(const std::string& directory) const {
+    int err = 0;
+    return list(directory, err);
+  }
   /// At most `limit` bytes of a regular file; empty when it cannot be read.
   virtual std::string head(const std::string& path, std::size_t limit) const = 0;
 };
@@ -46,7 +51,8 @@ class HostFiles : public FileView {
  public:
   FileStat stat(const std::string& path) const override;
   std::string link_text(const std::string& path) const override;
-  std::vector<Child> list(const std::string& directory) const override;
+  using FileView::list;
+  std::vector<Child> list(const std::string& directory, int& err) const override;
   std::string head(const std::string& path, std::size_t limit) const override;
 };
 

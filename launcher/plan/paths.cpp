@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "launcher/base/glob.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/sockets.h"
@@ -81,7 +82,9 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   home.text = "~";
   home.origin = profile.home.origin;
 
-  for (const auto& entry : profile.hide) TRY_VOID(add(entry, PathAccess::hide));
+  for (const auto& entry : profile.hide) {
+    if (!is_glob(entry.text)) TRY_VOID(add(entry, PathAccess::hide));
+  }
   // What can be written is known before anything is granted: a symlink there leads to no grant,
   // whatever the order of the entries.
   for (const auto& entry : profile.write) {
@@ -106,7 +109,10 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   for (const auto& entry : profile.read) TRY_VOID(add(entry, PathAccess::read));
   if (profile.home.value == HomeMode::masked) TRY_VOID(add(home, PathAccess::read));
   for (const auto& entry : profile.sockets) TRY_VOID(add_socket(entry));
-  for (const auto& entry : profile.protect) TRY_VOID(add_protected(entry));
+  for (const auto& entry : profile.protect) {
+    if (!is_glob(entry.text)) TRY_VOID(add_protected(entry));
+  }
+  TRY_VOID(add_globs(profile));
   hide_kernel_mounts();
   return keep_own_files();
 }

@@ -73,6 +73,12 @@ class RuleSet {
 
  private:
   Result<void> add(const profiles::Entry& entry, PathAccess access, bool copy = false);
+  Result<void> add_globs(const profiles::Profile& profile);
+  Result<void> add_glob(const profiles::Entry& entry, PathAccess access,
+                        const std::vector<std::string>& roots);
+  Result<std::size_t> take_matches(const profiles::Entry& entry, PathAccess access,
+                                   const std::vector<std::string>& paths);
+  std::vector<std::string> granted_roots() const;
   Result<void> add_synced(const profiles::Entry& entry);
   Result<void> add_protected(const profiles::Entry& entry);
   Result<void> add_socket(const profiles::Entry& entry);

@@ -51,7 +51,9 @@ class FakeFiles : public dirbox::plan::FileView {
     return out;
   }
   std::string link_text(const std::string& path) const override { return nodes_.at(path).text; }
-  std::vector<dirbox::plan::Child> list(const std::string& directory) const override {
+  using FileView::list;
+  std::vector<dirbox::plan::Child> list(const std::string& directory, int& err) const override {
+    err = 0;
     std::vector<dirbox::plan::Child> children;
     for (const auto& [path, node] : nodes_) {
       if (path != "/" && dirbox::path_parent(path) == directory)

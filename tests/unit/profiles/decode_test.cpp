@@ -69,10 +69,9 @@ TEST_CASE("every error names file, line, column, key, the nearest name and what 
       {"[filesystem]\nread = [\"\"]\n", "read profile: p.toml:2:9: filesystem.read: empty string"},
       {"[filesystem]\nread = [\"/a\\u0000b\"]\n",
        "read profile: p.toml:2:9: filesystem.read: NUL byte in a string"},
-      {"[filesystem]\nhide = [\"~/.mozilla/*\"]\n",
-       "read profile: p.toml:2:9: filesystem.hide: wildcard in \"~/.mozilla/*\" | paths have no "
-       "wildcards: "
-       "name the directory, or each file"},
+      {"[filesystem]\nread = [\"~/.mozilla/*\"]\n",
+       "read profile: p.toml:2:9: filesystem.read: wildcard in \"~/.mozilla/*\" | these paths have "
+       "no wildcards: name the directory, or each file"},
       {"[filesystem]\ntmp_size = \"64 M\"\n",
        "read profile: p.toml:2:12: filesystem.tmp_size: malformed size \"64 M\" | a size is an "
        "integer with K, "

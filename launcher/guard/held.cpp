@@ -1,0 +1,53 @@
+#include "launcher/guard/held.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "launcher/base/path.h"
+
+namespace dirbox::guard {
+
+std::optional<Held::Identity> Held::identify(const std::string& path) {
+  struct statx status {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+              STATX_INO | STATX_BTIME, &status) != 0) {
+    return std::nullopt;
+  }
+  Identity out;
+  out.device = std::uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
+  out.inode = status.stx_ino;
+  if ((status.stx_mask & STATX_BTIME) != 0)
+    out.born = status.stx_btime.tv_sec * 1'000'000'000 + status.stx_btime.tv_nsec;
+  return out;
+}
+
+Result<void> Held::remember(const Spec& spec, std::map<std::string, Before>& before) {
+  for (const std::string& glob : spec.globs) globs_.push_back(TRY(Glob::parse(glob)));
+  std::size_t kept = 0;
+  for (const std::string& path : spec.matched) {
+    const auto identity = identify(path);
+    if (!identity) continue;
+    matched_.insert(*identity);
+    UniqueFd directory(
+        ::open(path_parent(path).c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    auto entry = directory.valid() ? look_at(directory.get(), std::string(path_name(path)))
+                                   : std::optional<Entry>();
+    if (!entry || S_ISDIR(entry->status.st_mode)) continue;
+    kept += entry->text ? entry->text->size() : 0;
+    if (kept > kMaxText) entry->text.reset();
+    before[path] = {true, std::move(entry->text), entry->status.st_mode};
+  }
+  return {};
+}
+
+bool Held::holds(const std::string& path) const {
+  for (const Glob& glob : globs_) {
+    const std::string_view match = glob.find_in(path);
+    if (match.empty()) continue;
+    const auto identity = identify(std::string(match));
+    if (identity && !matched_.contains(*identity)) return true;
+  }
+  return false;
+}
+
+}  // namespace dirbox::guard

@@ -1,0 +1,44 @@
+#pragma once
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "launcher/base/glob.h"
+#include "launcher/base/result.h"
+#include "launcher/guard/entry.h"
+#include "launcher/guard/spec.h"
+
+namespace dirbox::guard {
+
+/// Patterns of hide and protect. What they named when the sandbox began is mounted over inside, so
+/// that only the host can change it, and does so in its own right. What is there later, under the
+/// same path or another one, is not: whatever has not the identity of one of the former is held.
+class Held {
+ public:
+  static constexpr std::size_t kMaxText = 8 << 20;  ///< in all; what is beyond is not put back
+
+  /// Before anything runs inside. Adds what is there to `before`, by its full path.
+  Result<void> remember(const Spec& spec, std::map<std::string, Before>& before);
+  bool empty() const { return globs_.empty(); }
+  /// Whether nothing may be at `path`, which is absolute: a pattern names it, or a directory above
+  /// it, and the sandbox has made or moved that.
+  bool holds(const std::string& path) const;
+
+ private:
+  /// Of a file, for good: a number is given again, with another time.
+  struct Identity {
+    std::uint64_t device = 0, inode = 0;
+    std::int64_t born = 0;  ///< ns; 0 where the file system does not say
+    auto operator<=>(const Identity&) const = default;
+  };
+  static std::optional<Identity> identify(const std::string& path);
+
+  std::vector<Glob> globs_;
+  std::set<Identity> matched_;
+};
+
+}  // namespace dirbox::guard

@@ -1,0 +1,94 @@
+#include <algorithm>
+
+#include "launcher/plan/glob_search.h"
+#include "tests/unit/plan/fake_host.h"
+
+using namespace dirbox;
+using namespace dirbox::plan;
+
+namespace {
+
+std::string found(const FakeHost& host, const std::string& pattern,
+                  const std::vector<std::string>& roots = {"/d"}) {
+  const auto glob = Glob::parse(pattern);
+  if (!glob) return glob.error().detail;
+  auto matches = find_matches(host.files, *glob, roots);
+  if (!matches) return matches.error().detail;
+  std::sort(matches->paths.begin(), matches->paths.end());
+  std::string out;
+  for (const std::string& path : matches->paths) out += path + " ";
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("two stars stand for directories, also for none") {
+  FakeHost host;
+  for (const char* path :
+       {"/d/.env", "/d/a/.env", "/d/a/b/.env", "/d/a/b/env", "/d/x/.env/deep", "/e/.env"})
+    host.files.file(path);
+  CHECK(found(host, "/d/**/.env") == "/d/.env /d/a/.env /d/a/b/.env /d/x/.env ");
+  CHECK(found(host, "/**/.env") == "/d/.env /d/a/.env /d/a/b/.env /d/x/.env ");
+  CHECK(found(host, "/**/.env", {"/d/a", "/e"}) == "/d/a/.env /d/a/b/.env /e/.env ");
+  CHECK(found(host, "/d/*/.env") == "/d/a/.env /d/x/.env ");
+  CHECK(found(host, "/d/a/**/b/*env") == "/d/a/b/.env /d/a/b/env ");
+  CHECK(found(host, "/d/a/**") == "/d/a/.env /d/a/b ");
+  CHECK(found(host, "/d/**/none") == "");
+  CHECK(found(host, "/x/**/.env") == "");
+  CHECK(found(host, "/*/a", {"/d/a", "/e"}) == "/d/a ");
+  host.files.file("/d/.git/refs/.env");
+  CHECK(found(host, "/d/**/refs/.env") == "");
+  CHECK(found(host, "/d/.git/**/.env") == "/d/.git/refs/.env ");
+  CHECK(found(host, "/d/**/**/**/.env").starts_with("/d/.env "));
+}
+
+TEST_CASE("only what can hold a match is read, and what is too much is an error") {
+  FakeHost host;
+  host.files.file("/d/a/b/key");
+  host.files.file("/d/c/b/key");
+  auto one = find_matches(host.files, Glob::parse("/d/a/b/k*").value(), {"/d"});
+  REQUIRE(one);
+  CHECK(one->listed == 1);
+  for (std::size_t i = 0; i <= kMaxMatches; ++i) host.files.file("/d/many/" + std::to_string(i));
+  CHECK(found(host, "/d/many/*") == "more than 1000 matches");
+  std::string deep = "/d";
+  for (int i = 0; i < 70; ++i) deep += "/a";
+  CHECK(found(host, deep + "/*") == "more than 63 components");
+}
+
+TEST_CASE("patterns become rules of what is granted, with a note or a warning") {
+  FakeHost host;
+  for (const char* path : {"/d/.env", "/d/a/.env", "/e/.env", "/d/keys/one.pem", "/d/keys/two"})
+    host.files.file(path);
+  Plan plan = host.filesystem(
+      "hide = [\"/**/.env\", \"/d/**/none\"]\nprotect = [\"/d/keys/*.pem\"]", ", \"/d\"");
+  CHECK(shown(plan, "/d/.env") == "mask");
+  CHECK(shown(plan, "/d/a/.env") == "mask");
+  CHECK(shown(plan, "/d/keys/one.pem") == "read");
+  REQUIRE(find_rule(plan, "/d/keys/two") != nullptr);
+  CHECK(find_rule(plan, "/d/keys/two")->access == PathAccess::write);
+  CHECK(plan.guard.globs == std::vector<std::string>{"/**/.env", "/d/**/none", "/d/keys/*.pem"});
+  CHECK(plan.guard.matched.size() == 3);
+  CHECK(find_rule(plan, "/e/.env") == nullptr);
+  auto says = [](const std::vector<Note>& notes, const std::string& text) {
+    return std::any_of(notes.begin(), notes.end(),
+                       [&](const Note& note) { return note.text == text && note.origin.line > 0; });
+  };
+  CHECK(says(plan.warnings, "/d/**/none matches nothing"));
+  CHECK(says(plan.notes, "/d/keys/*.pem: 1 match, 1 directory looked through"));
+}
+
+TEST_CASE("the beginning of a pattern may be a symlink, and a match too") {
+  FakeHost host;
+  for (const char* path : {"/d/a/.env", "/d/secret", "/usr/bin/tool"}) host.files.file(path);
+  host.files.link("/way", "/d");
+  host.files.link("/d/b/.env", "../secret");
+  host.files.link("/d/c/.env", "/usr/bin/tool");
+  host.files.link("/d/e/.env", "..");
+  Plan plan = host.filesystem("hide = [\"/way/**/.env\"]", ", \"/d\"");
+  CHECK(shown(plan, "/d/a/.env") == "mask");
+  CHECK(shown(plan, "/d/secret") == "mask");
+  const PathRule* tool = find_rule(plan, "/usr/bin/tool");
+  CHECK((tool == nullptr || tool->access == PathAccess::read));
+  CHECK(find_rule(plan, "/d/a")->access == PathAccess::write);
+}
