@@ -83,31 +83,58 @@ os.rmdir(path + ".lock")
         child.communicate(b"\n", timeout=sandbox.PATIENCE)
         self.assertEqual(self.get("state.json"), {"kept": 2, "both": "inside", "host": 1, "inside": 1})
 
-    def test_sixteen_at_once_and_a_host_process_lose_nothing(self):
-        self.put("state.json", {"n": 0})
+    HUNDRED = """
+import json, os, sys
+path, name = os.path.expanduser("~/state.json"), sys.argv[1]
+for n in range(100):
+    while True:
+        try:
+            os.mkdir(path + ".lock")
+            break
+        except FileExistsError:
+            pass
+    state = json.load(open(path))
+    state[f"{name}-{n}"] = n
+    state["projects"].setdefault(name, {})["n"] = n
+    with open(path + ".new", "w") as file:
+        json.dump(state, file)
+    os.rename(path + ".new", path)
+    os.rmdir(path + ".lock")
+    if n == 49:
+        sys.stdin.readline()
+"""
+
+    def test_eight_at_once_and_a_host_process_lose_nothing(self):
+        """A hundred updates by each of them: half is on the host while they run, all is there at the end, no reader ever
+        sees half a file, and the next sandbox begins with it."""
+        self.put("state.json", {"n": 0, "projects": {}})
         options = self.options()
         stop = threading.Event()
-        wrote = []
+        torn, names = [], [f"s{i}" for i in range(8)]
+
+        def replace():
+            state = self.get("state.json")
+            name = f"host-{sum(key.startswith('host-') for key in state)}"
+            state[name] = 1
+            state["projects"].setdefault("host", {})[name] = 1
+            with open(self.home("state.json.new"), "w", encoding="utf-8") as file:
+                json.dump(state, file)
+            os.rename(self.home("state.json.new"), self.home("state.json"))
 
         def host():
             """Claude Code's way on the host: with the lock directory."""
-            while not stop.is_set():
+            done = 0
+            while done < 100:
                 try:
                     os.mkdir(self.home("state.json.lock"))
                 except FileExistsError:
                     continue
                 try:
-                    state = self.get("state.json")
-                    state[f"host-{len(wrote)}"] = 1
-                    with open(self.home("state.json.new"), "w", encoding="utf-8") as file:
-                        json.dump(state, file)
-                    os.rename(self.home("state.json.new"), self.home("state.json"))
-                    wrote.append(f"host-{len(wrote)}")
+                    replace()
+                    done += 1
                 finally:
                     os.rmdir(self.home("state.json.lock"))
-                stop.wait(0.05)
-
-        torn = []
+                stop.wait(0.02)
 
         def reader():
             while not stop.is_set():
@@ -117,22 +144,33 @@ os.rmdir(path + ".lock")
                     torn.append(error)
                 stop.wait(0.002)
 
-        threads = [threading.Thread(target=target) for target in (host, reader)]
-        for thread in threads:
-            thread.start()
-        children = [self.start("/usr/bin/python3", "-c", self.REPLACE, "~/state.json", json.dumps({f"key-{i}": i}),
-                               options=options, stdin=sandbox.subprocess.DEVNULL, stderr=sandbox.subprocess.PIPE)
-                    for i in range(16)]
-        errors = [child.communicate(timeout=sandbox.PATIENCE)[1] for child in children]
-        stop.set()
-        for thread in threads:
-            thread.join()
-        self.assertEqual([child.returncode for child in children], [0] * 16, errors)
+        children = [self.start("/usr/bin/python3", "-c", self.HUNDRED, name, options=options, stdin=sandbox.subprocess.PIPE,
+                               stderr=sandbox.subprocess.PIPE) for name in names]
+        writer, looker = threading.Thread(target=host), threading.Thread(target=reader)
+        try:
+            writer.start()
+            looker.start()
+            sandbox.wait_until(lambda: all(f"{name}-49" in self.get("state.json") for name in names), "half is on the host")
+            errors = [child.communicate(b"\n", timeout=sandbox.PATIENCE)[1] for child in children]
+            writer.join()
+        finally:
+            stop.set()
+            for child in children:
+                child.kill()
+                child.wait()
+            for thread in (writer, looker):
+                if thread.is_alive():
+                    thread.join()
+        self.assertEqual([child.returncode for child in children], [0] * 8, errors)
         self.assertEqual(torn, [])
+        wanted = {f"{name}-{n}" for name in (*names, "host") for n in range(100)}
         state = self.get("state.json")
-        self.assertEqual({key for key in state if key.startswith("key-")}, {f"key-{i}" for i in range(16)})
-        self.assertEqual([name for name in wrote if name not in state], [])
+        self.assertEqual(set(state), wanted | {"n", "projects"})
+        self.assertEqual({name: state["projects"][name] for name in names}, {name: {"n": 99} for name in names})
+        self.assertEqual(len(state["projects"]["host"]), 100)
         self.assertEqual([name for name in os.listdir(self.home()) if "state.json" in name], ["state.json"])
+        inside = self.run_ok("cat", self.home("state.json"), options=options)
+        self.assertEqual(json.loads(inside.out), state)
 
     def test_it_comes_back_before_the_end_and_survives_a_kill(self):
         self.put("state.json", {"n": 0})

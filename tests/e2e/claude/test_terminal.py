@@ -86,6 +86,12 @@ class Interactive(claude.ClaudeTest):
         again.answer("Yes, I accept", "Enter")
         again.wait_for(READY)
         self.end(again)
+        # Nor is that, where the answer is given with the command.
+        third = self.window()
+        self.open(third, self.api(), "--settings", '{"skipDangerousModePermissionPrompt": true}')
+        third.wait_for(READY)
+        self.assertNotIn("Yes, I accept", third.screen(lines=200))
+        self.end(third)
 
     def test_declining_the_warning_ends_it(self):
         self.used_before()
