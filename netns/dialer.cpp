@@ -63,9 +63,13 @@ Dialer::Attempt& Dialer::begin(DialCallback callback) {
   auto attempt = std::make_unique<Attempt>();
   attempt->ticket = ticket;
   attempt->callback = std::move(callback);
-  attempt->deadline = loop_.after(spec_.limits.connect_timeout + spec_.limits.resolve_timeout,
-                                  [this, ticket] { time_out(ticket); });
   return *attempts_.emplace(ticket, std::move(attempt)).first->second;
+}
+
+/// The name is resolved, which had a time of its own (Resolver).
+void Dialer::start_clock(Attempt& attempt) {
+  attempt.deadline = loop_.after(spec_.limits.connect_timeout,
+                                 [this, ticket = attempt.ticket] { time_out(ticket); });
 }
 
 Dialer::Ticket Dialer::dial(const Host& host, std::uint16_t port,
@@ -108,6 +112,7 @@ Dialer::Ticket Dialer::adopt(UniqueFd connecting, DialCallback callback) {
   Attempt& attempt = begin(std::move(callback));
   Ticket ticket = attempt.ticket;
   choose_local_congestion_control(connecting.get());
+  start_clock(attempt);
   watch(attempt, std::move(connecting));
   return ticket;
 }
@@ -158,6 +163,7 @@ void Dialer::connect(Attempt& attempt, const std::vector<IpAddress>& addresses,
   attempt.addresses = interleave_families(addresses);
   std::reverse(attempt.addresses.begin(), attempt.addresses.end());
   attempt.dial_port = port;
+  start_clock(attempt);
   if (!connect_next(attempt)) soon(attempt, [this, t = attempt.ticket] { try_next(t); });
 }
 

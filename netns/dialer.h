@@ -79,6 +79,7 @@ class Dialer {
   };
 
   Attempt& begin(DialCallback callback);
+  void start_clock(Attempt& attempt);
   void resolve(Attempt& attempt, const Host& host, std::uint16_t port);
   void guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& addresses);
   void connect(Attempt& attempt, const std::vector<IpAddress>& addresses, std::uint16_t port);

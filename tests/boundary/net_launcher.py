@@ -68,6 +68,35 @@ class Options(Launcher):
             self.assertEqual(run.code, 125, (wrong, run))
             self.assertFalse(os.path.exists(canary), wrong)
 
+    def test_proxy_variables(self):
+        """Set unless the profile says no; loopback is never asked of the proxy."""
+        code = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if 'PROXY' in k.upper()}))"
+        variables = json.loads(self.box(self.spec(["o.test"]), nettest.PYTHON, "-c", code, env=True).out)
+        for name in "HTTP_PROXY", "HTTPS_PROXY":
+            self.assertEqual({variables[name], variables[name.lower()]}, {"http://127.0.0.1:3128"}, variables)
+        self.assertEqual(variables["ALL_PROXY"], variables["all_proxy"])
+        self.assertEqual(variables["NODE_USE_ENV_PROXY"], "1")
+        for name in "NO_PROXY", "no_proxy":
+            self.assertLessEqual({"127.0.0.1", "localhost", "::1"}, {w.strip("[]") for w in variables[name].split(",")}, variables)
+        self.assertEqual(self.box(self.spec(["o.test"]), nettest.PYTHON, "-c", code).out, "{}\n")
+
+    def test_nothing_of_ours_runs_inside_but_init(self):
+        code = """
+print(ask(80, b"GET /o HTTP/1.1\\r\\nHost: o.test\\r\\nConnection: close\\r\\n\\r\\n", "o.test")[-9:])
+print(sorted(p for p in os.listdir("/proc") if p.isdigit()) == sorted({"1", str(os.getpid())}))
+"""
+        run = self.python(["--net-map", f"o.test:80=127.0.0.1:{self.web.port}", "--allow", "o.test"], code)
+        self.assertEqual(run.out.splitlines(), ["b'hello /o\\n'", "True"], run)
+
+    def test_the_directors_hosts(self):
+        """Those of the Sandboxed Director Guide, what Claude Code logs in with, and nothing else of theirs."""
+        for host in "api.anthropic.com", "statsig.anthropic.com", "statsig.com", "sentry.io", "github.com", "api.github.com", \
+                "platform.claude.com", "claude.ai", "downloads.claude.ai":
+            answer = dirbox("why", "--force-cwd", "-p", "director", "host", host + ":443")
+            self.assertEqual((answer.code, answer.out.split(":")[0]), (0, "allowed"), answer)
+        for host in "example.com", "evil.github.com", "gist.github.com", "anthropic.com.evil.test":
+            self.assertEqual(dirbox("why", "--force-cwd", "-p", "director", "host", host + ":443").code, 1, host)
+
     def test_host_port(self):
         options = ["--host-port", f"9001:{self.echo.port}", "--host-port", f"81:{self.echo.port}", "--host-port", str(self.echo.port)]
         run = self.python(options, """

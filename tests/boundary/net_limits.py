@@ -61,6 +61,7 @@ while (got := outcome(try_once)) == "ECONNRESET": pass
 print(got)
 """)
         self.assertEqual(run.out.splitlines(), ["ECONNRESET", "b'y'"], run)
+        self.assertIn("too-many-connections", run.causes())
 
     def test_header_and_idle_timeouts(self):
         run = self.inside(self.policy(limits={"header_timeout": 1, "idle_timeout": 1}), """
@@ -149,7 +150,9 @@ print(len(ask(80, b"GET /big500000 HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnect
         self.assertEqual(run.out.split(), ["True", "True"], run)
         self.assertLessEqual(len(self.echo.seen[-1]), 100000)
         self.assertEqual(run.count("raw.test")["uploaded"], 100000)
+        self.assertLess(run.count("allowed.test")["downloaded"], 60000)
         self.assertIn("byte-limit", run.causes(), run)
+        self.assertIn("dirbox: limit: raw.test (byte-limit", run.err, run)
 
     def test_rate(self):
         """600 KB in both directions at 200 KB/s, less a bucket of one second: two seconds at least."""
@@ -162,7 +165,7 @@ print(len(read_all(s)), time.monotonic() - start > 1.9)
     def test_random_probes_of_denied_hosts(self):
         run = self.inside(self.policy(), """
 import random; random.seed(7); passed = 0
-for i in range(300):
+for i in range(1000):
     h = b"d%d.test" % random.randrange(20)
     a = proxy(random.choice([b"CONNECT %s:443 HTTP/1.1\\r\\nHost: %s:443\\r\\n\\r\\n" % (h, h), b"GET http://%s/ HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n" % (h, h)]))
     passed += a[9:12] != b"403"
@@ -224,10 +227,30 @@ print(sent); open(sys.argv[1], "w").close()
         self.assertEqual(run.count("raw.test")["uploaded"], int(run.out), run)
         self.until(lambda: got == [int(run.out)])
 
+    def test_connect_timeout(self):
+        """A server that never takes the connection: the client is told, and it is counted."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+            port, held = deaf.getsockname()[1], []
+            for _ in range(4):  # until its queue is full
+                s = socket.socket()
+                s.setblocking(False)
+                s.connect_ex(("127.0.0.1", port))
+                held.append(s)
+            spec = self.spec(["deaf.test", "deaf.test:9000"], maps={f"deaf.test:{p}": port for p in (80, 443, 9000)}, limits={"connect_timeout": 1})
+            run = self.inside(spec, """
+print(proxy(b"CONNECT deaf.test:443 HTTP/1.1\\r\\nHost: deaf.test:443\\r\\n\\r\\n")[9:12], proxy(b"GET http://deaf.test/ HTTP/1.1\\r\\nHost: deaf.test\\r\\n\\r\\n")[9:12])
+print(ask(9000, b"x", "deaf.test"))
+""")
+            for s in held:
+                s.close()
+        self.assertEqual(run.out.splitlines(), ["b'504' b'504'", "b'<RST>'"], run)
+        self.assertEqual((run.causes(), run.count("deaf.test")["failed"]), (["timeout"] * 3, 3), run)
+
     def test_first_connection_does_not_race(self):
-        for _ in range(20):
-            run = self.inside(self.policy(), 'connect("127.0.0.1", 3128).close(); connect("127.0.0.1", 53).close(); print(1)')
-            self.assertEqual(run.out, "1\n", run)
+        argv = [*self.launcher(self.policy()), "--", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/3128 4<>/dev/tcp/127.0.0.1/53; echo 1"]
+        for _ in range(200):
+            done = subprocess.run(argv, capture_output=True, text=True, env=self.environment({}), cwd=self.scratch, timeout=60)
+            self.assertEqual(done.stdout, "1\n", done)
 
 
 class Mix(nettest.NetTest):

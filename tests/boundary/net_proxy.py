@@ -7,7 +7,7 @@ HOSTS = ["denied.test", "evilallowed.test", "allowed.test.evil.test", "wild.test
          "user@allowed.test", "allowed.test#", "allowed.test/", "al\\u2024lowed.test", "allowed\\u3002test", "\\uff41llowed.test",
          "\\u212Aild.test", "allo\\u00adwed.test", "xn--.wild.test\\x7f", "1.1.1.1", "127.0.0.1", "127.1", "0x7f000001", "0177.0.0.1",
          "0x7f.0.0.1", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "0", "127.0.0.1.",
-         "[::127.0.0.1]", "[::1%25lo]", "[fe80::1]", "169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "[64:ff9b::7f00:1]",
+         "[::127.0.0.1]", "[::1%25lo]", "[fe80::1]", "[2606:4700::1111]", "169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "[64:ff9b::7f00:1]",
          "198.18.0.9", "*", "*.wild.test", ".wild.test", "", "a" * 64 + ".wild.test", "[allowed.test]"]
 
 PORTS = ["", "0", "-1", "65979", "443abc", "4 43", "+443", "0443", ":443", "444", "22", "99999999999999999999"]
@@ -20,6 +20,8 @@ RAW = {
     "h2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http09": b"GET http://allowed.test/\r\n", "bad version": b"GET http://allowed.test/ HTTP/7.1\r\n\r\n",
     "ftp": b"GET ftp://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", "https absolute": b"GET https://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n",
     "file": b"GET file:///etc/passwd HTTP/1.1\r\nHost: allowed.test\r\n\r\n", "gopher": b"GET gopher://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n",
+    "ws": b"GET ws://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", "http10 origin": b"GET / HTTP/1.0\r\n\r\n",
+    "bad method": b"G(T http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", "no method": b" http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n",
     "origin form": b"GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n", "origin form evil": b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n",
     "authority in path": b"GET //evil.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", "options": b"OPTIONS * HTTP/1.1\r\nHost: evil.test\r\n\r\n",
     "line evil, host allowed": b"GET http://evil.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n",
@@ -72,7 +74,7 @@ s.sendall(b"\\x05\\x01\\0\\x03\\x0callowed.test\\x01\\xbb"); print(s.recv(10)[1]
         run = self.inside(self.policy(), """
 bad = []
 for text in eval(sys.argv[1]):
-    for port in "443", "80":
+    for port in "443", "80", sys.argv[2]:
         host = text.encode()
         answer = proxy(b"CONNECT " + host + b":" + port.encode() + b" HTTP/1.1\\r\\nHost: " + host + b"\\r\\n\\r\\n")
         if answer[9:12] not in (b"403", b"400"): bad.append((text, "connect", answer))
@@ -83,7 +85,7 @@ for text in eval(sys.argv[1]):
         s.sendall(b"\\x05\\x01\\0\\x03" + bytes([len(host)]) + host + b"\\x01\\xbb"); answer = s.recv(10)
         if answer[:1] == b"\\x05" and answer[1] == 0: bad.append((text, "socks", answer))
 print(bad)
-""", "[" + ",".join('"' + h + '"' for h in HOSTS) + "]")
+""", "[" + ",".join('"' + h + '"' for h in HOSTS) + "]", self.canary.port)
         self.assertEqual(run.out, "[]\n", run)
         self.assert_untouched(run)
 

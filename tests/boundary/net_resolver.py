@@ -9,7 +9,7 @@ import threading
 
 import nettest
 
-PUBLIC, OWN, LAN = "93.184.216.34", "203.0.114.1", "10.9.8.7"
+PUBLIC, DEAF, OWN, LAN = "93.184.216.34", "93.184.216.35", "203.0.114.1", "10.9.8.7"
 ANSWERS = {
     "good.test": [("A", PUBLIC)],
     "v6loop.test": [("AAAA", "::1")],
@@ -22,6 +22,8 @@ ANSWERS = {
     "loop.test": [("A", "127.0.0.1")],
     "private.test": [("A", LAN)],
     "own.test": [("A", OWN)],
+    "dual.test": [("AAAA", "2606:4700::1111"), ("A", PUBLIC)],
+    "slow.test": [("A", DEAF), ("A", PUBLIC)],
 }
 
 
@@ -104,6 +106,37 @@ print(proxy(b"GET http://%s/x HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\
         run = self.get("good.test")
         self.assertIn("hello /x", run.out, run)
         self.assertIn("good.test", self.resolver.asked)
+
+    def test_an_address_that_is_allowed_by_name_only(self):
+        run = self.inside(self.spec(["good.test"]), """
+a = sys.argv[1].encode()
+print(outcome(lambda: connect(sys.argv[1], 80)), proxy(b"CONNECT %s:80 HTTP/1.1\\r\\nHost: %s:80\\r\\n\\r\\n" % (a, a))[9:12],
+      proxy(b"GET http://%s/x HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n" % (a, a))[9:12])
+""", PUBLIC)
+        self.assertEqual(run.out, "ENETUNREACH b'403' b'403'\n", run)
+
+    def test_several_addresses(self):
+        """One family has no route; one address never answers: the next is tried."""
+        with socket.create_server((DEAF, 80), backlog=0):
+            held = []
+            for _ in range(4):  # until its queue is full
+                s = socket.socket()
+                self.addCleanup(s.close)
+                s.setblocking(False)
+                s.connect_ex((DEAF, 80))
+                held.append(s)
+            for name in "dual.test", "slow.test":
+                run = self.get(name)
+                self.assertIn("hello /x", run.out, (name, run))
+
+    def test_names_of_the_hosts_file(self):
+        hosts = self.scratch + "/hosts"
+        with open(hosts, "w", encoding="ascii") as f:
+            f.write(f"127.0.0.1 localhost\n{PUBLIC} filed.test\n")
+        subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "/etc/hosts"], check=True)
+        self.assertIn("hello /x", self.get("filed.test").out)
+        self.assertEqual(self.resolver.asked, [])
 
     def test_names_that_lead_home(self):
         for name in "v6loop", "mapped", "zero", "metadata", "alias", "nat64", "mixed", "loop", "private", "own":
