@@ -148,7 +148,7 @@ print(b"<RST>" in read_all(s))
 print(len(ask(80, b"GET /big500000 HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: close\\r\\n\\r\\n", "allowed.test")) < 60000)
 """)
         self.assertEqual(run.out.split(), ["True", "True"], run)
-        self.assertLessEqual(len(self.echo.seen[-1]), 100000)
+        self.assertLessEqual(max(map(len, self.echo.seen), default=0), 100000)  # maybe not yet accepted
         self.assertEqual(run.count("raw.test")["uploaded"], 100000)
         self.assertLess(run.count("allowed.test")["downloaded"], 60000)
         self.assertIn("byte-limit", run.causes(), run)
