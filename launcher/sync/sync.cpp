@@ -89,11 +89,13 @@ void Syncer::attach(std::vector<UniqueFd> directories) {
 
 void Syncer::look() {
   const auto begin = EventLoop::Clock::now();
-  for (std::size_t i = 0; i < states_.size(); ++i) bring_back(spec_.files[i], states_[i], false);
+  bool busy = false;
+  for (std::size_t i = 0; i < states_.size(); ++i)
+    busy = !bring_back(spec_.files[i], states_[i], false) || busy;
   // Who changes a large copy all the time gets a twentieth of this process's time.
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(EventLoop::Clock::now() - begin);
-  timer_ = loop_.after(std::max(kInterval, took * 20), [this] { look(); });
+  timer_ = loop_.after(std::max(busy ? kBusy : kInterval, took * 20), [this] { look(); });
 }
 
 void Syncer::finish() {
@@ -121,31 +123,32 @@ std::optional<UniqueFd> Syncer::open_copy(const File& file) const {
   return std::nullopt;
 }
 
-/// `last`: nothing inside writes any more.
-void Syncer::bring_back(const File& file, State& state, bool last) {
+/// `last`: nothing inside writes any more. False: somebody holds the lock.
+bool Syncer::bring_back(const File& file, State& state, bool last) {
   const auto fd = open_copy(file);
   struct stat st {};
-  if (!fd || ::fstat(fd->get(), &st) != 0) return;
+  if (!fd || ::fstat(fd->get(), &st) != 0) return true;
   const std::int64_t changed = st.st_ctim.tv_sec * 1'000'000'000 + st.st_ctim.tv_nsec;
-  if (!last && state.inode == st.st_ino && state.changed == changed) return;
+  if (!last && state.inode == st.st_ino && state.changed == changed) return true;
   const std::size_t most = std::max(kMaxInside, state.first ? state.first->size() : 0);
   auto text = read_fd(fd->get(), most, file.path);
   if (!text) {
     if (last) complaints_.push_back("sync: " + text.error().message());
-    return;
+    return true;
   }
   if (state.sent != *text) {
     auto sent = send(state, *text, last);
     if (!sent) {
-      if (!last) return;
+      if (!last) return true;
       complaints_.push_back("sync: " + sent.error().message());
     } else if (!*sent) {
-      return;  // somebody holds the lock: the next time
+      return false;
     }
   }
   state.inode = st.st_ino;
   state.changed = changed;
   if (last && state.table != nullptr && state.first != *text) report(state, *text);
+  return true;
 }
 
 Result<bool> Syncer::send(State& state, const std::string& ours, bool last) {

@@ -32,6 +32,7 @@ namespace dirbox::sync {
 class Syncer {
  public:
   static constexpr std::chrono::milliseconds kInterval{2000};
+  static constexpr std::chrono::milliseconds kBusy{50};        ///< after a lock that was not free
   static constexpr std::chrono::milliseconds kPatience{2000};  ///< for a lock, at the end
   static constexpr std::size_t kMaxInside = 4 << 20;
 
@@ -64,7 +65,7 @@ class Syncer {
   };
 
   void look();
-  void bring_back(const File& file, State& state, bool last);
+  bool bring_back(const File& file, State& state, bool last);
   Result<bool> send(State& state, const std::string& ours, bool last);
   void report(State& state, const std::string& ours);
   std::optional<UniqueFd> open_copy(const File& file) const;
