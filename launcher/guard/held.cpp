@@ -23,11 +23,13 @@ std::optional<Held::Identity> Held::identify(const std::string& path) {
 
 Result<void> Held::remember(const Spec& spec, std::map<std::string, Before>& before) {
   for (const std::string& glob : spec.globs) globs_.push_back(TRY(Glob::parse(glob)));
+  hidden_.insert(spec.hidden.begin(), spec.hidden.end());
   std::size_t kept = 0;
   for (const std::string& path : spec.matched) {
     const auto identity = identify(path);
     if (!identity) continue;
     matched_.insert(*identity);
+    if (hides(path)) continue;
     UniqueFd directory(
         ::open(path_parent(path).c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     auto entry = directory.valid() ? look_at(directory.get(), std::string(path_name(path)))
@@ -38,6 +40,13 @@ Result<void> Held::remember(const Spec& spec, std::map<std::string, Before>& bef
     before[path] = {true, std::move(entry->text), entry->status.st_mode};
   }
   return {};
+}
+
+bool Held::hides(const std::string& path) const {
+  for (std::string at = path; !hidden_.empty() && at != "/"; at = path_parent(at)) {
+    if (hidden_.contains(at)) return true;
+  }
+  return false;
 }
 
 bool Held::holds(const std::string& path) const {

@@ -24,6 +24,9 @@ class Held {
   /// Before anything runs inside. Adds what is there to `before`, by its full path.
   Result<void> remember(const Spec& spec, std::map<std::string, Before>& before);
   bool empty() const { return globs_.empty(); }
+  /// Whether what was at `path` is a secret: put back, it would be another file, which nothing
+  /// covers inside.
+  bool hides(const std::string& path) const;
   /// Whether nothing may be at `path`, which is absolute: a pattern names it, or a directory above
   /// it, and the sandbox has made or moved that.
   bool holds(const std::string& path) const;
@@ -37,6 +40,7 @@ class Held {
   };
   static std::optional<Identity> identify(const std::string& path);
 
+  std::set<std::string, std::less<>> hidden_;
   std::vector<Glob> globs_;
   std::set<Identity> matched_;
 };

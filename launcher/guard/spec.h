@@ -12,6 +12,7 @@ struct Spec {
   std::vector<std::string> trees;  ///< writable directories, none within another
   /// Patterns (base/glob.h) of what no file may appear at, and the paths that were found there.
   std::vector<std::string> globs, matched;
+  std::vector<std::string> hidden;  ///< paths in trees whose text is put nowhere else
   bool operator==(const Spec&) const = default;
 };
 

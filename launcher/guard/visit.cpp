@@ -169,7 +169,8 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
       look(node, directory, name);
     return;
   }
-  undo(node, directory, name, *rule, before, *entry, std::move(found));
+  undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before, *entry,
+       std::move(found));
 }
 
 void Guard::undo(const Node& node, int directory, const std::string& name, const NameRule& rule,

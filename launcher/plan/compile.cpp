@@ -190,9 +190,18 @@ void compile_guard(const Profile& profile, Plan& plan) {
          profile.guard.origin});
   }
   std::vector<std::string> found;  // on the host: what is shown elsewhere too (swarm_state)
+  std::vector<std::string_view> written;
   for (const PathRule& rule : plan.rules) {
     if (rule.access != PathAccess::write || rule.type != FileType::directory) continue;
+    written.push_back(rule.path);
     found.push_back(map_to_host(plan, rule.path).value_or(rule.path));
+  }
+  for (const PathRule& rule : plan.rules) {
+    const bool within = rule.access == PathAccess::hide &&
+                        std::any_of(written.begin(), written.end(), [&](std::string_view tree) {
+                          return path_is_beneath(rule.path, tree);
+                        });
+    if (within) plan.guard.hidden.push_back(map_to_host(plan, rule.path).value_or(rule.path));
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string>& trees = plan.guard.trees;

@@ -110,6 +110,22 @@ class Globs(sandbox.Boundary):
         self.assertEqual(self.read("tree/keys/one.lock"), "locked\n")
         self.assertEqual(self.read("tree/old/one.lock"), "locked\n")
 
+    def test_what_was_hidden_is_not_put_back(self):
+        """It would be another file, which nothing covers: by a pattern, and where the guard knows the name."""
+        self.world.plant(self.project("tree/a/.npmrc"), self.world.marker)
+        for name, entry in ((".env", "${PROJECT}/**/.env"), (".npmrc", "${CWD}/tree/a/.npmrc")):
+            for wait in ("", f"while test -e tree/a/{name}; do :; done; "):
+                with self.subTest(name=name, wait=wait):
+                    path = f"tree/a/{name}"
+                    done = self.sh(f"touch tree/began; mv tree/a tree/old && mkdir tree/a && echo planted > {path}; {wait}"
+                                   f"cat {path} tree/old/{name}", options=self.options(f'hide = ["{entry}"]'))
+                    self.assertNotIn(self.world.marker, done.out)
+                    self.assertRegex(done.err, rf"quarantined: \S*{path}")
+                    self.assertFalse(os.path.lexists(self.project(path)))
+                    self.assertEqual(self.read(f"tree/old/{name}"), self.world.marker)
+                    shutil.rmtree(self.project("tree/a"))
+                    os.rename(self.project("tree/old"), self.project("tree/a"))
+
     def test_the_host_may_write_what_was_there(self):
         """The same file is the host's; another one in its place is not known to be."""
         options = self.options('hide = ["${PROJECT}/**/.env"]\nprotect = ["${PROJECT}/**/*.lock"]')
