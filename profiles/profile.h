@@ -44,7 +44,7 @@ struct Assignment {
 enum class HomeMode { private_home, masked, host };
 enum class NetworkMode { none, proxy, host };
 enum class SwarmState { shared, own };
-enum class GuardMode { off, report, quarantine };
+enum class GuardMode { off, report, quarantine, enforce };
 
 /// [[seccomp.rules]]
 struct SyscallRule {

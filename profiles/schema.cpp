@@ -58,8 +58,8 @@ constexpr Row kRows[] = {
    "project's.", "true"},
   {"filesystem", "guard", Kind::choice, &Profile::guard, Merge::replace, "\"quarantine\"",
    "What happens to changes in writable directories that a program of the host would execute, such as a git "
-   "hook: nothing, a report, or a report after they were undone and kept aside.", "\"report\"",
-   "off|report|quarantine"},
+   "hook: nothing, a report, a report after they were undone and kept aside, or a refusal before they are made.",
+   "\"report\"", "off|report|quarantine|enforce"},
   {"filesystem", "tmp_size", Kind::size, &Profile::tmp_size, Merge::replace, "\"1G\"",
    "What /tmp and /var/tmp can hold, each.", "\"4G\"", {}, 0, nullptr, kPage, kTiB},
   {"filesystem", "shm_size", Kind::size, &Profile::shm_size, Merge::replace, "\"256M\"",

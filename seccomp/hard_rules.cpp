@@ -95,6 +95,13 @@ constexpr HardDenial kHardDenials[] = {
      "A second listener would answer what this filter asks the supervisor; the kernel's own "
      "refusal ends with the first one.",
      notifying},
+    {"landlock_create_ruleset",
+     "own-landlock",
+     {},
+     EOPNOTSUPP,
+     "What the supervisor writes on behalf of a program is not held back by the program's own "
+     "Landlock domain, so there is none.",
+     enforcing},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ struct HardDenial {
     always,
     single_userns,  ///< dropped by nested_userns
     notifying,      ///< only in a policy that notifies
+    enforcing,      ///< only in a policy that enforces
   };
   std::string_view call;
   std::string_view name;

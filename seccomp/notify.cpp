@@ -96,6 +96,30 @@ Result<bool> Listener::let_go(const Notification& notification) {
   return fail_errno(kDoing, "answer");
 }
 
+Result<bool> Listener::succeed(const Notification& notification, int value) {
+  Buffer buffer;
+  std::memset(&buffer, 0, sizeof buffer);
+  buffer.response.id = notification.id;
+  buffer.response.val = value;
+  if (retry(fd_.get(), SECCOMP_IOCTL_NOTIF_SEND, &buffer) == 0) return true;
+  if (nothing_waits(errno)) return false;
+  return fail_errno(kDoing, "answer");
+}
+
+Result<bool> Listener::give_fd(const Notification& notification, int fd, bool close_on_exec) {
+#ifndef SECCOMP_ADDFD_FLAG_SEND
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
+#endif
+  seccomp_notif_addfd add{};
+  add.id = notification.id;
+  add.flags = SECCOMP_ADDFD_FLAG_SEND;  // both in one step (5.14)
+  add.srcfd = static_cast<std::uint32_t>(fd);
+  add.newfd_flags = close_on_exec ? O_CLOEXEC : 0;
+  if (retry(fd_.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0) return true;
+  if (nothing_waits(errno)) return false;
+  return fail_errno(kDoing, "add descriptor");
+}
+
 void Listener::prefer_same_cpu() {
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, std::uint64_t)
@@ -104,18 +128,19 @@ void Listener::prefer_same_cpu() {
   ::ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, kSyncWakeUp);
 }
 
-Result<bool> Listener::still_waits(const Notification& notification) {
+Result<bool> Listener::still_waits(const Notification& notification) const {
   std::uint64_t id = notification.id;
   if (retry(fd_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0) return true;
   if (errno == ENOENT) return false;
   return fail_errno(kDoing, "check");
 }
 
-Result<std::optional<int>> Listener::add_fd(const Notification& notification, int fd) {
+Result<std::optional<int>> Listener::add_fd(const Notification& notification, int fd,
+                                            bool close_on_exec) {
   seccomp_notif_addfd add{};
   add.id = notification.id;
   add.srcfd = static_cast<std::uint32_t>(fd);
-  add.newfd_flags = O_CLOEXEC;
+  add.newfd_flags = close_on_exec ? O_CLOEXEC : 0;
   int number = retry(fd_.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &add);
   if (number >= 0) return std::optional(number);
   if (nothing_waits(errno)) return std::optional<int>();

@@ -51,11 +51,20 @@ class Listener {
   void prefer_same_cpu();
 
   /// True while the call still waits: what was read of /proc/PID in between was the caller's.
-  Result<bool> still_waits(const Notification& notification);
+  Result<bool> still_waits(const Notification& notification) const;
 
-  /// Puts a duplicate of `fd` (borrowed) into the caller, close-on-exec, and returns its number
-  /// there. nullopt when the caller is gone, or was answered. Does not answer the call.
-  Result<std::optional<int>> add_fd(const Notification& notification, int fd);
+  /// The call returns `value`. False when the caller is gone, or was answered.
+  Result<bool> succeed(const Notification& notification, int value = 0);
+
+  /// The call returns the number of a duplicate of `fd` (borrowed) in the caller. False when the
+  /// caller is gone, or was answered. An Error of the caller's table of descriptors (EMFILE) leaves
+  /// the call waiting.
+  Result<bool> give_fd(const Notification& notification, int fd, bool close_on_exec);
+
+  /// Puts a duplicate of `fd` (borrowed) into the caller, and returns its number there. nullopt
+  /// when the caller is gone, or was answered. Does not answer the call.
+  Result<std::optional<int>> add_fd(const Notification& notification, int fd,
+                                    bool close_on_exec = true);
 
  private:
   explicit Listener(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -1,6 +1,7 @@
 #include "seccomp/observed.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -42,9 +43,52 @@ constexpr Observed kObserved[] = {
     {"execveat", kReads, true},
 };
 
+constexpr Enforced kEnforced[] = {
+    {"open", false, any_of(1, O_ACCMODE)},
+    {"open", false, any_of(1, O_CREAT)},
+    {"openat", false, any_of(2, O_ACCMODE)},
+    {"openat", false, any_of(2, O_CREAT)},
+    {"openat2", true},
+    {"creat", true},
+    {"truncate", true},
+    {"mkdir", true},
+    {"mkdirat", true},
+    {"mknod", true},
+    {"mknodat", true},
+    {"link", true},
+    {"linkat", true},
+    {"symlink", true},
+    {"symlinkat", true},
+    {"rename", true},
+    {"renameat", true},
+    {"renameat2", true},
+    {"unlink", true},
+    {"unlinkat", true},
+    {"rmdir", true},
+    {"chmod", true},
+    {"fchmodat", true},
+    {"fchmodat2", true},
+    {"chown", true},
+    {"lchown", true},
+    {"fchownat", true},
+    {"utime", true},
+    {"utimes", true},
+    {"futimesat", true},
+    {"utimensat", true},
+    {"setxattr", true},
+    {"lsetxattr", true},
+    {"removexattr", true},
+    {"lremovexattr", true},
+    {"access", false, any_of(1, W_OK)},
+    {"faccessat", false, any_of(2, W_OK)},
+    {"faccessat2", false, any_of(2, W_OK)},
+};
+
 }  // namespace
 
 std::span<const Observed> observed_calls() { return kObserved; }
+
+std::span<const Enforced> enforced_calls() { return kEnforced; }
 
 bool is_denial_observed(int err) { return err != ENOSYS; }
 

@@ -35,6 +35,16 @@ struct Observed {
 };
 std::span<const Observed> observed_calls();
 
+/// What a policy that enforces asks about as well: every call by which a name, or what a name
+/// stands for, is made, changed or removed, and the question whether it could be. What it answers
+/// is decided in launcher/supervise/enforcer.h; a call that goes on meets read-only mounts.
+struct Enforced {
+  std::string_view call;
+  bool always;  ///< else: when `test` holds
+  Test test{};
+};
+std::span<const Enforced> enforced_calls();
+
 /// True when a denial with `err` is worth a line of the log.
 bool is_denial_observed(int err);
 

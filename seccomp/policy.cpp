@@ -147,11 +147,12 @@ const Entry* plain_entry(const std::vector<Entry>& entries, std::size_t call) {
 }
 
 /// The call of each hard denial; nullptr for one that does not apply to this policy.
-std::vector<const Call*> hard_denied_calls(bool nested_userns, bool notifies) {
+std::vector<const Call*> hard_denied_calls(const PolicyInput& input, bool notifies) {
   std::vector<const Call*> out;
   for (const HardDenial& denial : hard_denials()) {
-    bool dropped = (denial.when == HardDenial::When::single_userns && nested_userns) ||
-                   (denial.when == HardDenial::When::notifying && !notifies);
+    bool dropped = (denial.when == HardDenial::When::single_userns && input.nested_userns) ||
+                   (denial.when == HardDenial::When::notifying && !notifies) ||
+                   (denial.when == HardDenial::When::enforcing && !input.enforce);
     out.push_back(dropped ? nullptr : find_call(denial.call));
   }
   return out;
@@ -228,9 +229,9 @@ Result<Policy> compile_policy(const PolicyInput& input) {
   sources.push_back({Source::Kind::unknown, {}, {}, "Unknown numbers and foreign ABIs."});
   std::vector<Entry> entries = TRY(read_entries(input, sources));
   const bool observes = input.observe != Observe::none;
-  bool notifies = observes || std::any_of(entries.begin(), entries.end(), [](const Entry& e) {
-                    return e.kind == ActionKind::notify;
-                  });
+  bool notifies = observes || input.enforce ||
+                  std::any_of(entries.begin(), entries.end(),
+                              [](const Entry& e) { return e.kind == ActionKind::notify; });
 
   auto group_base = static_cast<std::uint16_t>(sources.size());
   for (const Group& group : groups())
@@ -240,12 +241,16 @@ Result<Policy> compile_policy(const PolicyInput& input) {
     sources.push_back({Source::Kind::hard, {}, std::string(denial.name), denial.reason});
   }
 
-  std::vector<const Call*> denied_calls = hard_denied_calls(input.nested_userns, notifies);
+  std::vector<const Call*> denied_calls = hard_denied_calls(input, notifies);
   policy.clauses_.reserve(2 * calls().size());
   policy.first_.reserve(calls().size() + 1);
 
   auto emit = [&](std::vector<Test> tests, Action action, std::size_t source) {
     policy.clauses_.push_back({std::move(tests), action, static_cast<std::uint16_t>(source)});
+  };
+  // Behind a clause without tests nothing is reached.
+  auto is_settled = [&] {
+    return policy.clauses_.size() > policy.first_.back() && policy.clauses_.back().tests.empty();
   };
   for (std::size_t i = 0; i < calls().size(); ++i) {
     const Call& call = calls()[i];
@@ -285,12 +290,16 @@ Result<Policy> compile_policy(const PolicyInput& input) {
         if (!observed.always) tests.push_back(observed.test);
         emit(std::move(tests), {ActionKind::notify, 0}, source);
       }
+      for (const Enforced& enforced : enforced_calls()) {
+        if (enforced.call != call.name || !input.enforce || is_settled()) continue;
+        std::vector<Test> tests;
+        if (!enforced.always) tests.push_back(enforced.test);
+        emit(std::move(tests), {ActionKind::notify, 0}, source);
+      }
     } else if (observes && action.kind == ActionKind::errno_ && is_denial_observed(action.err)) {
       action.kind = ActionKind::notify;
     }
-    // Behind a clause without tests nothing is reached.
-    if (policy.clauses_.size() == policy.first_.back() || !policy.clauses_.back().tests.empty())
-      emit({}, action, source);
+    if (!is_settled()) emit({}, action, source);
   }
   policy.first_.push_back(static_cast<std::uint32_t>(policy.clauses_.size()));
   return policy;

@@ -49,6 +49,7 @@ struct PolicyInput {
       false;  ///< opens @namespace, @mount and @hidden-args; drops their hard denials
   Origin nested_userns_origin;
   Observe observe = Observe::none;
+  bool enforce = false;  ///< asks about enforced_calls()
 };
 
 /// Who decided.

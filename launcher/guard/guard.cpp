@@ -25,6 +25,7 @@ Result<void> Guard::start() {
   // The clock that file systems take their times from.
   if (::clock_gettime(CLOCK_REALTIME_COARSE, &started_) != 0) return fail_errno("read a clock", "");
   TRY_VOID(held_.remember(spec_, before_));
+  indirect_.globs = held_.globs();
   TRY_VOID(open_trees());
   watching_ = true;
   timer_ = loop_.after(kDelay, [this] { arm(); });
@@ -57,6 +58,8 @@ void Guard::snapshot(const Node& node, int directory) {
       const std::string git = full_path(here.tree, here.path);
       follow_config(*entry->text, git, path_parent(git), 0);
     }
+    if (S_ISLNK(entry->status.st_mode) && entry->text)
+      note_link(full_path(here.tree, here.path), *entry->text, indirect_.files);
     before_[full_name(here, name)] = {true, std::move(entry->text), entry->status.st_mode};
     // A change in place is an event of the file, not of a directory of the tree.
     if (here.folder == &tree_folder() && S_ISREG(entry->status.st_mode))
@@ -89,8 +92,11 @@ void Guard::snapshot(const Node& node, int directory) {
     const std::string path = here.path.empty() ? name : here.path + "/" + name;
     UniqueFd fd = open_place(here.tree, path);
     if (!fd.valid()) {
-      if (auto link = look_at(directory, name))
+      if (auto link = look_at(directory, name)) {
+        if (S_ISLNK(link->status.st_mode) && link->text)
+          note_link(full_path(here.tree, here.path), *link->text, indirect_.hooks);
         before_[full_name(here, name)] = {true, std::move(link->text), link->status.st_mode};
+      }
       continue;
     }
     if (watch({here.tree, path, false}, fd.get(), *folder))

@@ -15,6 +15,7 @@
 #include "launcher/base/unique_fd.h"
 #include "launcher/guard/entry.h"
 #include "launcher/guard/held.h"
+#include "launcher/guard/place.h"
 #include "launcher/guard/spec.h"
 #include "launcher/guard/table.h"
 
@@ -65,6 +66,8 @@ class Guard {
   void check();
   void finish();
 
+  /// What was found by start() to be executed or read because a configuration or a symlink says so.
+  const Indirect& indirect() const { return indirect_; }
   const std::vector<Finding>& findings() const { return findings_; }
   /// What could not be watched or undone, as sentences.
   const std::vector<std::string>& complaints() const { return complaints_; }
@@ -84,14 +87,12 @@ class Guard {
     std::string path;
     bool made = false;  ///< since the start
   };
-
   struct Above {
     Node node;
     UniqueFd directory;
     std::string name;
   };
   enum class Age { old, changed, made };  ///< before the start, or since
-
   Result<void> open_trees();
   void snapshot(const Node& node, int directory);
   void on_events();
@@ -100,6 +101,7 @@ class Guard {
   std::optional<Place> find_place(const std::string& path) const;
   void follow_config(const std::string& text, const std::string& directory, const std::string& top,
                      int depth);
+  void note_link(const std::string& directory, const std::string& target, Paths& paths) const;
   void include_file(const Place& place, const std::string& top, int depth);
   const NameRule* rule_of(const Node& node, const std::string& name) const;
   void look_at_included();
@@ -131,7 +133,6 @@ class Guard {
   std::string full_path(std::size_t tree, const std::string& path) const;
   std::string full_name(const Node& node, const std::string& name) const;
   Inside path_to_tree(const Node& node) const;
-
   EventLoop& loop_;
   Spec spec_;
   std::string store_path_;
@@ -142,15 +143,14 @@ class Guard {
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
   std::set<std::string> included_;                ///< full paths of included configurations
-  std::deque<Place> queue_;                       ///< directories to be visited
-  std::deque<Place> later_;                       ///< those of no kind, as in a git directory
-  std::vector<Place> unwatched_;                  ///< made when no watch was left
+  Indirect indirect_;
+  std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
+  std::vector<Place> unwatched_;     ///< made when no watch was left
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;
-  bool watching_ = false;  ///< between start() and finish()
-  bool lacking_ = false;   ///< the kernel had no watch left
-  int polls_ = 0;          ///< how often there were no watches to be had
-  int remembered_ = 0;     ///< the last number of a watch that is not asked for
+  bool watching_ = false, lacking_ = false;  ///< between start() and finish(); no watch was left
+  int polls_ = 0;                            ///< how often there were no watches to be had
+  int remembered_ = 0;                       ///< the last number of a watch that is not asked for
   unsigned kept_ = 0;
   std::uint64_t uncounted_ = 0;
   std::vector<Finding> findings_;

@@ -24,6 +24,7 @@ class Held {
   /// Before anything runs inside. Adds what is there to `before`, by its full path.
   Result<void> remember(const Spec& spec, std::map<std::string, Before>& before);
   bool empty() const { return globs_.empty(); }
+  const std::vector<Glob>& globs() const { return globs_; }
   /// Whether what was at `path` is a secret: put back, it would be another file, which nothing
   /// covers inside.
   bool hides(const std::string& path) const;

@@ -33,7 +33,9 @@ void Guard::follow_config(const std::string& text, const std::string& directory,
   if (!config) return;
   for (const ConfigEntry& entry : config->entries) {
     if (entry.key == "core.hookspath") {
-      const auto place = find_place(path_normalize(path_join(top, entry.value)));
+      const std::string path = path_normalize(path_join(top, entry.value));
+      const auto place = find_place(path);
+      if (place) indirect_.hooks.push_back(path);
       UniqueFd fd = place ? open_place(place->tree, place->path) : UniqueFd();
       if (fd.valid() && watch(*place, fd.get(), hooks_folder()))
         snapshot({place->tree, place->path, &hooks_folder(), 0, 0, {}}, fd.get());
@@ -48,6 +50,7 @@ void Guard::follow_config(const std::string& text, const std::string& directory,
 void Guard::include_file(const Place& place, const std::string& top, int depth) {
   const std::string path = full_path(place.tree, place.path);
   if (place.path.empty() || !included_.insert(path).second) return;
+  indirect_.included.push_back(path);
   const std::size_t slash = place.path.rfind('/');
   const std::string parent = slash == std::string::npos ? "" : place.path.substr(0, slash);
   const std::string name(path_name(path));
@@ -59,6 +62,13 @@ void Guard::include_file(const Place& place, const std::string& top, int depth) 
   before_[path] = {true, entry->text, entry->status.st_mode};
   watch_file(node, directory.get(), name);
   if (entry->text) follow_config(*entry->text, path_parent(path), top, depth + 1);
+}
+
+/// Where a guarded name that is a symlink leads to, within the trees.
+void Guard::note_link(const std::string& directory, const std::string& target, Paths& paths) const {
+  std::string path = path_normalize(path_join(directory, target));
+  if (const auto place = find_place(path); place && !place->path.empty())
+    paths.push_back(std::move(path));
 }
 
 /// The rule of a name: that of its directory, of a file that a configuration includes, or of a

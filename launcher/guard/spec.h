@@ -4,7 +4,12 @@
 
 namespace dirbox::guard {
 
-enum class Mode { off, report, quarantine };
+enum class Mode {
+  off,
+  report,
+  quarantine,
+  enforce,  ///< quarantine, and guarded names cannot be made or changed (writer.h)
+};
 
 /// What a Guard is told to watch.
 struct Spec {

@@ -1,19 +1,29 @@
 #include "launcher/guard/table.h"
 
+#include "launcher/guard/names.h"
+
 namespace dirbox::guard {
 namespace {
+
+/// Of a directory whose kind is by its name: with it, it would be a git directory, in which other
+/// names count.
+constexpr NameRule kHead{"HEAD", What::whole, "it makes a git directory of one that is none"};
 
 constexpr NameRule kHookNames[] = {{"*", What::whole, "git executes its hooks"}};
 constexpr Folder kHooks{"hooks", kHookNames, {}};
 
 constexpr NameRule kAdminNames[] = {
+    // Without commondir it is a git directory by itself.
+    {"config", What::config, "git reads configuration from it"},
     {"config.worktree", What::config, "git reads configuration from it"},
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
     {"gitdir", What::backlink, "git worktree removes and repairs what it names"},
 };
-constexpr Folder kAdmin{"worktree", kAdminNames, {}};
+constexpr FolderRule kAdminFolders[] = {{"hooks", &kHooks}};
+constexpr Folder kAdmin{"worktree", kAdminNames, kAdminFolders};
+constexpr NameRule kWorktreesNames[] = {kHead};
 constexpr FolderRule kEachAdmin[] = {{"*", &kAdmin}};
-constexpr Folder kWorktrees{"worktrees", {}, kEachAdmin};
+constexpr Folder kWorktrees{"worktrees", kWorktreesNames, kEachAdmin};
 constexpr Folder kModules{"modules", {}, {}, true};
 
 constexpr NameRule kGitNames[] = {
@@ -29,6 +39,7 @@ constexpr NameRule kEvery[] = {{"*", What::whole, "an agent or an editor execute
 constexpr Folder kScripts{"scripts", kEvery, {}};
 
 constexpr NameRule kCodeNames[] = {
+    kHead,
     {"tasks.json", What::whole, "VS Code runs tasks, some when the folder is opened"},
     {"launch.json", What::whole, "VS Code runs what it launches"},
     {"settings.json", What::whole, "VS Code takes paths of programs from it"},
@@ -37,6 +48,7 @@ constexpr NameRule kCodeNames[] = {
 constexpr Folder kCode{"vscode", kCodeNames, {}};
 
 constexpr NameRule kIdeaNames[] = {
+    kHead,
     {"workspace.xml", What::whole, "JetBrains IDEs run its configurations"},
     {"externalTools.xml", What::whole, "JetBrains IDEs run its tools"},
     {"watcherTasks.xml", What::whole, "JetBrains IDEs run its watchers"},
@@ -45,15 +57,18 @@ constexpr FolderRule kIdeaFolders[] = {{"runConfigurations", &kScripts}};
 constexpr Folder kIdea{"idea", kIdeaNames, kIdeaFolders};
 
 constexpr NameRule kZedNames[] = {
+    kHead,
     {"tasks.json", What::whole, "Zed runs tasks"},
     {"settings.json", What::whole, "Zed starts language servers from it"},
 };
 constexpr Folder kZed{"zed", kZedNames, {}};
 
-constexpr NameRule kCursorNames[] = {{"mcp.json", What::whole, "Cursor starts the servers in it"}};
+constexpr NameRule kCursorNames[] = {kHead,
+                                     {"mcp.json", What::whole, "Cursor starts the servers in it"}};
 constexpr Folder kCursor{"cursor", kCursorNames, {}};
 
 constexpr NameRule kClaudeNames[] = {
+    kHead,
     {"settings.json", What::whole, "Claude Code runs its hooks and obeys its permissions"},
     {"settings.local.json", What::whole, "Claude Code runs its hooks and obeys its permissions"},
 };
@@ -61,14 +76,15 @@ constexpr FolderRule kClaudeFolders[] = {
     {"commands", &kScripts}, {"agents", &kScripts}, {"hooks", &kScripts}};
 constexpr Folder kClaude{"claude", kClaudeNames, kClaudeFolders};
 
-constexpr NameRule kCodexNames[] = {{"config.toml", What::whole, "Codex starts servers from it"}};
+constexpr NameRule kCodexNames[] = {kHead,
+                                    {"config.toml", What::whole, "Codex starts servers from it"}};
 constexpr Folder kCodex{"codex", kCodexNames, {}};
 constexpr NameRule kGeminiNames[] = {
-    {"settings.json", What::whole, "Gemini starts servers from it"}};
+    kHead, {"settings.json", What::whole, "Gemini starts servers from it"}};
 constexpr Folder kGemini{"gemini", kGeminiNames, {}};
 
 constexpr NameRule kContainerNames[] = {
-    {"devcontainer.json", What::whole, "it runs commands on the host and mounts from it"}};
+    kHead, {"devcontainer.json", What::whole, "it runs commands on the host and mounts from it"}};
 constexpr Folder kContainer{"devcontainer", kContainerNames, {}};
 
 constexpr NameRule kHuskyNames[] = {{"*", What::whole, "husky's hooks, which git executes"}};
@@ -77,6 +93,7 @@ constexpr FolderRule kHuskyFolders[] = {{"_", &kHuskyOwn}};
 constexpr Folder kHusky{"husky", kHuskyNames, kHuskyFolders};
 
 constexpr NameRule kCargoNames[] = {
+    kHead,
     {"config", What::whole, "cargo takes its compiler and runner from it"},
     {"config.toml", What::whole, "cargo takes its compiler and runner from it"},
 };
@@ -116,14 +133,15 @@ const Folder& hooks_folder() { return kHooks; }
 
 const NameRule* find_name(const Folder& folder, std::string_view name) {
   for (const NameRule& rule : folder.names) {
-    if (rule.name == name || (rule.name == "*" && !name.ends_with(".sample"))) return &rule;
+    if ((rule.name == "*" && !name.ends_with(".sample")) || is_same_name(rule.name, name))
+      return &rule;
   }
   return nullptr;
 }
 
 const Folder* find_folder(const Folder& folder, std::string_view name) {
   for (const FolderRule& rule : folder.folders) {
-    if (rule.name == name || rule.name == "*") return rule.folder;
+    if (rule.name == "*" || is_same_name(rule.name, name)) return rule.folder;
   }
   return folder.open ? &kTree : nullptr;
 }
@@ -135,7 +153,7 @@ const Folder& folder_in(const Folder& folder, std::string_view name) {
 
 bool is_special(const Folder& folder, std::string_view name) {
   for (const FolderRule& rule : folder.folders) {
-    if (rule.name == name) return true;
+    if (is_same_name(rule.name, name)) return true;
   }
   return false;
 }

@@ -177,7 +177,7 @@ void Guard::undo(const Node& node, int directory, const std::string& name, const
                  const Before& before, const Entry& now, std::vector<Finding> found) {
   const std::string path = full_name(node, name);
   std::string kept;
-  if (spec_.mode == Mode::quarantine) {
+  if (spec_.mode != Mode::report) {
     kept = fmt::format("{}", kept_ + 1);
     auto store = open_store();
     auto done =

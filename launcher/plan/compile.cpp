@@ -177,12 +177,12 @@ void compile_limits(const Profile& profile, Plan& plan) {
 }
 
 /// What the sandbox may write, by its outermost directories.
-void compile_guard(const Profile& profile, Plan& plan) {
+Result<void> compile_guard(const Profile& profile, Plan& plan) {
   plan.guard.mode = static_cast<guard::Mode>(profile.guard.value);
   if (plan.guard.mode == guard::Mode::off) {
     plan.waivers.push_back(
         {"guard: off, what is planted for the host to execute stays", profile.guard.origin});
-    return;
+    return {};
   }
   if (plan.guard.mode == guard::Mode::report) {
     plan.waivers.push_back(
@@ -211,6 +211,15 @@ void compile_guard(const Profile& profile, Plan& plan) {
     });
     if (!within) trees.push_back(tree);
   }
+  if (plan.guard.mode != guard::Mode::enforce) return {};
+  if (profile.nested_userns.value) {
+    return fail("enforce the guard", profile.guard.origin.text(),
+                "with nested_userns a program inside can have another file tree than the one in "
+                "which names are checked",
+                "guard = \"quarantine\"");
+  }
+  plan.spec.guarded = trees;
+  return {};
 }
 
 Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan& plan) {
@@ -258,7 +267,8 @@ Result<void> compile_chdir(const Command& command, Plan& plan) {
 
 }  // namespace
 
-Result<seccomp::Policy> compile_syscalls(const Profile& profile, seccomp::Observe observe) {
+Result<seccomp::Policy> compile_syscalls(const Profile& profile, seccomp::Observe observe,
+                                         bool enforce) {
   seccomp::PolicyInput input;
   for (const auto& entry : profile.syscalls_allow)
     input.allow.push_back({entry.text, entry.origin});
@@ -269,6 +279,7 @@ Result<seccomp::Policy> compile_syscalls(const Profile& profile, seccomp::Observ
   input.nested_userns = profile.nested_userns.value;
   input.nested_userns_origin = profile.nested_userns.origin;
   input.observe = observe;
+  input.enforce = enforce;
   return seccomp::compile_policy(input);
 }
 
@@ -343,11 +354,11 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   plan.rules = rules.take();
   if (auto done = compile_docker(profile, facts, resolver, plan); !done)
     return failed(done.error());
-  compile_guard(profile, plan);
+  if (auto done = compile_guard(profile, plan); !done) return failed(done.error());
   compile_limits(profile, plan);
   // A sandbox inside this one needs a listener of its own, and the kernel grants one.
   if (!profile.nested_userns.value) plan.observe = profile.observe.value;
-  auto syscalls = compile_syscalls(profile, plan.observe);
+  auto syscalls = compile_syscalls(profile, plan.observe, !plan.spec.guarded.empty());
   if (!syscalls) return failed(syscalls.error());
   plan.syscalls = std::move(*syscalls);
   add_policy_files(profile, plan);

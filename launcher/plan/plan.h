@@ -105,7 +105,8 @@ tl::expected<Plan, CompileError> compile(const profiles::Profile& profile, const
 
 /// What a profile decides about system calls, by itself. Pure.
 Result<seccomp::Policy> compile_syscalls(const profiles::Profile& profile,
-                                         seccomp::Observe observe = seccomp::Observe::none);
+                                         seccomp::Observe observe = seccomp::Observe::none,
+                                         bool enforce = false);
 
 /// The rule that decides about `path` (absolute, without symlinks); nullptr: no rule, so not
 /// visible.

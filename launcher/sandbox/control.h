@@ -16,6 +16,8 @@ enum class ControlType : std::uint32_t {
   pty,       ///< + master descriptor of the command's terminal
   listener,  ///< + seccomp user-notification descriptor
   unix_listener,  ///< + descriptor; a = position in Spec::listeners
+  writer,         ///< + sockets of the process that writes below Spec::guarded: for what is asked
+                  ///< about the command, and about what is attached
   sockets,        ///< + descriptors from the broker hook; a = 1 when more follow
   starter,        ///< + descriptor on which the starter takes requests (starter.h)
   /// a = pid of the command inside: exec succeeded, + Spec::shared_directories; from the starter 0:

@@ -28,6 +28,7 @@
 #include "launcher/sandbox/stdio.h"
 #include "launcher/sandbox/sys.h"
 #include "launcher/sandbox/test_skip.h"
+#include "launcher/sandbox/writer.h"
 
 namespace dirbox::sandbox {
 namespace {
@@ -46,6 +47,7 @@ struct Init {
   UniqueFd terminal;               ///< held to the end: what the command closes does not hang it up
   std::vector<UniqueFd> shared{};  ///< until they are handed out
   NetworkThread network{};
+  Fork writer{};  ///< where something is guarded
 };
 
 Result<void> step_parent(Init& init) {
@@ -170,6 +172,13 @@ Result<void> step_cwd(Init& init) {
 
 Result<void> step_limits(Init& init) { return apply_limits(init.spec.limits); }
 
+/// From here on the steps are those of two processes.
+Result<void> step_writer(Init& init) {
+  if (init.spec.guarded.empty() || !init.options.writer) return {};
+  init.writer = TRY(fork_writer(init.spec.guarded, init.spec.attach.empty() ? 1 : 2));
+  return {};
+}
+
 Result<void> step_capabilities(Init&) { return drop_capabilities(); }
 
 Result<void> step_no_new_privs(Init&) {
@@ -196,6 +205,23 @@ Result<void> step_landlock(Init& init) {
   int abi = TRY(check_landlock_abi());
   UniqueFd ruleset = TRY(make_landlock_ruleset(abi, init.spec.landlock_rules, init.stdio_files));
   return enter_landlock(ruleset.get());
+}
+
+/// The end of the writer's steps: what comes later is the command's alone, and may ask it.
+Result<void> step_writing(Init& init) {
+  if (init.writer.sockets.empty()) return {};
+  if (init.writer.is_writer) {
+    const std::vector<int> sockets = TRY(enter_writer(std::move(init.writer.sockets)));
+    init.options.writer(sockets);
+    ::_exit(0);
+  }
+  TRY_VOID(await_writer(init.writer.sockets.front().get()));
+  std::vector<int> asking;
+  for (const UniqueFd& socket : init.writer.sockets) asking.push_back(socket.get());
+  asking.erase(asking.begin());
+  TRY_VOID(send_control(init.control, ControlType::writer, 0, {}, asking));
+  init.writer.sockets.resize(1);
+  return {};
 }
 
 Result<void> step_starter(Init& init) {
@@ -228,10 +254,12 @@ constexpr Step kSteps[] = {
     {{"broker", "sockets of the excluded commands"}, step_broker},
     {{"cwd", "as the command will find it"}, step_cwd},
     {{"limits", "no core dumps; the profile's limits"}, step_limits},
+    {{"writer", "who alone writes in guarded directories, where the guard enforces"}, step_writer},
     {{"capabilities", "every set empty, for good"}, step_capabilities},
     {{"no-new-privs", "needed by Landlock and seccomp"}, step_no_new_privs},
     {{"concealment", "nobody inside looks into init, a copy of the supervisor"}, step_concealment},
     {{"landlock", "second layer over the same tree"}, step_landlock},
+    {{"writing", "the writer goes its own way, before anything can ask it"}, step_writing},
     {{"starter", "starts what joins later, as confined as the command"}, step_starter},
 };
 
@@ -278,8 +306,11 @@ bool reap(int control, pid_t command, int& status) {
   }
 }
 
-/// Kills what the command left behind and waits until all of it is gone.
-void kill_rest() {
+/// Kills what the command left behind and waits until all of it is gone. In a Landlock domain of
+/// its own the writer cannot be signalled, which kill() with -1 does not say: it ends with
+/// `writer`.
+void kill_rest(UniqueFd& writer) {
+  writer.reset();
   if (::kill(-1, SIGKILL) != 0) return;  // ESRCH: nothing left
   while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
   }
@@ -304,7 +335,8 @@ void handle_message(const Control& message, int control, pid_t command, int term
   }
 }
 
-[[noreturn]] void serve(const NetworkHooks& network, int signals, pid_t command, int terminal) {
+[[noreturn]] void serve(const NetworkHooks& network, int signals, pid_t command, int terminal,
+                        UniqueFd writer) {
   constexpr int control = kControlFd;
   int channel = network.serve ? kChannelFd : -1;
   for (;;) {
@@ -320,7 +352,7 @@ void handle_message(const Control& message, int control, pid_t command, int term
       }
       int status = 0;
       if (reap(control, command, status)) {
-        kill_rest();
+        kill_rest(writer);
         end(send_control(control, ControlType::exited, status) ? 0 : 124);
       }
     }
@@ -397,7 +429,9 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
   init.shared.clear();
   if (!enter_init_filter()) end(124);
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
-  serve(options.network, signals.get(), command->pid, init.terminal.get());
+  UniqueFd writer =
+      init.writer.sockets.empty() ? UniqueFd() : std::move(init.writer.sockets.front());
+  serve(options.network, signals.get(), command->pid, init.terminal.get(), std::move(writer));
 }
 
 }  // namespace dirbox::sandbox

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "launcher/base/sanitized.h"
@@ -21,7 +23,7 @@ constexpr std::uint32_t kArch = AUDIT_ARCH_X86_64;
 constexpr std::uint32_t kArch = AUDIT_ARCH_AARCH64;
 #endif
 
-constexpr int kAllowed[] = {
+constexpr int kInitCalls[] = {
     // waiting, reaping, signalling, ending
     SYS_ppoll,
     SYS_wait4,
@@ -62,9 +64,62 @@ constexpr int kAllowed[] = {
 #endif
 };
 
+/// Of the writer (writer.h). Nothing that makes a process, a socket or a mount, or signals.
+constexpr int kWriterCalls[] = {
+    SYS_ppoll,
+    SYS_sendmsg,
+    SYS_recvmsg,
+    SYS_read,
+    SYS_write,
+    SYS_close,
+    SYS_fcntl,
+    SYS_exit_group,
+    SYS_exit,
+    SYS_getpid,
+    SYS_futex,
+    SYS_umask,
+    // names
+    SYS_openat,
+    SYS_openat2,
+    SYS_readlinkat,
+    SYS_fstat,
+    SYS_newfstatat,
+    SYS_statx,
+    SYS_getdents64,
+    SYS_lseek,
+    SYS_pread64,
+    SYS_mkdirat,
+    SYS_mknodat,
+    SYS_linkat,
+    SYS_symlinkat,
+#if defined(__x86_64__)
+    SYS_poll,
+    SYS_renameat,
+    SYS_readlink,
+    SYS_open,
+    SYS_unlink,
+#endif
+    SYS_renameat2,
+    SYS_unlinkat,
+    SYS_ftruncate,
+    SYS_fchmod,
+    SYS_fchmodat,
+    SYS_fchownat,
+    SYS_utimensat,
+    SYS_faccessat,
+    SYS_faccessat2,
+    // the allocator
+    SYS_brk,
+    SYS_mmap,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_madvise,
+    SYS_mprotect,
+};
+
 sock_filter statement(std::uint16_t code, std::uint32_t k) { return {code, 0, 0, k}; }
 
-std::vector<sock_filter> build() {
+std::vector<sock_filter> build(std::span<const int> allowed) {
   constexpr std::uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kReturn = BPF_RET | BPF_K;
   constexpr std::uint16_t kEqual = BPF_JMP | BPF_JEQ | BPF_K;
   std::vector<sock_filter> program;
@@ -76,22 +131,25 @@ std::vector<sock_filter> build() {
     program.push_back({kEqual, 0, 1, static_cast<std::uint32_t>(number)});
     program.push_back(statement(kReturn, SECCOMP_RET_ALLOW));
   };
-  for (int number : kAllowed) allow(number);
+  for (int number : allowed) allow(number);
   // AddressSanitizer asks where the stacks are before each function that does not return.
   if constexpr (kSanitized) allow(SYS_sigaltstack);
   program.push_back(statement(kReturn, SECCOMP_RET_KILL_PROCESS));
   return program;
 }
 
-}  // namespace
-
-Result<void> enter_init_filter() {
-  std::vector<sock_filter> program = build();
+Result<void> enter(std::span<const int> allowed, std::string_view doing) {
+  std::vector<sock_filter> program = build(allowed);
   sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0) {
-    return fail_errno("confine init", "seccomp");
-  }
+  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) != 0)
+    return fail_errno(doing, "seccomp");
   return {};
 }
+
+}  // namespace
+
+Result<void> enter_init_filter() { return enter(kInitCalls, "confine init"); }
+
+Result<void> enter_writer_filter() { return enter(kWriterCalls, "confine the guard's writer"); }
 
 }  // namespace dirbox::sandbox

@@ -8,4 +8,7 @@ namespace dirbox::sandbox {
 /// is fixed and does not depend on the profile. Needs no_new_privs.
 Result<void> enter_init_filter();
 
+/// The same for the guard's writer (writer.h): a list of calls on names below descriptors.
+Result<void> enter_writer_filter();
+
 }  // namespace dirbox::sandbox

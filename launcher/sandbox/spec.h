@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,8 @@ struct Spec {
   /// In file systems of the sandbox: the launcher goes on seeing them (`started`, control.h).
   std::vector<std::string> shared_directories;
 
+  /// Mount points that are writable for RunOptions::writer alone (writer.h).
+  std::vector<std::string> guarded;
   std::string cwd;
   std::string executable;  ///< path inside
   std::vector<std::string> argv;
@@ -132,6 +135,9 @@ struct BrokerHooks {
 /// With what a synced file begins; nullptr: there is none.
 using SyncedContent = std::function<const std::string*(const std::string& target)>;
 
+/// What writes below Spec::guarded, in a process inside; returns when the first socket is closed.
+using WriterHook = std::function<void(std::span<const int> sockets)>;
+
 /// What differs from one run of the same Spec to the next.
 struct RunOptions {
   StdioKind stdio[3] = {StdioKind::pass, StdioKind::pass, StdioKind::pass};
@@ -144,6 +150,7 @@ struct RunOptions {
   NetworkHooks network;
   BrokerHooks broker;
   SyncedContent synced;
+  WriterHook writer;
   char* title = nullptr;  ///< this process's argument area, which init overwrites
   std::size_t title_size = 0;
   std::string test_fail;  ///< name of a step that fails on purpose (test builds)

@@ -187,7 +187,8 @@ class Starter {
     if (request.argv.empty() || message.fds.size() != request.passed())
       return fail(kDoing, "", "the request is not complete");
     if (jobs_.size() >= kMaxStarted) return fail(kDoing, "", "too many of them run");
-    for (const UniqueFd& fd : message.fds) TRY_VOID(check_passed(fd.get(), spec_.landlock));
+    for (const UniqueFd& fd : message.fds)
+      TRY_VOID(check_passed(fd.get(), spec_.landlock, !spec_.guarded.empty()));
     Pty pty;
     if (message.fds.size() < 3) {
       pty = TRY(make_pty(request.modes, request.size));

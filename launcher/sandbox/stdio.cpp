@@ -71,7 +71,7 @@ Result<void> check_kind(int fd, const struct stat& st, int flags) {
 
 }  // namespace
 
-Result<void> check_passed(int fd, bool landlock) {
+Result<void> check_passed(int fd, bool landlock, bool guarded) {
   struct stat st {};
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fstat(fd, &st) != 0) return fail_errno("stat", fd_operand(fd));
@@ -79,6 +79,11 @@ Result<void> check_passed(int fd, bool landlock) {
   if (S_ISREG(st.st_mode) && !landlock) {
     return fail("pass", "a file", "without Landlock nothing stops a reopening with more rights",
                 "put a pipe in between: | cat > file");
+  }
+  if (S_ISREG(st.st_mode) && guarded && (flags & O_ACCMODE) == O_RDONLY) {
+    return fail("pass a file to read", fd_operand(fd),
+                "where guarded names are enforced it could be reopened for writing",
+                "put a pipe in between: cat file |");
   }
   return {};
 }

@@ -21,7 +21,8 @@ namespace dirbox::sandbox {
 Result<std::vector<LandlockFile>> apply_stdio(const StdioKind (&kinds)[3], bool landlock);
 
 /// The same refusals for a descriptor that arrives later; a regular file only with `landlock`,
-/// which refuses to reopen it.
-Result<void> check_passed(int fd, bool landlock);
+/// which refuses to reopen it; and none to be read where there are `guarded` trees, in which a
+/// reopening through the caller's own mount could write.
+Result<void> check_passed(int fd, bool landlock, bool guarded);
 
 }  // namespace dirbox::sandbox

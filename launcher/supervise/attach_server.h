@@ -33,6 +33,8 @@ class AttachServer {
   /// Takes the starter's socket.
   Result<void> take(UniqueFd starter);
   void stop();
+  /// Takes the socket of the guard's writer for what is attached, before the starter.
+  void attach_writer(UniqueFd socket) { observer_.attach_writer(std::move(socket)); }
   /// After the command: takes what the observer has left.
   void finish() { observer_.finish(); }
   std::uint64_t dropped() const { return observer_.dropped(); }

@@ -124,6 +124,31 @@ log::Event guard_event(const guard::Finding& finding) {
   return event;
 }
 
+log::Event refused_event(const guard::Answer& answer, const seccomp::Notification& call) {
+  struct Row {
+    std::string_view call;
+    log::Operation operation;
+  };
+  constexpr Row kRows[] = {{"rename", log::Operation::rename},  {"unlink", log::Operation::remove},
+                           {"rmdir", log::Operation::remove},   {"link", log::Operation::create},
+                           {"symlink", log::Operation::create}, {"mk", log::Operation::create},
+                           {"ch", log::Operation::change},      {"fch", log::Operation::change}};
+  log::Event event;
+  event.operation = log::Operation::write;
+  for (const Row& row : kRows) {
+    if (call.call != nullptr && call.call->name.starts_with(row.call))
+      event.operation = row.operation;
+  }
+  event.layer = log::Layer::guard;
+  event.pid = call.pid;
+  event.subject = answer.path;
+  event.cause = "guarded-name";
+  event.detail = answer.why;
+  event.error = answer.err;
+  event.toml = "filesystem.guard = \"quarantine\"";
+  return event;
+}
+
 log::Event start_event(const plan::Plan& plan) {
   log::Event event;
   event.kind = log::Kind::start;

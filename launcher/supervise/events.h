@@ -1,10 +1,12 @@
 #pragma once
 #include <string>
 
+#include "launcher/guard/call.h"
 #include "launcher/guard/entry.h"
 #include "launcher/log/event.h"
 #include "launcher/plan/plan.h"
 #include "netns/event.h"
+#include "seccomp/notify.h"
 
 /// What the parts of a session report, as events of its log.
 namespace dirbox::supervise {
@@ -21,9 +23,13 @@ log::Event rules_event(std::string what);
 /// dirbox itself could not do something: `text` is a sentence.
 log::Event fault_event(std::string text);
 
-/// What the session is, for its first event.
 /// A dangerous change in a writable tree.
 log::Event guard_event(const guard::Finding& finding);
+
+/// A call that guard = "enforce" refused.
+log::Event refused_event(const guard::Answer& answer, const seccomp::Notification& call);
+
+/// What the session is, for its first event.
 log::Event start_event(const plan::Plan& plan);
 
 }  // namespace dirbox::supervise

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 
 #include "launcher/base/unix_socket.h"
+#include "launcher/supervise/enforcer.h"
 #include "launcher/supervise/events.h"
 #include "launcher/supervise/look.h"
 #include "seccomp/notify.h"
@@ -30,10 +32,11 @@ struct ReportHead {
 /// The observer's own process.
 class Process {
  public:
-  Process(const plan::Plan& plan, seccomp::Listener listener, int channel)
+  Process(const plan::Plan& plan, seccomp::Listener listener, int channel, UniqueFd writer)
       : plan_(plan),
         listener_(std::move(listener)),
         channel_(channel),
+        enforcer_(std::move(writer)),
         look_(plan, [this](log::Event event) { send(std::move(event)); }) {}
 
   /// Until nobody is under the filter any more.
@@ -58,12 +61,45 @@ class Process {
     const bool goes_on = call.call != nullptr && decision.action.permits();
     current_ = &call;
     if (goes_on) {
-      look_.at_permitted(call);
-      return static_cast<bool>(listener_.let_go(call));
+      if (plan_.observe != seccomp::Observe::none) look_.at_permitted(call);
+      return enforcer_.ended() ? static_cast<bool>(listener_.let_go(call)) : enforce(call);
     }
     look_.at_denied(call, decision);
     return static_cast<bool>(
         listener_.deny(call, decision.action.err > 0 ? decision.action.err : EPERM));
+  }
+
+  bool enforce(const seccomp::Notification& call) {
+    UniqueFd descriptor;
+    bool close_on_exec = true;
+    const guard::Answer answer = enforcer_.ask(listener_, call, descriptor, close_on_exec);
+    if (enforcer_.ended())
+      send(fault_event("the guard's writer ended: guarded directories are read-only from here on"));
+    if (!answer.why.empty()) send(refused_event(answer, call));
+    switch (answer.kind) {
+      case guard::Answer::Kind::not_mine:
+        return static_cast<bool>(listener_.let_go(call));
+      case guard::Answer::Kind::guarded:
+      case guard::Answer::Kind::failed:
+        return static_cast<bool>(listener_.deny(call, answer.err > 0 ? answer.err : EPERM));
+      case guard::Answer::Kind::done:
+        break;
+    }
+    if (!descriptor.valid()) return static_cast<bool>(listener_.succeed(call));
+    return give(call, std::move(descriptor), close_on_exec, answer.executable);
+  }
+
+  /// `first`: nobody else has it open when the call returns. In one step, where that is not needed.
+  bool give(const seccomp::Notification& call, UniqueFd descriptor, bool close_on_exec,
+            bool first) {
+    if (!first) {
+      auto given = listener_.give_fd(call, descriptor.get(), close_on_exec);
+      return given || listener_.deny(call, given.error().err);
+    }
+    auto added = listener_.add_fd(call, descriptor.get(), close_on_exec);
+    descriptor.reset();
+    if (!added) return static_cast<bool>(listener_.deny(call, added.error().err));
+    return !*added || listener_.succeed(call, **added);
   }
 
   bool is_over() {
@@ -92,31 +128,36 @@ class Process {
   const plan::Plan& plan_;
   seccomp::Listener listener_;
   int channel_;
+  Enforcer enforcer_;
   Look look_;
   const seccomp::Notification* current_ = nullptr;
   std::uint64_t dropped_ = 0;
 };
 
-/// Closes everything but `a` and `b`.
-bool keep_only(int a, int b) {
-  const auto low = static_cast<unsigned>(std::min(a, b));
-  const auto high = static_cast<unsigned>(std::max(a, b));
-  return (low == 0 || ::close_range(0, low - 1, 0) == 0) &&
-         (high == low + 1 || ::close_range(low + 1, high - 1, 0) == 0) &&
-         ::close_range(high + 1, ~0U, 0) == 0;
+/// Closes every descriptor that is not one of `kept`; negative ones count for nothing.
+bool keep_only(std::array<int, 3> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned next = 0;
+  for (int fd : kept) {
+    if (fd < 0) continue;
+    const auto number = static_cast<unsigned>(fd);
+    if (number > next && ::close_range(next, number - 1, 0) != 0) return false;
+    next = number + 1;
+  }
+  return ::close_range(next, ~0U, 0) == 0;
 }
 
 [[noreturn]] void observe(const plan::Plan& plan, UniqueFd listener, const UniqueFd& channel,
-                          pid_t supervisor) {
+                          UniqueFd writer, pid_t supervisor) {
   // Its output and terminal are not ours: nothing may wait for this process to close them.
   if (::setpgid(0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
       ::getppid() != supervisor || ::prctl(PR_SET_NAME, "dirbox-observer") != 0 ||
-      !keep_only(listener.get(), channel.get())) {
+      !keep_only({listener.get(), channel.get(), writer.get()})) {
     ::_exit(1);
   }
   auto made = seccomp::Listener::make(std::move(listener));
   if (!made) ::_exit(1);
-  ::_exit(Process(plan, std::move(*made), channel.get()).run());
+  ::_exit(Process(plan, std::move(*made), channel.get(), std::move(writer)).run());
 }
 
 }  // namespace
@@ -144,7 +185,10 @@ Result<void> Observer::start() {
   const pid_t self = ::getpid();
   pid_ = ::fork();
   if (pid_ < 0) return fail_errno("start the observer", "fork");
-  if (pid_ == 0) observe(plan_, std::move(listener_), pair.theirs, self);
+  if (pid_ == 0) {
+    observe(plan_, std::move(listener_), pair.theirs, std::move(writer_), self);
+  }
+  writer_.reset();
   channel_ = std::move(pair.ours);
   if (::fcntl(channel_.get(), F_SETFL, O_NONBLOCK) != 0)
     return fail_errno("start the observer", "");

@@ -30,6 +30,8 @@ class Observer {
   Observer(const Observer&) = delete;
   Observer& operator=(const Observer&) = delete;
 
+  /// Takes the socket of the guard's writer, before the listener.
+  void attach_writer(UniqueFd socket) { writer_ = std::move(socket); }
   /// Takes the listener of the command's filter.
   Result<void> attach(UniqueFd listener);
   /// After the command: takes what is left, and ends the observer.
@@ -47,7 +49,7 @@ class Observer {
   EventLoop& loop_;
   const plan::Plan& plan_;
   Sink sink_;
-  UniqueFd listener_, channel_;
+  UniqueFd listener_, channel_, writer_;
   pid_t pid_ = -1;
   std::uint64_t dropped_ = 0;
 };

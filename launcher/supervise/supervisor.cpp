@@ -12,6 +12,7 @@
 #include "launcher/base/path.h"
 #include "launcher/guard/guard.h"
 #include "launcher/guard/store.h"
+#include "launcher/guard/writer.h"
 #include "launcher/log/event_log.h"
 #include "launcher/sandbox/control.h"
 #include "launcher/sandbox/init.h"
@@ -81,6 +82,13 @@ class Supervisor {
     TRY_VOID(broker_.prepare(options_));
     TRY_VOID(syncer_.start());
     options_.synced = [this](const std::string& path) { return syncer_.content_of(path); };
+    if (!spec_.guarded.empty()) {
+      // The writer is a copy of this process, which has to know what is guarded.
+      TRY_VOID(guard_.start());
+      options_.writer = [this](std::span<const int> sockets) {
+        guard::Writer(spec_.guarded, guard_.indirect()).serve(sockets);
+      };
+    }
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
     // While init mounts; the command waits for both.
     if (auto ready = prepare_beside(); !ready) return Failure(why_init_failed(ready.error()));
@@ -113,7 +121,7 @@ class Supervisor {
 
  private:
   Result<void> prepare_beside() {
-    TRY_VOID(guard_.start());
+    if (spec_.guarded.empty()) TRY_VOID(guard_.start());
     TRY_VOID(network_.receive_listeners());
     auto sent = sandbox::let_command_start(sandbox_);
     // Init that has ended says why, to on_control().
@@ -250,6 +258,10 @@ class Supervisor {
       case ControlType::starter:
         if (message.fds.size() != 1) return;
         if (auto taken = attach_.take(std::move(message.fds[0])); !taken) stop_with(taken.error());
+        return;
+      case ControlType::writer:
+        if (!message.fds.empty()) observer_.attach_writer(std::move(message.fds[0]));
+        if (message.fds.size() == 2) attach_.attach_writer(std::move(message.fds[1]));
         return;
       case ControlType::started:
         started_ = true;

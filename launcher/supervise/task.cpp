@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -83,6 +84,20 @@ std::string Task::absolute(int directory, std::string_view path) const {
   // A directory that was removed, or no directory.
   if (!base.starts_with('/')) return {};
   return path_join(base, path);
+}
+
+bool Task::base(int directory, std::string& path, std::uint64_t& device,
+                std::uint64_t& inode) const {
+  const std::string name =
+      directory == AT_FDCWD ? std::string("cwd") : fmt::format("fd/{}", directory);
+  struct stat status {};
+  path = link(name);
+  if (!path.starts_with('/') ||
+      ::stat(fmt::format("/proc/{}/{}", pid_, name).c_str(), &status) != 0)
+    return false;
+  device = status.st_dev;
+  inode = status.st_ino;
+  return true;
 }
 
 bool Task::sees(std::string_view path) const {

@@ -28,6 +28,9 @@ class Task {
   /// `path` as the process means it, seen from `directory` (a descriptor or AT_FDCWD): absolute,
   /// with the dots and symlinks that it has. Empty when that cannot be told.
   std::string absolute(int directory, std::string_view path) const;
+  /// Where a relative path of the process begins: the path of `directory` as in absolute(), and
+  /// what is there. False when that cannot be told.
+  bool base(int directory, std::string& path, std::uint64_t& device, std::uint64_t& inode) const;
   /// True when the absolute `path` exists inside, by a glance: an absolute symlink on the way is
   /// taken for one of the host.
   bool sees(std::string_view path) const;

@@ -133,6 +133,20 @@ class Guard(sandbox.Boundary):
                 subprocess.run(["rm", "-rf", place.split("/")[0] if place[:3] != "old" else place], cwd=self.world.project,
                                check=True)
 
+    def test_directories_that_become_a_repository(self):
+        """One of a kind by its name, which a gitfile leads to; a worktree's own, when it loses its commondir."""
+        evil = f"[core]\\nfsmonitor = touch {self.canary}; false\\n"
+        self.quarantined(f"mkdir -p .vscode/objects .vscode/refs sub; printf '{evil}' > .vscode/config; "
+                         "echo ref: refs/heads/main > .vscode/HEAD; echo gitdir: ../.vscode > sub/.git", "HEAD")
+        self.victim(self.project("sub"))
+        self.victim(self.project(".vscode"))
+        subprocess.run(["rm", "-rf", ".vscode", "sub"], cwd=self.world.project, check=True)
+        self.git("worktree", "add", "-q", "linked", "-b", "linked")
+        self.addCleanup(subprocess.run, ["rm", "-rf", "linked", ".git/worktrees"], cwd=self.world.project, check=True)
+        admin = ".git/worktrees/linked"
+        self.quarantined(f"rm {admin}/commondir; mkdir {admin}/objects {admin}/refs; printf '{evil}' > {admin}/config", "core.fsmonitor")
+        self.victim(self.project("linked"))
+
     def test_what_a_symlink_shows(self):
         """A repository in a directory where nobody looks for one, until a link leads there."""
         evil = f"touch {self.canary}; false"

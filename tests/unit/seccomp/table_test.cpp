@@ -174,7 +174,8 @@ TEST_CASE("every call of the running kernel is in the table") {
 TEST_CASE("hard denials name calls of the table and are not vacuous") {
   for (const HardDenial& denial : hard_denials()) {
     CHECK_MESSAGE(find_call(denial.call), denial.call);
-    CHECK(!denial.tests.empty());
+    // What a program's own Landlock would be denied for is no argument of the call.
+    CHECK((!denial.tests.empty() || denial.when == HardDenial::When::enforcing));
     CHECK(denial.err > 0);
     CHECK(denial.reason.back() == '.');
     for (const Test& test : denial.tests) {

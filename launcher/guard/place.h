@@ -1,0 +1,69 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "launcher/base/glob.h"
+#include "launcher/base/unique_fd.h"
+#include "launcher/guard/call.h"
+#include "launcher/guard/table.h"
+
+/// Where a name of a guarded tree really is, and what it means there.
+namespace dirbox::guard {
+
+/// What configurations and symlinks that were there at the start lead to, as absolute paths.
+using Paths = std::vector<std::string>;
+struct Indirect {
+  Paths hooks{};              ///< directories in which every file is guarded
+  Paths included{};           ///< configuration files
+  Paths files{};              ///< others
+  std::vector<Glob> globs{};  ///< of what no file may appear at
+};
+
+/// One entry of one directory: nothing but the last component is left to resolve, and that is no
+/// symlink that shall be followed.
+struct Place {
+  UniqueFd directory;              ///< O_PATH
+  std::string parent;              ///< its path, absolute and without symlinks
+  std::string name;                ///< "." for `directory` itself
+  bool slash = false;              ///< a '/' came after the name
+  const Folder* folder = nullptr;  ///< what `directory` is
+
+  std::string path() const;
+};
+
+class Places {
+ public:
+  /// `trees`: absolute paths of directories, none within another. Opens nothing.
+  Places(std::vector<std::string> trees, Indirect indirect);
+
+  enum class Found {
+    yes,
+    elsewhere,  ///< outside the trees, or no such way: it is not told apart
+    refused,    ///< a symlink that `resolve` does not let be followed
+  };
+  /// Resolves a name as the kernel would for the caller, but for magic links, in this process's own
+  /// root. `resolve`: RESOLVE_* that the caller asked for.
+  Found find(const Name& name, bool follow, std::uint64_t resolve, Place& out) const;
+
+  /// The rule of an entry; nullptr: its content is the caller's.
+  const NameRule* rule_of(const Place& place) const;
+  /// True where only a directory is harmless: its name stands for one whose files are executed.
+  bool stands_for_folder(const Place& place) const;
+  /// What a directory at `place` would be.
+  const Folder* kind_of(const Place& place) const;
+  /// True when something that a configuration leads to is at or beneath `path`.
+  bool leads_beneath(const std::string& path) const;
+  /// True when a pattern names something beneath `to` that it did not name beneath `from`.
+  bool is_more_held(const std::string& from, const std::string& to) const;
+  /// Whether `path` is in a tree.
+  bool is_inside(const std::string& path) const;
+
+ private:
+  Found find_base(const Name& name, Place& out) const;
+  const Folder* folder_of(const std::string& path) const;
+
+  std::vector<std::string> trees_;
+  Indirect indirect_;
+};
+
+}  // namespace dirbox::guard
