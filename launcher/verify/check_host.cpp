@@ -15,6 +15,7 @@ namespace {
 void check_processes(Context& context) {
   std::vector<std::string> expected;
   if (!context.plan().spec.attach.empty()) expected.emplace_back("starter");
+  if (!context.plan().spec.guarded.empty()) expected.emplace_back("writer");
   context.must_refuse("other processes in /proc", "processes", expected, {ENOENT});
 }
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <csignal>
@@ -35,10 +36,10 @@ Outcome verb_status(const Words& words) {
 }
 
 /// Every process of /proc that is not init, the runner or the probe: "PID NAME" in a line each.
-/// [starter]: init's helper for dirbox attach is expected.
+/// [starter] [writer]: init's helpers, for dirbox attach and where the guard enforces, are
+/// expected.
 Outcome verb_processes(const Words& words) {
-  constexpr pid_t kLastStarter = 3;  // only init and its network thread came before
-  const bool has_starter = word_at(words, 0) == "starter";
+  constexpr pid_t kLastHelper = 4;  // only init and its network thread came before the two
   struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
   };
@@ -50,7 +51,10 @@ Outcome verb_processes(const Words& words) {
     pid_t pid = static_cast<pid_t>(std::stol(entry->d_name));
     if (pid == 1 || pid == ::getpid() || pid == ::getppid()) continue;
     const std::string name = short_text("/proc/" + std::to_string(pid) + "/comm");
-    if (has_starter && pid <= kLastStarter && name.starts_with("dirbox-starter")) continue;
+    const bool helper = std::any_of(words.begin(), words.end(), [&](const std::string& word) {
+      return pid <= kLastHelper && name == "dirbox-" + word + "\n";
+    });
+    if (helper) continue;
     found += std::to_string(pid) + " " + name;
   }
   return found.empty() ? refused(ENOENT) : succeeded(std::move(found));

@@ -81,6 +81,12 @@ class Verify(sandbox.Boundary):
                 self.assertGreater(report["pass"], 100)
                 self.assertEqual((report["fail"], report["notrun"]), (0, 0))
 
+    def test_where_the_guard_enforces(self):
+        profile = self.profile('extends = "director"\n[filesystem]\nguard = "enforce"\n', "enforcing.toml")
+        code, report = self.verify("-p", profile)
+        self.assertEqual((code, report["fail"], report["notrun"], self.waived(report)), (0, 0, 0, {}), report)
+        self.assertEqual(self.verdicts(report)["guard.plants"], "pass")
+
     def test_the_planted_secrets_are_among_the_probes(self):
         _, report = self.verify("--only", "files.hidden")
         held = {finding["subject"] for finding in report["promises"][0]["findings"] if finding["verdict"] == "pass"}
