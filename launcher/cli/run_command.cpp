@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "launcher/base/heap.h"
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
 #include "launcher/cli/events.h"
@@ -94,7 +93,6 @@ bool known_step(const std::string& name) {
 }
 
 int run(RunFlags& flags, const Arguments& arguments, const std::vector<std::string>& command) {
-  prepare_heap();
   if (flags.test_fail == "list") {
     Table table;
     for (const auto& [name, reason] : supervise::list_steps()) table.add({name, reason});

@@ -22,7 +22,6 @@
 #include "launcher/sandbox/landlock.h"
 #include "launcher/sandbox/mounts.h"
 #include "launcher/sandbox/namespaces.h"
-#include "launcher/sandbox/network_thread.h"
 #include "launcher/sandbox/pty.h"
 #include "launcher/sandbox/starter.h"
 #include "launcher/sandbox/stdio.h"
@@ -36,7 +35,6 @@ namespace {
 /// The descriptors that survive, with 0-2: the supervisor's messages, and requests for sockets.
 constexpr int kControlFd = 3;
 constexpr int kChannelFd = 4;
-constexpr const char* kNetworkStep = "network";
 
 struct Init {
   const Spec& spec;
@@ -46,8 +44,7 @@ struct Init {
   std::vector<LandlockFile> stdio_files;
   UniqueFd terminal;               ///< held to the end: what the command closes does not hang it up
   std::vector<UniqueFd> shared{};  ///< until they are handed out
-  NetworkThread network{};
-  Fork writer{};  ///< where something is guarded
+  Fork writer{};                   ///< where something is guarded
 };
 
 Result<void> step_parent(Init& init) {
@@ -90,14 +87,8 @@ Result<void> step_hostname(Init& init) { return apply_hostname(init.spec.hostnam
 
 Result<void> step_network(Init& init) {
   if (!init.spec.own_network) return {};
-  const auto& setup = init.options.network.setup;
-  auto set_up = [&setup] { return setup ? setup(kChannelFd) : apply_loopback(); };
-  return init.network.start(set_up, is_skipped(init.options, kNetLayer));
-}
-
-Result<void> step_network_made(Init& init) {
-  if (!init.spec.own_network || is_skipped(init.options, kNetworkStep)) return {};
-  return init.network.join();
+  if (init.options.network.setup) return init.options.network.setup(kChannelFd);
+  return apply_loopback();
 }
 
 Result<void> step_stdio(Init& init) {
@@ -239,11 +230,10 @@ constexpr Step kSteps[] = {
     {{"identity", "one uid and gid, mapped to themselves"}, step_identity},
     {{"userns-limit", "no further user namespaces, before /proc/sys turns read-only"},
      step_userns_limit},
-    {{kNetworkStep, "loopback only; made in a thread, beside the mounts"}, step_network},
     {{"root", "a tmpfs to build in"}, step_root},
     {{"mounts", "the file tree of the plan"}, step_mounts},
     {{"hostname", "a name of its own"}, step_hostname},
-    {{"network-made", "what began beside the mounts"}, step_network_made},
+    {{"network", "loopback only"}, step_network},
     {{"keyring", "none of the caller's keys"}, step_keyring},
     {{"stdio", "inherited files, while host paths still resolve"}, step_stdio},
     {{"pivot", "the host's files are gone from here on"}, step_pivot},
@@ -408,7 +398,7 @@ void run_init(const Spec& spec, const RunOptions& options, UniqueFd control) {
   sigfillset(&all);
   if (::sigprocmask(SIG_SETMASK, &all, nullptr) != 0) end(124);
 
-  Init init{spec, options, kControlFd, {}, {}, {}, {}};
+  Init init{spec, options, kControlFd, {}, {}, {}};
   if (auto done = apply_steps(init); !done) report_failure(kControlFd, done.error());
 
   UniqueFd signals(::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));

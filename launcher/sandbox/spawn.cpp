@@ -29,7 +29,7 @@ std::string_view clone_hint(int err) {
     case ENOSYS:
       return "clone3 is not available: the kernel or a container's seccomp filter is too old";
     case EINVAL:
-      return "the kernel lacks one of the namespaces: CONFIG_USER_NS, PID_NS, IPC_NS, "
+      return "the kernel lacks one of the namespaces: CONFIG_USER_NS, PID_NS, NET_NS, IPC_NS, "
              "UTS_NS, CGROUPS";
     default:
       return {};
@@ -43,14 +43,14 @@ struct Namespace {
 };
 constexpr Namespace kNamespaces[] = {{"ipc-namespace", CLONE_NEWIPC},
                                      {"uts-namespace", CLONE_NEWUTS},
-                                     {"cgroup-namespace", CLONE_NEWCGROUP}};
+                                     {"cgroup-namespace", CLONE_NEWCGROUP},
+                                     {"net-namespace", CLONE_NEWNET}};
 
 }  // namespace
 
 std::vector<std::string_view> list_namespaces() {
   std::vector<std::string_view> names;
   for (const Namespace& space : kNamespaces) names.push_back(space.name);
-  names.push_back(kNetLayer);
   return names;
 }
 
@@ -60,6 +60,7 @@ Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options) {
   clone_args args{};
   args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD;
   for (const Namespace& space : kNamespaces) {
+    if (space.flag == CLONE_NEWNET && !spec.own_network) continue;
     if (!is_skipped(options, space.name)) args.flags |= space.flag;
   }
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);

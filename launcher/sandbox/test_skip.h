@@ -10,8 +10,6 @@ namespace dirbox::sandbox {
 
 /// That inherited descriptors are closed is no step: it comes before the first and after the last.
 inline constexpr std::string_view kDescriptorsLayer = "descriptors";
-/// Init makes the network namespace itself, in a thread.
-inline constexpr std::string_view kNetLayer = "net-namespace";
 
 /// True when `step` is in the comma-separated RunOptions::test_skip. Never in other builds. No
 /// allocation: it is also asked between vfork and exec.

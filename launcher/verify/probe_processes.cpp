@@ -39,7 +39,7 @@ Outcome verb_status(const Words& words) {
 /// [starter] [writer]: init's helpers, for dirbox attach and where the guard enforces, are
 /// expected.
 Outcome verb_processes(const Words& words) {
-  constexpr pid_t kLastHelper = 4;  // only init and its network thread came before the two
+  constexpr pid_t kLastHelper = 3;  // only init came before the two
   struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
   };

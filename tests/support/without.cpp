@@ -40,7 +40,6 @@ const Name kNames[] = {
     {"clone", SYS_clone},
     {"clone3", SYS_clone3},
     {"unshare", SYS_unshare},
-    {"setns", SYS_setns},
     {"pidfd_open", SYS_pidfd_open},
     {"pidfd_send_signal", SYS_pidfd_send_signal},
     {"openat2", SYS_openat2},
