@@ -242,7 +242,8 @@ class Docker(unittest.TestCase):
         self.assertIn("uiet\n", done.stdout.replace("\r", ""))
         self.assertNotIn("loud", done.stdout)
         # What happens next comes at once.
-        done = self.inside("docker events > events & while [ ! -s events ]; do docker kill -s WINCH quiet > /dev/null; done; kill %1; cat events")
+        done = self.inside("docker events > events & until grep -q name=quiet events; do docker kill -s WINCH quiet > /dev/null; done;"
+                           "kill %1; cat events")
         self.assertRegex(done.stdout, r"container kill .*name=quiet")
 
     @unittest.skipUnless(COMPOSE, "this machine has no docker-compose")
