@@ -220,10 +220,11 @@ class Docker(unittest.TestCase):
         terminal.resize(41, 111)
         terminal.child.send_signal(signal.SIGWINCH)  # the kernel's goes to a foreground job
         wait_until(lambda: has_size("41 111"), "the size reaches the container")
-        # The shell's editor has given the terminal back when the first command speaks.
-        terminal.send("echo u''p; sleep 600\n")
+        # What has said that it is ready has the terminal, and not the shell's editor.
+        terminal.send("sh -c 'trap \"echo cau''ght; exit\" INT; echo u''p; while :; do :; done'\n")
         terminal.expect("\nup\r\n")
         terminal.send("\x03")
+        terminal.expect("caught\r\n")
         terminal.expect(r"[#$] ")
         terminal.send("exit 5\n")
         self.assertEqual(terminal.wait(), 5)
