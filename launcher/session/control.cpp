@@ -1,7 +1,6 @@
 #include "launcher/session/control.h"
 
 #include <poll.h>
-#include <sys/socket.h>
 
 #include "launcher/base/file.h"
 #include "launcher/base/unix_socket.h"
@@ -51,56 +50,28 @@ Result<Json> from_json(const Json& answer) {
 }  // namespace
 
 Result<void> ControlServer::start(const RunDirectory& directory) {
-  listener_ = TRY(directory.make_listener(kControlSocket));
-  return loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_connection(); });
+  return clients_.start(TRY(directory.make_listener(kControlSocket)));
 }
 
-void ControlServer::stop() {
-  while (!clients_.empty()) drop(clients_.begin()->first);
-  if (!listener_.valid()) return;
-  loop_.remove(listener_.get());
-  listener_.reset();
-}
-
-void ControlServer::on_connection() {
-  UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd.valid() || clients_.size() >= kMaxClients || !check_peer(fd.get())) return;
-  Id id = next_++;
-  if (!loop_.add(fd.get(), EPOLLIN, [this, id](std::uint32_t) { on_request(id); })) return;
-  EventLoop::TimerId timer = loop_.after(kPatience, [this, id] { drop(id); });
-  clients_.emplace(id, Client{std::move(fd), timer});
-}
-
-void ControlServer::on_request(Id id) {
-  auto found = clients_.find(id);
-  if (found == clients_.end()) return;
-  int fd = found->second.fd.get();
-  auto message = receive_message(fd, kMaxRequest, 0);
+void ControlServer::on_request(Clients::Id id) {
+  auto message = receive_message(clients_.fd(id), kMaxRequest, 0);
   if (!message && message.error().err == EAGAIN) return;
-  if (!message || message->end) return drop(id);
-  loop_.remove(fd);  // one request for each connection
+  if (!message || message->end) return clients_.drop(id);
+  clients_.ignore(id);  // one request for each connection
   auto request = Json::parse(text_of(*message));
   if (!request) return answer(id, Failure(request.error()));
   handler_(*request, [this, id](const Result<Json>& result) { answer(id, result); });
 }
 
-void ControlServer::answer(Id id, const Result<Json>& result) {
-  auto found = clients_.find(id);
-  if (found == clients_.end()) return;
+void ControlServer::answer(Clients::Id id, const Result<Json>& result) {
+  const int client = clients_.fd(id);
+  if (client < 0) return;
   if (auto file = make_sealed_file("dirbox-answer", to_json(result).dump())) {
     int fds[] = {file->get()};
     // A client that went away needs no answer.
-    if (!send_message(found->second.fd.get(), as_bytes_of('a'), fds)) return drop(id);
+    if (!send_message(client, as_bytes_of('a'), fds)) return clients_.drop(id);
   }
-  drop(id);
-}
-
-void ControlServer::drop(Id id) {
-  auto found = clients_.find(id);
-  if (found == clients_.end()) return;
-  loop_.remove(found->second.fd.get());
-  loop_.cancel(found->second.timer);
-  clients_.erase(found);
+  clients_.drop(id);
 }
 
 Result<Json> ask_session(const std::string& session, const Json& request) {

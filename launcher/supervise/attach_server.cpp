@@ -1,7 +1,6 @@
 #include "launcher/supervise/attach_server.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <vector>
@@ -17,8 +16,7 @@ using sandbox::ControlType;
 
 Result<void> AttachServer::start(const session::RunDirectory& directory) {
   if (plan_.spec.attach.empty()) return {};
-  listener_ = TRY(directory.make_listener(session::kAttachSocket));
-  return loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_connection(); });
+  return clients_.start(TRY(directory.make_listener(session::kAttachSocket)));
 }
 
 Result<void> AttachServer::take(UniqueFd starter) {
@@ -29,12 +27,10 @@ Result<void> AttachServer::take(UniqueFd starter) {
 }
 
 void AttachServer::stop() {
-  while (!clients_.empty()) drop(clients_.begin()->first);
-  for (UniqueFd* fd : {&listener_, &starter_}) {
-    if (!fd->valid()) continue;
-    loop_.remove(fd->get());
-    fd->reset();
-  }
+  clients_.stop();
+  if (!starter_.valid()) return;
+  loop_.remove(starter_.get());
+  starter_.reset();
 }
 
 /// Its only message is the listener of the filter that it and all that it starts are under.
@@ -55,33 +51,21 @@ void AttachServer::on_starter() {
   }
 }
 
-void AttachServer::on_connection() {
-  UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd.valid() || clients_.size() >= kMaxClients || !session::check_peer(fd.get())) return;
-  const Id id = next_++;
-  if (!loop_.add(fd.get(), EPOLLIN, [this, id](std::uint32_t) { on_request(id); })) return;
-  const EventLoop::TimerId timer = loop_.after(kPatience, [this, id] { drop(id); });
-  clients_.emplace(id, Client{std::move(fd), timer});
-}
-
-void AttachServer::on_request(Id id) {
-  auto found = clients_.find(id);
-  if (found == clients_.end()) return;
-  if (auto passed = pass_on(id); !passed && passed.error().err != EAGAIN) {
+void AttachServer::on_request(session::Clients::Id id) {
+  const int client = clients_.fd(id);
+  if (auto passed = pass_on(client); !passed) {
     const Error& error = passed.error();
+    if (error.err == EAGAIN) return;
     // A client that went away needs no answer.
-    if (!sandbox::send_control(found->second.fd.get(), ControlType::failed, error.err,
+    if (!sandbox::send_control(client, ControlType::failed, error.err,
                                sandbox::encode_error(error))) {
-      return drop(id);
+      return clients_.drop(id);
     }
-  } else if (!passed) {
-    return;
   }
-  drop(id);
+  clients_.drop(id);
 }
 
-Result<void> AttachServer::pass_on(Id id) {
-  const int client = clients_.at(id).fd.get();
+Result<void> AttachServer::pass_on(int client) {
   Message message = TRY(receive_message(client, sandbox::kMaxStartRequest, 3));
   if (message.end) return fail("read a request to attach", "", "the connection ended");
   sandbox::StartRequest request = TRY(sandbox::parse_start(message.bytes));
@@ -103,14 +87,6 @@ Result<void> AttachServer::pass_on(Id id) {
   event.cause = "attached";
   sink_(std::move(event));
   return {};
-}
-
-void AttachServer::drop(Id id) {
-  auto found = clients_.find(id);
-  if (found == clients_.end()) return;
-  loop_.remove(found->second.fd.get());
-  loop_.cancel(found->second.timer);
-  clients_.erase(found);
 }
 
 }  // namespace dirbox::supervise

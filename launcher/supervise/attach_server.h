@@ -1,29 +1,30 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <map>
 
-#include "launcher/base/event_loop.h"
-#include "launcher/base/unique_fd.h"
 #include "launcher/log/event.h"
 #include "launcher/plan/plan.h"
+#include "launcher/session/clients.h"
 #include "launcher/session/run_directory.h"
 #include "launcher/supervise/observer.h"
 
 namespace dirbox::supervise {
 
-/// Theory of operation: `dirbox attach` connects on the host (check_peer) and sends one request
+/// Theory of operation: `dirbox attach` connects on the host and sends one request
 /// (sandbox/starter.h). It is checked, logged, and passed on to the starter inside together with
 /// the connection, which from then on is between those two: nothing of what the command reads and
-/// writes passes here. kMaxClients may be about to ask, each for kPatience.
+/// writes passes here.
 class AttachServer {
  public:
-  static constexpr std::size_t kMaxClients = 16;
   static constexpr std::chrono::seconds kPatience{10};
   using Sink = std::function<void(log::Event)>;
 
   AttachServer(EventLoop& loop, const plan::Plan& plan, Sink sink)
-      : loop_(loop), plan_(plan), sink_(sink), observer_(loop, plan, sink) {}
+      : loop_(loop),
+        plan_(plan),
+        sink_(sink),
+        observer_(loop, plan, sink),
+        clients_(loop, kPatience, [this](session::Clients::Id id) { on_request(id); }) {}
   ~AttachServer() { stop(); }
   AttachServer(const AttachServer&) = delete;
   AttachServer& operator=(const AttachServer&) = delete;
@@ -40,24 +41,16 @@ class AttachServer {
   std::uint64_t dropped() const { return observer_.dropped(); }
 
  private:
-  using Id = std::uint64_t;
-  struct Client {
-    UniqueFd fd;
-    EventLoop::TimerId timer = 0;
-  };
-  void on_connection();
-  void on_request(Id id);
-  Result<void> pass_on(Id id);
+  void on_request(session::Clients::Id id);
+  Result<void> pass_on(int client);
   void on_starter();
-  void drop(Id id);
 
   EventLoop& loop_;
   const plan::Plan& plan_;
   Sink sink_;
   Observer observer_;  ///< of what was attached
-  UniqueFd listener_, starter_;
-  std::map<Id, Client> clients_;
-  Id next_ = 1;
+  session::Clients clients_;
+  UniqueFd starter_;
 };
 
 }  // namespace dirbox::supervise
