@@ -24,25 +24,14 @@ constexpr std::uint32_t kArch = AUDIT_ARCH_AARCH64;
 #endif
 
 constexpr int kInitCalls[] = {
-    // waiting, reaping, signalling, ending
-    SYS_ppoll,
+    // waiting, reaping, signalling
     SYS_wait4,
     SYS_kill,
-    SYS_read,
-    SYS_write,
-    SYS_close,
     SYS_restart_syscall,
     SYS_rt_sigreturn,
-    SYS_exit_group,
-    SYS_exit,
-    SYS_getpid,
     SYS_getpgid,
-    SYS_futex,
-    // the supervisor's messages
-    SYS_sendmsg,
-    SYS_recvmsg,
-    SYS_ioctl,
     // sockets on request
+    SYS_ioctl,
     SYS_socket,
     SYS_bind,
     SYS_listen,
@@ -50,65 +39,41 @@ constexpr int kInitCalls[] = {
     SYS_setsockopt,
     SYS_getsockopt,
     SYS_getsockname,
-    SYS_fcntl,
-    // the allocator
-    SYS_brk,
-    SYS_mmap,
-    SYS_munmap,
-    SYS_mremap,
-    SYS_madvise,
-    SYS_mprotect,
 #if defined(__x86_64__)
-    SYS_poll,
     SYS_getpgrp,
 #endif
 };
 
-/// Of the writer (writer.h). Nothing that makes a process, a socket or a mount, or signals.
+/// Of the writer (writer.h): names. Nothing that makes a process, a socket or a mount, or signals.
 constexpr int kWriterCalls[] = {
+    SYS_umask,    SYS_openat,     SYS_openat2,   SYS_readlinkat, SYS_fstat,      SYS_newfstatat,
+    SYS_statx,    SYS_getdents64, SYS_lseek,     SYS_pread64,    SYS_mkdirat,    SYS_mknodat,
+    SYS_linkat,   SYS_symlinkat,  SYS_renameat2, SYS_unlinkat,   SYS_ftruncate,  SYS_fchmod,
+    SYS_fchmodat, SYS_fchownat,   SYS_utimensat, SYS_faccessat,  SYS_faccessat2,
+#if defined(__x86_64__)
+    SYS_renameat, SYS_readlink,   SYS_open,      SYS_unlink,
+#endif
+};
+
+/// Of both.
+constexpr int kCommonCalls[] = {
+    // the supervisor's messages
     SYS_ppoll,
-    SYS_sendmsg,
-    SYS_recvmsg,
     SYS_read,
     SYS_write,
     SYS_close,
+    SYS_sendmsg,
+    SYS_recvmsg,
     SYS_fcntl,
+#if defined(__x86_64__)
+    SYS_poll,
+#endif
+    // ending
     SYS_exit_group,
     SYS_exit,
     SYS_getpid,
-    SYS_futex,
-    SYS_umask,
-    // names
-    SYS_openat,
-    SYS_openat2,
-    SYS_readlinkat,
-    SYS_fstat,
-    SYS_newfstatat,
-    SYS_statx,
-    SYS_getdents64,
-    SYS_lseek,
-    SYS_pread64,
-    SYS_mkdirat,
-    SYS_mknodat,
-    SYS_linkat,
-    SYS_symlinkat,
-#if defined(__x86_64__)
-    SYS_poll,
-    SYS_renameat,
-    SYS_readlink,
-    SYS_open,
-    SYS_unlink,
-#endif
-    SYS_renameat2,
-    SYS_unlinkat,
-    SYS_ftruncate,
-    SYS_fchmod,
-    SYS_fchmodat,
-    SYS_fchownat,
-    SYS_utimensat,
-    SYS_faccessat,
-    SYS_faccessat2,
     // the allocator
+    SYS_futex,
     SYS_brk,
     SYS_mmap,
     SYS_munmap,
@@ -131,6 +96,7 @@ std::vector<sock_filter> build(std::span<const int> allowed) {
     program.push_back({kEqual, 0, 1, static_cast<std::uint32_t>(number)});
     program.push_back(statement(kReturn, SECCOMP_RET_ALLOW));
   };
+  for (int number : kCommonCalls) allow(number);
   for (int number : allowed) allow(number);
   // AddressSanitizer asks where the stacks are before each function that does not return.
   if constexpr (kSanitized) allow(SYS_sigaltstack);
