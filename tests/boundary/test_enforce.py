@@ -48,13 +48,6 @@ class Enforce(sandbox.Boundary):
             subprocess.run(["rm", "-rf", self.project(name)], check=True)
         super().tearDown()
 
-    def git(self, *words, cwd=None, check=True):
-        done = subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words],
-                              cwd=cwd or self.world.project, env=self.world.environment, text=True, capture_output=True)
-        if check:
-            self.assertEqual(done.returncode, 0, done)
-        return done.stdout
-
     def inside(self, *command, code=0):
         done = self.dirbox(*command, options=["-p", self.strict])
         self.assertEqual(done.code, code, done)

@@ -16,13 +16,6 @@ class Guard(sandbox.Boundary):
         self.canary = self.outside("pwned")
         self.script = f"#!/bin/sh\ntouch {self.canary}\n"
 
-    def git(self, *words, cwd=None, check=True):
-        done = subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words],
-                              cwd=cwd or self.world.project, env=self.world.environment, text=True, capture_output=True)
-        if check:
-            self.assertEqual(done.returncode, 0, done)
-        return done.stdout
-
     def inside(self, command, options=()):
         done = subprocess.run([sandbox.DIRBOX, "run", *options, "--", "sh", "-c", command], cwd=self.world.project,
                               env=self.world.environment, text=True, capture_output=True, timeout=sandbox.PATIENCE)
@@ -173,6 +166,24 @@ class Guard(sandbox.Boundary):
         finally:
             subprocess.run(["rm", "-rf", self.project(".git")], check=True)
             os.rename(self.outside("git"), self.project(".git"))
+
+    def test_a_directory_that_cannot_be_looked_at(self):
+        folder = self.outside("unread")
+        os.mkdir(folder, 0o300)
+        self.before = self.world.picture()
+        ran = self.project("ran")
+        done = self.dirbox("touch", ran, options=["--write", folder])
+        if os.geteuid() == 0:  # may read it
+            self.assertEqual(done.code, 0, done)
+            os.remove(ran)
+        else:
+            self.assertEqual(done.code, 125, done)
+            self.assertIn(f"guard a directory: {folder}: EACCES", done.err)
+            self.assertFalse(os.path.exists(ran), "the command ran unguarded")
+        os.chmod(folder, 0o700)
+        self.before = self.world.picture()
+        self.assertEqual(self.dirbox("touch", ran, options=["--write", folder]).code, 0)
+        os.remove(ran)
 
     def test_gitfiles(self):
         self.world.plant(self.outside("repo/HEAD"), "ref: refs/heads/main\n")

@@ -60,6 +60,8 @@ SECRET_FILES = """
 .config/rclone/rclone.conf .gem/credentials .m2/settings.xml .config/op/config .config/sops/age/keys.txt
 """.split()
 
+GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+
 SECRET_VARIABLES = ["AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "DATABASE_URL", "SSH_AUTH_SOCK_COPY"]
 
 START_FILES = [".bashrc", ".profile", ".gitconfig", ".config/autostart/x.desktop", ".config/systemd/user/x.service",
@@ -97,9 +99,8 @@ class World:
         for name in os.environ:
             if name.startswith(("DIRBOX_TEST", "ASAN_", "UBSAN_", "LSAN_")):
                 self.environment[name] = os.environ[name]
-        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
         for words in (["init", "-q", "-b", "main"], ["add", "file"], ["commit", "-q", "-m", "first"]):
-            subprocess.run(git + words, cwd=self.project, check=True, env=self.environment)
+            subprocess.run(GIT + words, cwd=self.project, check=True, env=self.environment)
 
     @staticmethod
     def plant(path, text, mode=0o644):
@@ -167,6 +168,14 @@ class Boundary(unittest.TestCase):
         return os.path.join(self.world.outside, name)
 
     # Running.
+    def git(self, *words, cwd=None, check=True):
+        """The host's git, in the project; what it printed."""
+        done = subprocess.run([*GIT, *words], cwd=cwd or self.world.project, env=self.world.environment, text=True,
+                              capture_output=True)
+        if check:
+            self.assertEqual(done.returncode, 0, done)
+        return done.stdout
+
     def start(self, *command, options=(), cwd=None, env=None, wrapper=(), launcher=("run",), **popen):
         """dirbox as a Popen."""
         argv = [*wrapper, DIRBOX, *launcher, *options, "--", *command] if command else \

@@ -8,12 +8,13 @@
 #include <cstdlib>
 #include <string>
 
+#include "tests/support/scratch.h"
+
 using namespace dirbox;
 
 TEST_CASE("a listener is its owner's alone, and takes no name that exists") {
-  char directory[] = "/tmp/dirbox-listener-XXXXXX";
-  REQUIRE(::mkdtemp(directory) != nullptr);
-  std::string path = std::string(directory) + "/socket";
+  const Scratch scratch;
+  std::string path = scratch.path + "/socket";
   auto listener = make_unix_listener(path, SOCK_STREAM);
   REQUIRE(listener);
   struct stat st {};
@@ -23,8 +24,6 @@ TEST_CASE("a listener is its owner's alone, and takes no name that exists") {
   REQUIRE_FALSE(second);
   CHECK(second.error().err == EADDRINUSE);
   CHECK(make_unix_listener(std::string(200, 'x'), SOCK_STREAM).error().err == ENAMETOOLONG);
-  ::unlink(path.c_str());
-  ::rmdir(directory);
 }
 
 TEST_CASE("what was sent arrives, though the sender ended with messages unread") {

@@ -13,23 +13,14 @@
 #include "launcher/broker/pin.h"
 #include "launcher/broker/request.h"
 #include "launcher/broker/shim_image.h"
+#include "tests/support/scratch.h"
 
 using namespace dirbox;
 using namespace dirbox::broker;
 
 namespace {
 
-/// A temporary directory with real path, removed at the end.
-struct TempDir {
-  std::string path;
-  TempDir() {
-    char name[] = "/tmp/dirbox-broker-XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~TempDir() {
-    std::string command = "rm -rf " + path;
-    CHECK(::system(command.c_str()) == 0);
-  }
+struct TempDir : Scratch {
   std::string file(const std::string& name, const std::string& content, unsigned mode) const {
     std::string full = path + "/" + name;
     REQUIRE(make_directories(full.substr(0, full.rfind('/'))));

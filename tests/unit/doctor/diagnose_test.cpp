@@ -12,6 +12,7 @@
 #include "launcher/doctor/apparmor.h"
 #include "launcher/doctor/checks.h"
 #include "launcher/doctor/doctor.h"
+#include "tests/support/scratch.h"
 
 using namespace dirbox;
 using namespace dirbox::doctor;
@@ -35,22 +36,14 @@ bool holds(const std::string& text, std::string_view part) { return text.find(pa
 /// A fake root directory of files, removed at the end.
 class Tree {
  public:
-  Tree() {
-    char name[] = "/tmp/dirbox-doctor-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    root_ = name;
-  }
-  ~Tree() { std::filesystem::remove_all(root_); }
-  Tree(const Tree&) = delete;
-  Tree& operator=(const Tree&) = delete;
   void add(const std::string& path, const std::string& text) const {
-    REQUIRE(make_directories(path_parent(root_ + path)));
-    REQUIRE(replace_file(root_ + path, text));
+    REQUIRE(make_directories(path_parent(scratch_.path + path)));
+    REQUIRE(replace_file(scratch_.path + path, text));
   }
-  const std::string& root() const { return root_; }
+  const std::string& root() const { return scratch_.path; }
 
  private:
-  std::string root_;
+  const Scratch scratch_;
 };
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/scratch.h"
+
 using namespace dirbox;
 using namespace dirbox::guard;
 
@@ -18,13 +20,9 @@ namespace fs = std::filesystem;
 
 /// A tree of its own, in which the test is the writer.
 struct Tree {
-  Tree() {
-    char name[] = "/tmp/dirbox-writer-XXXXXX";
-    root = fs::canonical(::mkdtemp(name));
-    fs::create_directories(root + "/.git/hooks");
-  }
-  ~Tree() { fs::remove_all(root); }
-  std::string root;
+  Tree() { fs::create_directories(root + "/.git/hooks"); }
+  const Scratch scratch;
+  const std::string& root = scratch.path;
 
   void plant(const std::string& name, const std::string& text) const {
     fs::create_directories(fs::path(root + "/" + name).parent_path());

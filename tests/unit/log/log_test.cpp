@@ -9,21 +9,14 @@
 #include "launcher/base/file.h"
 #include "launcher/log/event_log.h"
 #include "launcher/log/files.h"
+#include "tests/support/scratch.h"
 
 using namespace dirbox;
 using namespace dirbox::log;
 
 namespace {
 
-struct Scratch {
-  std::string path;
-  Scratch() {
-    char name[] = "/tmp/dirbox-log-XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~Scratch() { std::filesystem::remove_all(path); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+struct State : Scratch {
   std::string file(const std::string& id, const char* name = kCurrent) const {
     return path + "/sessions/" + id + "/" + name;
   }
@@ -37,7 +30,7 @@ Event denied(const std::string& subject) {
   return event;
 }
 
-std::vector<Event> read_all(const Scratch& scratch, const std::string& id,
+std::vector<Event> read_all(const State& scratch, const std::string& id,
                             std::uint64_t* skipped = nullptr) {
   std::vector<Event> out;
   auto reader = Reader::open(scratch.path, id);
@@ -55,7 +48,7 @@ std::vector<Event> read_all(const Scratch& scratch, const std::string& id,
 }  // namespace
 
 TEST_CASE("a session without events leaves nothing") {
-  Scratch scratch;
+  State scratch;
   EventLog log(scratch.path, "s");
   CHECK(log.close(0));
   CHECK_FALSE(std::filesystem::exists(scratch.path + "/sessions"));
@@ -65,7 +58,7 @@ TEST_CASE("a session without events leaves nothing") {
 }
 
 TEST_CASE("start, events, exit") {
-  Scratch scratch;
+  State scratch;
   Event start;
   start.subject = "true";
   EventLog log(scratch.path, "s", start);
@@ -92,7 +85,7 @@ TEST_CASE("start, events, exit") {
 }
 
 TEST_CASE("repetitions are counted, and few of them written") {
-  Scratch scratch;
+  State scratch;
   EventLog log(scratch.path, "s");
   for (int i = 0; i < 1000; ++i) CHECK(log.write(denied("a:443")));
   CHECK(log.write(denied("b:443")));
@@ -105,7 +98,7 @@ TEST_CASE("repetitions are counted, and few of them written") {
 }
 
 TEST_CASE("a torn last line is passed over, and the next session's lines are whole") {
-  Scratch scratch;
+  State scratch;
   {
     EventLog log(scratch.path, "s");
     CHECK(log.write(denied("a:443")));
@@ -126,7 +119,7 @@ TEST_CASE("a torn last line is passed over, and the next session's lines are who
 }
 
 TEST_CASE("the log is bounded, and neither its beginning nor its end is lost") {
-  Scratch scratch;
+  State scratch;
   EventLog log(scratch.path, "s");
   constexpr int kEvents = 60'000;
   const std::string padding(300, 'x');
@@ -149,7 +142,7 @@ TEST_CASE("the log is bounded, and neither its beginning nor its end is lost") {
 }
 
 TEST_CASE("a reader follows through rotations") {
-  Scratch scratch;
+  State scratch;
   EventLog log(scratch.path, "s");
   const std::string padding(3000, 'x');
   CHECK(log.write(denied("first")));
@@ -178,7 +171,7 @@ TEST_CASE("a reader follows through rotations") {
 }
 
 TEST_CASE("old sessions make room, running ones stay") {
-  Scratch scratch;
+  State scratch;
   EventLog running(scratch.path, "running");
   CHECK(running.write(denied("a")));
   for (std::size_t i = 0; i < EventLog::kMaxSessions + 5; ++i) {
@@ -192,7 +185,7 @@ TEST_CASE("old sessions make room, running ones stay") {
 }
 
 TEST_CASE("a log that cannot be written complains once and counts on") {
-  Scratch scratch;
+  State scratch;
   REQUIRE(write_all(
       UniqueFd(::open((scratch.path + "/sessions").c_str(), O_WRONLY | O_CREAT, 0600)).get(), "x",
       ""));
@@ -205,7 +198,7 @@ TEST_CASE("a log that cannot be written complains once and counts on") {
 }
 
 TEST_CASE("a directory that others can write is not used") {
-  Scratch scratch;
+  State scratch;
   std::filesystem::create_directory(scratch.path + "/sessions");
   REQUIRE(::chmod((scratch.path + "/sessions").c_str(), 0777) == 0);
   EventLog log(scratch.path, "s");
@@ -213,7 +206,7 @@ TEST_CASE("a directory that others can write is not used") {
 }
 
 TEST_CASE("finding a log") {
-  Scratch scratch;
+  State scratch;
   CHECK_FALSE(find_log(scratch.path, ""));
   for (const char* id : {"aa1", "aa2", "b"}) {
     EventLog log(scratch.path, id);

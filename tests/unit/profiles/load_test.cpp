@@ -7,6 +7,7 @@
 
 #include "launcher/base/file.h"
 #include "profiles/decode.h"
+#include "tests/support/scratch.h"
 #include "tests/unit/profiles/memory_source.h"
 
 using namespace dirbox;
@@ -178,9 +179,8 @@ TEST_CASE("a profile that cannot be read is an error, never the next one of that
 }
 
 TEST_CASE("host files: a FIFO is refused and not waited for, a large file is not read") {
-  char dir[] = "/tmp/dirbox-profiles.XXXXXX";
-  REQUIRE(::mkdtemp(dir) != nullptr);
-  const std::string base = dir;
+  const Scratch scratch;
+  const std::string& base = scratch.path;
   HostSource source;
   REQUIRE(::mkfifo((base + "/fifo.toml").c_str(), 0600) == 0);
   auto fifo = source.read(base + "/fifo.toml");
@@ -198,8 +198,6 @@ TEST_CASE("host files: a FIFO is refused and not waited for, a large file is not
   auto profile = load_profile(request, source);
   REQUIRE(profile);
   CHECK(profile->description.value == "here");
-  for (const char* name : {"/fifo.toml", "/big.toml", "/ok.toml"}) ::unlink((base + name).c_str());
-  ::rmdir(dir);
 }
 
 TEST_CASE("the command line comes last, with its flag as the origin") {

@@ -10,18 +10,12 @@
 #include <filesystem>
 
 #include "launcher/base/file.h"
+#include "tests/support/scratch.h"
 
 using namespace dirbox;
 using namespace dirbox::seccomp;
 
 namespace {
-
-/// A directory of its own, gone with the object.
-struct Scratch {
-  std::string path = "/tmp/dirbox-cache-test-XXXXXX";
-  Scratch() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  ~Scratch() { std::filesystem::remove_all(path); }
-};
 
 struct Fixture {
   Scratch scratch;

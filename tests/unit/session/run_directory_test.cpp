@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "launcher/session/control.h"
+#include "tests/support/scratch.h"
 
 using namespace dirbox;
 using namespace dirbox::session;
@@ -21,17 +22,10 @@ namespace {
 /// A runtime directory of its own.
 class Runtime {
  public:
-  Runtime() {
-    char name[] = "/tmp/dirbox-test-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-    ::setenv("XDG_RUNTIME_DIR", name, 1);
-  }
-  ~Runtime() {
-    ::unsetenv("XDG_RUNTIME_DIR");
-    fs::remove_all(path);
-  }
-  std::string path;
+  Runtime() { ::setenv("XDG_RUNTIME_DIR", path.c_str(), 1); }
+  ~Runtime() { ::unsetenv("XDG_RUNTIME_DIR"); }
+  const Scratch scratch;
+  const std::string& path = scratch.path;
 };
 
 std::vector<std::string> running() {

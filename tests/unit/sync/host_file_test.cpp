@@ -13,23 +13,18 @@
 #include "launcher/base/file.h"
 #include "launcher/base/json.h"
 #include "launcher/sync/merge.h"
+#include "tests/support/scratch.h"
 
 using namespace dirbox;
 using namespace dirbox::sync;
 
 namespace {
 
-struct Folder {
-  Folder() {
-    char name[] = "/tmp/dirbox-sync-XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
+struct Folder : Scratch {
   std::ptrdiff_t entries() const {
     return std::distance(std::filesystem::directory_iterator(path), {});
   }
   std::string file() const { return path + "/state"; }
-  std::string path;
 };
 
 Result<std::string> merge(const Text& base, const Text& theirs, const std::string& ours) {
