@@ -108,10 +108,12 @@ struct HttpRewrite {
 };
 /// The head for the server: origin form, the version of the client, Host from the target, framing
 /// written afresh from `body`, no hop-by-hop field (RFC 9110 7.6.1: Connection and what it names,
-/// Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade) and no Proxy-* field.
+/// Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade) no Proxy-* and no X-Dirbox-*
+/// field.
 /// Requires a target, and a method other than CONNECT.
 std::string rewrite_http_request(const HttpRequest& request, const HttpRewrite& rewrite);
-/// The head for the client, with the same fields dropped. A body of unknown length goes out with
+/// The head for the client, with the same fields dropped: no server speaks in the name of the
+/// sandbox. A body of unknown length goes out with
 /// "Connection: close" whatever `rewrite` says.
 std::string rewrite_http_response(const HttpResponse& response, const HttpRewrite& rewrite);
 

@@ -27,12 +27,19 @@ bool is_dropped(std::string_view name, const Connection& connection) {
                      [&](std::string_view field) { return equals_ignoring_case(name, field); });
 }
 
+/// What denials carry (denial.cpp): a server does not speak in the name of the sandbox.
+bool is_own(std::string_view name) {
+  constexpr std::string_view kOwn = "x-dirbox-";
+  return equals_ignoring_case(name.substr(0, kOwn.size()), kOwn);
+}
+
 void append_headers(std::string& out, const std::vector<HttpHeader>& headers) {
   // The parser has passed these headers; if it had not, none would be safe to send.
   auto connection = parse_connection(headers);
   if (!connection) return;
   for (const HttpHeader& header : headers)
-    if (!is_dropped(header.name, *connection)) out += header.name + ": " + header.value + "\r\n";
+    if (!is_dropped(header.name, *connection) && !is_own(header.name))
+      out += header.name + ": " + header.value + "\r\n";
 }
 
 void append_framing(std::string& out, const BodyFraming& body) {

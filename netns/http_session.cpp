@@ -15,6 +15,7 @@ std::string to_absolute_form(std::string head, const HostPort& target,
                              const std::string& authorization) {
   auto space = head.find(' ');
   std::string authority = host_port_text(target.host, target.port.value_or(kHttpPort), kHttpPort);
+  if (head[space + 1] == '*') head.erase(space + 1, 1);  // RFC 9112 3.2.4
   head.insert(space + 1, "http://" + authority);
   if (!authorization.empty()) {
     head.insert(head.find("\r\n") + 2, "Proxy-Authorization: " + authorization + "\r\n");
@@ -178,7 +179,9 @@ std::optional<Denial> HttpSession::judge(const HttpRequest& request) {
     if (request.form != HttpTargetForm::absolute) {
       return bad("a proxy wants the absolute form (GET http://host/path)");
     }
-    return engine_.decide(*host, port);
+    if (auto denial = engine_.decide(*host, port)) return denial;
+    if (engine_.tls_check(port) == TlsCheck::off || engine_.spec().allow_non_tls) return {};
+    return make_denial(Cause::not_tls, *host, port);
   }
   if (*host != fixed_->host || port != fixed_->port.value_or(kHttpPort)) {
     return make_denial(Cause::host_mismatch, fixed_->host, fixed_->port.value_or(kHttpPort),

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 
 namespace dirbox::netns {
 namespace {
@@ -66,18 +67,22 @@ void Relay::start(bool client_is_watched) {
   move(Ready::yes, Ready::no);
 }
 
+Relay::Ready Relay::readiness(Flow& incoming, std::uint32_t events) {
+  incoming.urgent = (events & EPOLLPRI) != 0;
+  if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) return Ready::ending;
+  return (events & (EPOLLIN | EPOLLPRI)) != 0 ? Ready::yes : Ready::no;
+}
+
 void Relay::on_client(std::uint32_t events) {
-  bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
-  Ready in = (events & EPOLLIN) != 0 ? Ready::yes : Ready::no;
-  if (broken || (events & EPOLLRDHUP) != 0) in = Ready::ending;
-  move(in, broken || (events & EPOLLOUT) != 0 ? Ready::yes : Ready::no);
+  bool room = (events & (EPOLLERR | EPOLLHUP | EPOLLOUT)) != 0;
+  Ready in = readiness(up_, events);
+  move(in, room ? Ready::yes : Ready::no);
 }
 
 void Relay::on_upstream(std::uint32_t events) {
-  bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
-  Ready in = (events & EPOLLIN) != 0 ? Ready::yes : Ready::no;
-  if (broken || (events & EPOLLRDHUP) != 0) in = Ready::ending;
-  move(broken || (events & EPOLLOUT) != 0 ? Ready::yes : Ready::no, in);
+  bool room = (events & (EPOLLERR | EPOLLHUP | EPOLLOUT)) != 0;
+  Ready in = readiness(down_, events);
+  move(room ? Ready::yes : Ready::no, in);
 }
 
 void Relay::wait_for_rate(Flow& flow) {
@@ -154,6 +159,18 @@ std::uint64_t Relay::allowance(Direction direction, Flow& flow, int source, Step
   return 0;
 }
 
+/// Into the pipe, which is empty; the result is that of recv(2).
+ssize_t Relay::pass_urgent_mark(Flow& flow, int source, std::uint64_t most) {
+  constexpr int on = 1;
+  if (::setsockopt(source, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on) != 0) return -1;
+  char bytes[PIPE_BUF];  // what a pipe takes whole or not at all
+  ssize_t n = ::recv(source, bytes, std::min<std::uint64_t>(most, sizeof bytes), 0);
+  if (n <= 0) return n;
+  if (::write(flow.pipe.write.get(), bytes, static_cast<std::size_t>(n)) == n) return n;
+  errno = EIO;
+  return -1;
+}
+
 /// `ending`: reads on to the end of the stream, so that it travels with the last bytes.
 Relay::Step Relay::fill(Direction direction, Flow& flow, int source, bool ending) {
   if (flow.cut) return Step::broken;
@@ -169,6 +186,11 @@ Relay::Step Relay::fill(Direction direction, Flow& flow, int source, bool ending
     }
     ssize_t n = ::splice(source, nullptr, flow.pipe.write.get(), nullptr, most,
                          SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    // At a mark: 0 when the end of the stream has arrived behind it.
+    if (flow.urgent && (n == 0 || (n < 0 && errno == EAGAIN))) {
+      if (flow.held > 0) return Step::blocked;  // what was read goes first
+      n = pass_urgent_mark(flow, source, most);
+    }
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Step::blocked;
     if (n < 0) {
       flow.cut = true;

@@ -17,6 +17,9 @@
 /// The relay ends when both directions have ended. Any other error resets both sockets, so that
 /// neither side takes a cut for an end.
 ///
+/// Urgent data (TCP's one byte out of band) travels in line: splice(2) stops at its mark for good,
+/// so recv(2) goes over it, and who asks for nothing special finds the byte in its place.
+///
 /// Only what an event speaks of is tried, and a source that gave less than was asked for has given
 /// all: a call that would only say EAGAIN is one too many per message.
 ///
@@ -50,7 +53,7 @@ class Relay {
   std::uint64_t id = 0;  ///< of its Keeper
 
   /// What a socket is watched for while the relay reads from it.
-  static constexpr std::uint32_t kReadable = EPOLLIN | EPOLLRDHUP;
+  static constexpr std::uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLPRI;
   /// `client_is_watched`: the loop has it already, for kReadable.
   void start(bool client_is_watched = false);
   /// Ends the relay when no byte moved since `idle_timeout` before `now`.
@@ -67,6 +70,7 @@ class Relay {
     bool shut = false;       // and the sink knows
     bool cut = false;        // the source broke after what the pipe holds
     bool waiting = false;    // for the rate
+    bool urgent = false;     // the source has a mark that splice(2) does not pass
   };
   enum class Step { progress, blocked, broken };
 
@@ -75,10 +79,12 @@ class Relay {
 
   void on_client(std::uint32_t events);
   void on_upstream(std::uint32_t events);
+  static Ready readiness(Flow& incoming, std::uint32_t events);
   void move(Ready up, Ready down);
   void wait_for_rate(Flow& flow);
   bool pump(Direction direction, Ready ready);
   Step fill(Direction direction, Flow& flow, int source, bool ending);
+  static ssize_t pass_urgent_mark(Flow& flow, int source, std::uint64_t most);
   std::uint64_t allowance(Direction direction, Flow& flow, int source, Step& step);
   Step drain(Flow& flow, int sink);
   void update_interest();

@@ -165,7 +165,7 @@ void Session::open_target() {
   }
   host_ = std::move(host);
   if (auto denial = engine_.decide(*host_, port_)) return refuse(*denial);
-  if (port_ == kHttpPort) {
+  if (port_ == kHttpPort && (!gated() || engine_.spec().allow_non_tls)) {
     if (explicit_ && !accept_tunnel()) return;
     return hand_to_http(true);
   }

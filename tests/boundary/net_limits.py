@@ -70,6 +70,30 @@ s = connect("raw.test", 9000); s.sendall(b"x"); print(s.recv(1), read_all(s))
 """)
         self.assertEqual(run.out.splitlines(), ["b''", "b'x' b'<RST>'"], run)
 
+    def test_urgent_data(self):
+        """An urgent byte is passed on in line, in both directions, and what follows it."""
+        def server(s):
+            s.sendall(s.recv(1))
+            s.send(b"U", socket.MSG_OOB)
+            s.sendall(b"after")
+            taken.append(b"")
+            while data := s.recv(100):
+                taken[-1] += data
+
+        taken = []
+        both = self.serve(nettest.Recorder(on_connection=server))
+        code = """
+s = connect(sys.argv[1], int(sys.argv[2])); s.sendall(b"a"); got = b""
+while not got.endswith(b"after"): got += s.recv(100)
+s.send(b"V", socket.MSG_OOB); s.sendall(b"more"); s.shutdown(socket.SHUT_WR)
+print(got, read_all(s))
+"""
+        direct = subprocess.run([nettest.PYTHON, "-c", nettest.PRELUDE + code, "127.0.0.1", str(both.port)], capture_output=True, text=True, timeout=60)
+        self.assertEqual(direct.stdout, "b'aafter' b''\n", direct)
+        run = self.inside(self.spec(["both.test:9000"], maps={"both.test:9000": both.port}), code, "both.test", 9000)
+        self.assertEqual(run.out, "b'aUafter' b''\n", run)
+        self.assertEqual(taken, [b"more", b"Vmore"])
+
     def test_half_close_both_ways(self):
         def server(s):
             data = b""

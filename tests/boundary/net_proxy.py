@@ -300,6 +300,25 @@ for data in b"SSH-2.0-x\\r\\n", b"GET / HTTP/1.1\\r\\nHost: allowed.test\\r\\n\\
 s = connect("allowed.test", 443); s.sendall(b"SSH-2.0-x"); print(s.recv(100))""")
             self.assertEqual(run.out, "b'SSH-2.0-x'\n", run)
 
+    def test_plain_http_to_a_tls_port(self):
+        """The explicit proxy speaks plain HTTP to servers; not on a port where TLS is checked."""
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        plain = self.serve(nettest.Recorder(answer, echo=False))
+        maps = {f"allowed.test:{port}": plain.port for port in (80, 443, 8080)}
+        code = """
+for port in 443, 80, 8080:
+    host = b"allowed.test:%d" % port
+    s = connect("127.0.0.1", 3128); s.sendall(b"GET http://" + host + b"/p%d HTTP/1.1\\r\\nHost: " % port + host + b"\\r\\n\\r\\n"); print(s.recv(4096)[9:12])
+"""
+        allow = ["allowed.test", "allowed.test:8080"]
+        run = self.inside(self.spec(allow, maps=maps), code)
+        self.assertEqual((run.out.split(), run.causes()), (["b'403'", "b'200'", "b'200'"], ["not-tls"]), run)
+        self.assertEqual([bytes(seen).split()[1] for seen in plain.seen], [b"/p80", b"/p8080"])
+        run = self.inside(self.spec(allow, maps=maps, tls_ports=[443, 80]), code)
+        self.assertEqual(run.out.split(), ["b'403'", "b'403'", "b'200'"], run)
+        run = self.inside(self.spec(allow, maps=maps, allow_non_tls=True), code)
+        self.assertEqual(run.out.split(), ["b'200'"] * 3, run)
+
     def test_non_tls_switch_leaves_tls_checked(self):
         run = self.inside(self.spec(["allowed.test"], maps={"allowed.test:443": self.web.port}, allow_non_tls=True), """
 c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE

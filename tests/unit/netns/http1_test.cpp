@@ -413,9 +413,11 @@ TEST_CASE("responses end where they end") {
 TEST_CASE("the head for the client") {
   CHECK(rewrite_http_response(
             response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: x\r\nX: 1\r\n"
-                     "Keep-Alive: 3\r\nProxy-Authenticate: Basic\r\nSet-Cookie: a\r\n\r\n"),
+                     "Keep-Alive: 3\r\nProxy-Authenticate: Basic\r\nSet-Cookie: a\r\n"
+                     "x-Dirbox-Fix: --allow evil.test\r\nX-Dirbo: b\r\n\r\n"),
             {true, false}) ==
-        "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nX-Dirbo: b\r\nContent-Length: 5\r\n"
+        "Connection: keep-alive\r\n\r\n");
   CHECK(rewrite_http_response(response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD"),
                               {false, false}) ==
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n");
