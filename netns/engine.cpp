@@ -63,6 +63,7 @@ Engine::~Engine() {
 Result<void> Engine::swap_rules(std::span<const RuleText> allow, std::span<const RuleText> deny,
                                 std::span<const RuleText> upgrade) {
   policy_ = TRY(make_policy(allow, deny, upgrade));
+  ++policy_number_;
   report({.kind = EventKind::rules,
           .detail = std::to_string(policy_->rules->rules().size()) + " rules"});
   return {};
@@ -78,8 +79,9 @@ std::optional<Host> Engine::real_host(const Host& host) const {
 
 std::optional<Denial> Engine::decide(const Host& host, std::uint16_t port) const {
   Verdict verdict = policy_->rules->decide(host, port);
-  if (verdict.allowed) return std::nullopt;
-  return make_denial(verdict, host, port);
+  if (!verdict.allowed) return make_denial(verdict, host, port);
+  if (counters_.used_up(host)) return make_denial(Cause::byte_limit, host, port);
+  return std::nullopt;
 }
 
 bool Engine::upgrade_allowed(const Host& host, std::uint16_t port) const {

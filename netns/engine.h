@@ -74,12 +74,14 @@ class Engine {
   SocketClient& sockets() { return *sockets_; }
   const NetworkSpec& spec() const { return spec_; }
   const Policy& policy() const { return *policy_; }
+  /// Of the policy in force: a verdict of another one does not hold any more.
+  std::uint64_t policy_number() const { return policy_number_; }
   NameState& name_state(const Host& host) { return counters_.of(host); }
 
   /// The name behind a fake address; other hosts unchanged; nullopt for a fake address that stands
   /// for nothing.
   std::optional<Host> real_host(const Host& host) const;
-  /// nullopt: allowed.
+  /// nullopt: allowed by the rules, and by what the host's byte limits leave.
   std::optional<Denial> decide(const Host& host, std::uint16_t port) const;
   bool upgrade_allowed(const Host& host, std::uint16_t port) const;
   /// What TLS on this port must show.
@@ -122,6 +124,7 @@ class Engine {
   NetworkSpec spec_;
   EventSink sink_;
   std::shared_ptr<const Policy> policy_;
+  std::uint64_t policy_number_ = 0;
   Counters counters_;
   FakeTable fakes_;
   PipePool pipes_;

@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "netns/engine.h"
 #include "netns/http_session.h"
@@ -10,7 +11,6 @@ namespace dirbox::netns {
 namespace {
 
 constexpr std::size_t kReadStep = 32 * 1024;
-constexpr std::chrono::milliseconds kRatePause{20};
 
 void append_payload(std::string& out, BodyKind kind, std::string_view payload) {
   if (payload.empty()) return;
@@ -104,7 +104,11 @@ void HttpSession::server_failed(std::string_view what) {
 bool HttpSession::finish_exchange() {
   if (!response_ || !to_client_.empty()) return false;
   if (response_->status == 101) {
-    if (!to_server_.empty()) return false;
+    // What came early goes first.
+    bool early = !from_client_.empty() || !from_server_.empty();
+    to_server_ += std::exchange(from_client_, {});
+    to_client_ += std::exchange(from_server_, {});
+    if (early || !to_server_.empty()) return early;
     become_tunnel();
     return false;
   }
@@ -131,58 +135,51 @@ bool HttpSession::finish_exchange() {
   return !from_client_.empty();
 }
 
-/// After 101: bytes in both directions. What came early was kept and goes first.
+/// After 101: bytes in both directions.
 void HttpSession::become_tunnel() {
-  to_server_ = std::move(from_client_);
-  to_client_ = std::move(from_server_);
-  from_client_.clear(), from_server_.clear();
-  if (!flush(server_.get(), to_server_, Direction::up) ||
-      !flush(client_.get(), to_client_, Direction::down) || !to_server_.empty() ||
-      !to_client_.empty()) {
-    return end(true);
-  }
   engine_.loop().remove(client_.get());
   engine_.loop().remove(server_.get());
   engine_.start_relay(std::move(client_), std::move(server_), *name_, Direction::up);
   end(false);
 }
 
-/// Sends what the socket takes. False when it is broken.
+/// Sends what the socket takes and the name's limits leave, heads and all. False when the socket is
+/// broken, or a byte limit ended the session.
 bool HttpSession::flush(int fd, std::string& bytes, Direction direction) {
   std::size_t sent = 0;
   while (sent < bytes.size()) {
-    ssize_t n = ::send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    std::uint64_t most = bytes.size() - sent;
+    if (name_->limited()) most = std::min(most, name_->allowance(direction, Clock::now()));
+    if (most == 0 && name_->exhausted(direction)) return over_limit();
+    if (most == 0) {
+      pause_for_rate();
+      break;
+    }
+    ssize_t n = ::send(fd, bytes.data() + sent, most, MSG_NOSIGNAL);
     if (n < 0 && errno == EAGAIN) break;
     if (n < 0) return false;
     sent += static_cast<std::size_t>(n);
+    name_->spend(direction, static_cast<std::uint64_t>(n));
   }
   bytes.erase(0, sent);
-  if (sent > 0 && name_ != nullptr) {
-    if (direction == Direction::up || state_ == State::exchange) name_->spend(direction, sent);
+  if (sent > 0) {
     deadline_ = std::max(deadline_, Clock::now() + engine_.spec().limits.idle_timeout);
   }
   return true;
 }
 
+bool HttpSession::over_limit() {
+  engine_.report_denial(
+      make_denial(Cause::byte_limit, server_target_->host, server_target_->port.value_or(0)), via_);
+  end(true);
+  return false;
+}
+
 /// One read into `into`. False on an error; `ended` at the end of the stream.
-bool HttpSession::receive(int fd, std::string& into, Direction direction, bool& ended) {
-  std::uint64_t most = kReadStep;
-  if (name_ != nullptr && name_->limited() && state_ == State::exchange) {
-    most = std::min<std::uint64_t>(most, name_->allowance(direction, Clock::now()));
-    if (most == 0 && name_->exhausted(direction)) {
-      engine_.report_denial(
-          make_denial(Cause::byte_limit, server_target_->host, server_target_->port.value_or(0)),
-          via_);
-      return false;
-    }
-    if (most == 0) {
-      pause_for_rate();
-      return true;
-    }
-  }
+bool HttpSession::receive(int fd, std::string& into, bool& ended) {
   // By way of the stack: `into` grows by what came, and thousands of idle sessions hold little.
   char bytes[kReadStep];
-  ssize_t n = ::recv(fd, bytes, most, 0);
+  ssize_t n = ::recv(fd, bytes, kReadStep, 0);
   if (n < 0) return errno == EAGAIN;
   into.append(bytes, static_cast<std::size_t>(n));
   if (n == 0) ended = true;
@@ -195,7 +192,7 @@ void HttpSession::pause_for_rate() {
   pause_timer_ = engine_.loop().after(kRatePause, [this] {
     pause_timer_ = 0;
     paused_ = false;
-    if (state_ != State::over) update_interest();
+    if (state_ != State::over) run();
   });
 }
 
@@ -203,10 +200,10 @@ void HttpSession::update_interest() {
   std::uint32_t client = 0, server = 0;
   bool body = state_ == State::exchange && !request_body_->done() && to_server_.size() < kBuffer;
   if (!client_ended_ && !paused_ && (state_ == State::request_head || body)) client |= EPOLLIN;
-  if (!to_client_.empty()) client |= EPOLLOUT;
+  if (!to_client_.empty() && !paused_) client |= EPOLLOUT;
   if (state_ == State::exchange) {
     if (!server_ended_ && !paused_ && to_client_.size() < kBuffer) server |= EPOLLIN;
-    if (!to_server_.empty()) server |= EPOLLOUT;
+    if (!to_server_.empty() && !paused_) server |= EPOLLOUT;
   }
   watch(client_.get(), client, client_mask_, true);
   if (state_ != State::over) watch(server_.get(), server, server_mask_, false);

@@ -68,7 +68,7 @@ void HttpSession::on_client(std::uint32_t events) {
   if (state_ == State::over) return;
   bool wants = (client_mask_ & EPOLLIN) != 0;
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && wants) {
-    if (!receive(client_.get(), from_client_, Direction::up, client_ended_)) return end(true);
+    if (!receive(client_.get(), from_client_, client_ended_)) return end(true);
   } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
     return end(true);
   }
@@ -78,7 +78,7 @@ void HttpSession::on_client(std::uint32_t events) {
 void HttpSession::on_server(std::uint32_t events) {
   if (state_ == State::over) return;
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
-    if (!receive(server_.get(), from_server_, Direction::down, server_ended_)) {
+    if (!receive(server_.get(), from_server_, server_ended_)) {
       return server_failed("the server reset the connection");
     }
   }
@@ -94,6 +94,7 @@ void HttpSession::run() {
     if (state_ != State::exchange) continue;
     progress |= pass_request_body();
     if (state_ == State::exchange && !flush(server_.get(), to_server_, Direction::up)) {
+      if (state_ == State::over) return;
       // The server may have answered early and closed: its answer counts, if there is one.
       to_server_.clear();
       if (from_server_.empty() && !response_ && !server_ended_) {
@@ -137,6 +138,7 @@ bool HttpSession::read_request_head() {
 
 void HttpSession::begin_request(HttpRequest request) {
   if (fixed_ && !request.target) request.target = fixed_;
+  judged_by_ = engine_.policy_number();
   if (auto denial = judge(request)) {
     request_ = std::move(request);
     return refuse(*denial);
@@ -212,6 +214,9 @@ void HttpSession::on_dialed(DialResult result) {
                               result.error().error.message()));
   }
   server_ = std::move(result->fd);
+  if (judged_by_ != engine_.policy_number()) {
+    if (auto denial = judge(*request_)) return refuse(*denial);
+  }
   absolute_form_ = result->absolute_form;
   parent_authorization_ = std::move(result->proxy_authorization);
   ++name_->count.connections;

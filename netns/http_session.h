@@ -79,11 +79,12 @@ class HttpSession {
   void server_ended();
   void server_failed(std::string_view what);
   bool flush(int fd, std::string& bytes, Direction direction);
-  bool receive(int fd, std::string& into, Direction direction, bool& ended);
+  static bool receive(int fd, std::string& into, bool& ended);
   void update_interest();
   void watch(int fd, std::uint32_t wanted, std::uint32_t& current, bool client);
   void drop_server();
   void pause_for_rate();
+  bool over_limit();
 
   Engine& engine_;
   UniqueFd client_, server_;
@@ -100,8 +101,9 @@ class HttpSession {
   bool absolute_form_ = false;             // server_ is a parent proxy
   std::string parent_authorization_;
   NameState* name_ = nullptr;
-  bool upgrade_ = false;       // this request may switch protocols
-  bool client_keeps_ = false;  // the client's connection outlives this answer
+  std::uint64_t judged_by_ = 0;  // number of the policy
+  bool upgrade_ = false;         // this request may switch protocols
+  bool client_keeps_ = false;    // the client's connection outlives this answer
   bool client_ended_ = false, server_ended_ = false;
   bool paused_ = false;
 

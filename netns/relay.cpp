@@ -12,8 +12,6 @@ namespace {
 
 /// Rounds of fill and drain before other connections get their turn.
 constexpr int kRounds = 16;
-/// How long a flow whose rate is used up is left alone.
-constexpr std::chrono::milliseconds kRatePause{20};
 
 }  // namespace
 

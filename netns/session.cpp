@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "netns/engine.h"
 #include "netns/socks5.h"
 
@@ -164,7 +166,7 @@ void Session::open_target() {
                               "the address was not given out by this sandbox's resolver"));
   }
   host_ = std::move(host);
-  if (auto denial = engine_.decide(*host_, port_)) return refuse(*denial);
+  if (auto denial = verdict()) return refuse(*denial);
   if (port_ == kHttpPort && (!gated() || engine_.spec().allow_non_tls)) {
     if (explicit_ && !accept_tunnel()) return;
     return hand_to_http(true);
@@ -174,6 +176,17 @@ void Session::open_target() {
     return;
   }
   dial();
+}
+
+std::optional<Denial> Session::verdict() {
+  if (via_ == Via::host_port || via_ == Via::publish) return std::nullopt;
+  judged_by_ = engine_.policy_number();
+  return engine_.decide(*host_, port_);
+}
+
+std::optional<Denial> Session::verdict_if_rules_changed() {
+  if (judged_by_ == engine_.policy_number()) return std::nullopt;
+  return verdict();
 }
 
 void Session::dial() {
@@ -210,6 +223,7 @@ void Session::on_dialed(DialResult result) {
     return refuse(denial);
   }
   upstream_ = std::move(result->fd);
+  if (auto denial = verdict_if_rules_changed()) return refuse(*denial);
   if (explicit_ && !accept_tunnel()) return;
   deadline_ = Clock::now() + engine_.spec().limits.header_timeout;
   if (explicit_ && gated()) {
@@ -247,8 +261,10 @@ void Session::start_flushing() {
 void Session::flush() {
   NameState& name = engine_.name_state(*host_);
   while (flushed_ < input_.size()) {
-    ssize_t n =
-        ::send(upstream_.get(), input_.data() + flushed_, input_.size() - flushed_, MSG_NOSIGNAL);
+    std::uint64_t most = input_.size() - flushed_;
+    if (name.limited()) most = std::min(most, name.allowance(Direction::up, Clock::now()));
+    if (most == 0) return wait_for_rate(name);
+    ssize_t n = ::send(upstream_.get(), input_.data() + flushed_, most, MSG_NOSIGNAL);
     if (n < 0 && errno == EAGAIN) {
       auto added =
           engine_.loop().add(upstream_.get(), EPOLLOUT, [this](std::uint32_t) { flush(); });
@@ -268,7 +284,18 @@ void Session::flush() {
   engine_.retire(*this);
 }
 
+/// The name has nothing left: for now, or for good.
+void Session::wait_for_rate(const NameState& name) {
+  if (name.exhausted(Direction::up)) {
+    return refuse(make_denial(Cause::byte_limit, *host_, port_));
+  }
+  pause_ = engine_.loop().after(kRatePause, [this] {
+    if (stage_ == Stage::flushing) flush();
+  });
+}
+
 void Session::stop_dialing() {
+  engine_.loop().cancel(pause_);
   engine_.dialer().cancel(dial_);
   engine_.sockets().cancel(inside_);
 }

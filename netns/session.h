@@ -5,6 +5,7 @@
 #include <string>
 
 #include "launcher/base/event_loop.h"
+#include "netns/counters.h"
 #include "netns/denial.h"
 #include "netns/dialer.h"
 #include "netns/event.h"
@@ -26,7 +27,8 @@ class Engine;
 /// Plain HTTP, that is a request in absolute form or any connection to port 80, goes to
 /// HttpSession. A tunnel to a TLS port is dialled before its ClientHello is seen, so that the
 /// client can be told of a dead server in its own protocol; not a byte reaches the server before
-/// the check. Whatever stage waits for the client does so until `deadline`
+/// the check. A verdict holds for as long as the rules do: a session that waited meanwhile is
+/// judged again. Whatever stage waits for the client does so until `deadline`
 /// (Limits::header_timeout).
 class Session {
  public:
@@ -80,6 +82,9 @@ class Session {
   void connect_inside(bool v6);
   void on_dialed(DialResult result);
   void flush();
+  void wait_for_rate(const NameState& name);
+  std::optional<Denial> verdict();
+  std::optional<Denial> verdict_if_rules_changed();
   void start_flushing();
   void stop_dialing();
   void end();
@@ -115,7 +120,9 @@ class Session {
   std::size_t flushed_ = 0;  // of input_
   HttpHeadScanner scanner_;
   TlsHelloReader hello_;
-  std::size_t hello_fed_ = 0;  // bytes of input_ that hello_ has seen
+  std::size_t hello_fed_ = 0;    // bytes of input_ that hello_ has seen
+  std::uint64_t judged_by_ = 0;  // number of the policy
+  EventLoop::TimerId pause_ = 0;
   Dialer::Ticket dial_ = 0;
   std::uint32_t inside_ = 0;  // SocketClient::Ticket
   bool watched_ = false;      // client_ is, for Relay::kReadable

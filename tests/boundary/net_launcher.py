@@ -188,9 +188,9 @@ for line in sys.stdin:
     print(outcome(lambda: eval(line)), flush=True)
 """
 
-    def __init__(self, test, spec, environment=None):
+    def __init__(self, test, spec, environment=None, code=CODE):
         self.environment = environment or test.environment(spec)
-        argv = [*test.launcher(spec), "--", nettest.PYTHON, "-c", nettest.PRELUDE + self.CODE]
+        argv = [*test.launcher(spec), "--", nettest.PYTHON, "-c", nettest.PRELUDE + code]
         self.box = subprocess.Popen(argv, cwd=test.scratch, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE, text=True)
         for stream in self.box.stdin, self.box.stdout, self.box.stderr:
@@ -217,6 +217,27 @@ for line in sys.stdin:
         text = self.box.stderr.read()
         self.box.wait()
         return text
+
+
+HELLOS = """
+def hello(host):
+    i, o = ssl.MemoryBIO(), ssl.MemoryBIO(); t = ssl.create_default_context().wrap_bio(i, o, server_hostname=host)
+    try: t.do_handshake()
+    except ssl.SSLWantReadError: pass
+    return o.read()
+HELD = {}
+def begin(host):
+    direct, tunnel = connect(host, 443), connect("127.0.0.1", 3128)
+    tunnel.sendall(b"CONNECT %s:443 HTTP/1.1\\r\\nHost: %s:443\\r\\n\\r\\n" % ((host.encode(),) * 2)); assert tunnel.recv(100)[9:12] == b"200"
+    HELD[host] = direct, tunnel
+    for s in HELD[host]: s.sendall(hello(host)[:40])
+    return len(HELD[host])
+def passes(s, rest):
+    s.sendall(rest)
+    try: return s.recv(1) == b"\\x16"  # the echo; not an alert
+    except ConnectionResetError: return False
+def finish(host): return sum(passes(s, hello(host)[40:]) for s in HELD[host])
+for line in"""
 
 
 class Grants(Launcher):
@@ -248,6 +269,19 @@ class Grants(Launcher):
                 self.assertIn("dirbox: rules: revoked h.test\n", end)
                 log = box.dirbox("log", box.id)
                 self.assertRegex(log.out, r"(?s)granted g\.test:80.*revoked g\.test.*revoked h\.test", log)
+
+    def test_revoke_holds_for_what_waits_for_its_verdict(self):
+        """A ClientHello that is half there when its name is revoked reaches nobody, however it came."""
+        taken = self.serve(nettest.Recorder())
+        spec = self.spec(["tls.test", "other.test"], maps={"tls.test:443": taken.port, "other.test:443": taken.port})
+        box = Session(self, spec, code=Session.CODE.replace("for line in", HELLOS, 1))
+        self.assertEqual(box.ask("begin('tls.test'), begin('other.test')"), "(2, 2)")
+        self.assertEqual(box.dirbox("revoke", box.id, "tls.test").code, 0)
+        self.assertEqual(box.ask("finish('other.test')"), "2")
+        self.assertEqual(taken.received.count(b"other.test"), 2)
+        self.assertEqual(box.ask("finish('tls.test')"), "0")
+        self.assertNotIn(b"tls.test", taken.received)
+        self.assertIn("tls.test:443 (deny-rule", box.end())
 
     def test_a_high_port_is_transparent_after_a_grant(self):
         box = self.session()

@@ -180,6 +180,40 @@ cut = ask(80, b"GET /big500000 HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection:
         self.assertIn("byte-limit", run.causes(), run)
         self.assertIn("dirbox: limit: raw.test (byte-limit", run.err, run)
 
+    def test_byte_limits_hold_for_heads_hellos_and_names(self):
+        """Bytes that are read before a verdict count too, and one more name is not one more limit."""
+        sink = self.serve(nettest.Recorder(echo=False))
+        web = self.serve(nettest.Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", echo=False))
+        names = [f"n{i}.wild.test" for i in range(5)]
+        maps = {"tls.test:443": sink.port, "web.test:80": web.port, **{name + ":9000": sink.port for name in names}}
+        limits = [{"name": name, "max_upload": 100000} for name in ("tls.test", "web.test", "*.wild.test")]
+        code = """
+def hello(extra):
+    i, o = ssl.MemoryBIO(), ssl.MemoryBIO(); t = ssl.create_default_context().wrap_bio(i, o, server_hostname="tls.test")
+    try: t.do_handshake()
+    except ssl.SSLWantReadError: pass
+    body = bytearray(o.read()[5:]); at = 38
+    for width in 1, 2, 1: at += width + int.from_bytes(body[at:at+width], "big")  # session, ciphers, compressions
+    length = int.from_bytes(body[at:at+2], "big") + 4 + len(extra)
+    body[at:at+2] = struct.pack(">H", length); body += struct.pack(">HH", 0xabcd, len(extra)) + extra
+    body[1:4] = (len(body) - 4).to_bytes(3, "big")
+    return b"".join(b"\\x16\\x03\\x01" + struct.pack(">H", len(p)) + p for p in (bytes(body[k:k+16000]) for k in range(0, len(body), 16000)))
+def send(host, port, data):
+    s = connect(host, port); s.sendall(data)
+    if port != 80: s.shutdown(socket.SHUT_WR)
+    return s.recv(12)
+for host, port, data in (("tls.test", 443, hello(b"S" * 40000)),
+                         ("web.test", 80, b"GET / HTTP/1.1\\r\\nHost: web.test\\r\\nX: " + b"y" * 40000 + b"\\r\\n\\r\\n"), ("wild", 9000, b"z" * 40000)):
+    print(host, [outcome(lambda: send("n%d.wild.test" % i if host == "wild" else host, port, data)) for i in range(5)])
+"""
+        run = self.inside(self.spec(["tls.test", "web.test", "*.wild.test:9000"], maps=maps, name_limits=limits), code)
+        for server, most in (web, 100000), (sink, 200000):  # a reset takes what the server had not read
+            self.assertLessEqual(len(server.received), most, run)
+        self.assertEqual([run.count(name)["uploaded"] for name in ("tls.test", "web.test")], [100000] * 2, run)
+        self.assertEqual(sum(run.count(name)["uploaded"] for name in names), 100000, run)
+        self.assertIn("HTTP/1.1 403", run.out, run)
+        self.assertIn("byte-limit", run.causes(), run)
+
     def test_rate(self):
         """600 KB in both directions at 200 KB/s, less a bucket of one second: two seconds at least."""
         run = self.inside(self.policy(name_limits=[{"name": "raw.test", "rate": 200000}]), """
@@ -187,6 +221,15 @@ start = time.monotonic(); s = connect("raw.test", 9000); s.sendall(b"x" * 300000
 print(len(read_all(s)), time.monotonic() - start > 1.9)
 """)
         self.assertEqual(run.out, "300000 True\n", run)
+
+    def test_rate_of_heads(self):
+        """Ten requests with heads of 30 KB at 100 KB/s, less a bucket of one second: two seconds at least."""
+        run = self.inside(self.policy(name_limits=[{"name": "allowed.test", "rate": 100000}]), """
+start = time.monotonic(); a = []
+for i in range(10): a.append(ask(80, b"GET /s HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: close\\r\\nX: " + b"y" * 30000 + b"\\r\\n\\r\\n", "allowed.test")[-9:])
+print(set(a), time.monotonic() - start > 1.9)
+""")
+        self.assertEqual(run.out, "{b'hello /s\\n'} True\n", run)
 
     def test_random_probes_of_denied_hosts(self):
         run = self.inside(self.policy(), """

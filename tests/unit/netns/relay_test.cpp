@@ -27,13 +27,16 @@ struct World {
   int finished = 0;
   Cause cause = Cause::none;
   RelayContext context{loop, pipes, 1s, [this](Relay&, Cause c) { ++finished, cause = c; }};
+  Budget budget;
   NameState name;
   Ends client = make_ends(), server = make_ends();
   int client_fd = client.relay.get();
   Relay relay;
 
   explicit World(const NameLimits& limits = {})
-      : name(limits), relay(context, std::move(client.relay), std::move(server.relay), name) {}
+      : budget(limits),
+        name(&budget),
+        relay(context, std::move(client.relay), std::move(server.relay), name) {}
   void turn(int times = 5) {
     for (int i = 0; i < times; ++i) REQUIRE(loop.run_once(0ms));
   }
@@ -139,11 +142,11 @@ TEST_CASE("the byte limit passes exactly its bytes; an end of stream does not br
   }
 }
 
-TEST_CASE("limits of a name: exact before wildcard, more labels before fewer, never shared") {
+TEST_CASE("limits of a name: exact before wildcard, more labels before fewer; names share one") {
   auto made = Counters::make({{"*.test", 1, 0, 0}, {"*.a.test", 2, 0, 0}, {"b.a.test", 3, 0, 0}});
   REQUIRE(made);
   auto left = [&](const char* name) {
-    return made->of(*parse_hostname(name)).allowance(Direction::up, NameState::Clock::now());
+    return made->of(*parse_hostname(name)).allowance(Direction::up, Budget::Clock::now());
   };
   CHECK(left("b.a.test") == 3);
   CHECK(left("c.a.test") == 2);
@@ -152,8 +155,16 @@ TEST_CASE("limits of a name: exact before wildcard, more labels before fewer, ne
   for (std::size_t i = 0; i < Counters::kMaxNames + 10; ++i) {
     made->of(*parse_hostname("n" + std::to_string(i) + ".com")).count.connections = 1;
   }
-  CHECK(made->summary().size() <= Counters::kMaxNames + 1);
+  CHECK(made->summary().size() <= Counters::kMaxNames + 1);  // "(other)"
   CHECK(left("late.test") == 1);
+  made->of(*parse_hostname("c.a.test")).spend(Direction::up, 1);
+  CHECK(left("e.a.test") == 1);
+  CHECK(left("b.a.test") == 3);
+  CHECK_FALSE(made->used_up(*parse_hostname("f.a.test")));
+  made->of(*parse_hostname("g.a.test")).spend(Direction::up, 1);
+  CHECK(made->used_up(*parse_hostname("f.a.test")));
+  CHECK_FALSE(made->used_up(*parse_hostname("b.a.test")));
+  CHECK_FALSE(made->used_up(*parse_hostname("example.com")));
   CHECK_FALSE(Counters::make({{"*", 1, 0, 0}}));
 }
 
