@@ -27,10 +27,10 @@ int socket_error(int fd) {
 
 }  // namespace
 
-std::vector<IpAddress> host_addresses() {
+Result<std::vector<IpAddress>> host_addresses() {
   std::vector<IpAddress> out;
   ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return out;
+  if (::getifaddrs(&list) != 0) return fail_errno("read the host's own addresses", "");
   for (ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
     if (at->ifa_addr == nullptr) continue;
     if (auto endpoint = endpoint_of(*at->ifa_addr)) out.push_back(endpoint->address);
@@ -186,8 +186,11 @@ void Dialer::resolve(Attempt& attempt, const Host& host, std::uint16_t port) {
 void Dialer::guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& addresses) {
   // What the host's user configured as parent proxy is commonly a private address.
   if (attempt.parent == nullptr) {
+    if (auto read = read_own_addresses(); !read) {
+      return fail_soon(attempt, Cause::connect_failed, read.error());
+    }
     for (const IpAddress& address : addresses) {
-      auto why = guard_address(address, attempt.dial_port, own_addresses(), *attempt.rules);
+      auto why = guard_address(address, attempt.dial_port, own_addresses_, *attempt.rules);
       if (!why) continue;
       return fail_soon(attempt, Cause::guarded_address,
                        Error{"connect", text_of(attempt), 0, *why, {}});
@@ -196,13 +199,12 @@ void Dialer::guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& a
   connect(attempt, addresses, attempt.dial_port);
 }
 
-const std::vector<IpAddress>& Dialer::own_addresses() {
+Result<void> Dialer::read_own_addresses() {
   auto now = EventLoop::Clock::now();
-  if (now >= own_addresses_until_) {
-    own_addresses_ = host_addresses();
-    own_addresses_until_ = now + kOwnAddressesLife;
-  }
-  return own_addresses_;
+  if (now < own_addresses_until_) return {};
+  own_addresses_ = TRY(host_addresses());
+  own_addresses_until_ = now + kOwnAddressesLife;
+  return {};
 }
 
 /// False when no address is left to try.

@@ -95,7 +95,7 @@ class Dialer {
   void time_out(Ticket ticket);
   void finish(Ticket ticket, DialResult result);
   static std::string text_of(const Attempt& attempt);
-  const std::vector<IpAddress>& own_addresses();
+  Result<void> read_own_addresses();
 
   EventLoop& loop_;
   Resolver& resolver_;
@@ -107,8 +107,9 @@ class Dialer {
   EventLoop::Clock::time_point own_addresses_until_{};
 };
 
-/// Addresses of this host's interfaces.
-std::vector<IpAddress> host_addresses();
+/// Addresses of this host's interfaces. An Error when the kernel gives none: then nobody knows what
+/// is the host's own, and nothing is dialled.
+Result<std::vector<IpAddress>> host_addresses();
 
 /// Alternates families, starting with that of the first (RFC 8305 4).
 std::vector<IpAddress> interleave_families(const std::vector<IpAddress>& addresses);

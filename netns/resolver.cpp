@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <resolv.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -84,7 +85,7 @@ Resolver::Ticket Resolver::resolve(const Hostname& name, std::chrono::millisecon
   auto later = [&](const Result<Addresses>& answer) {
     auto timer = loop_.after(std::chrono::milliseconds(0),
                              [this, ticket, answer] { finish(ticket, answer); });
-    waiters_.emplace(ticket, Waiter{ticket, std::move(callback), timer});
+    waiters_.emplace(ticket, Waiter{ticket, std::move(callback), timer, {}});
     return ticket;
   };
   forget_old_answers();
@@ -100,17 +101,30 @@ Resolver::Ticket Resolver::resolve(const Hostname& name, std::chrono::millisecon
     shared_->wake.notify_one();
   }
   asked_[text].push_back(ticket);
-  auto timer = loop_.after(
-      timeout, [this, ticket, text] { finish(ticket, fail_errno("resolve", text, ETIMEDOUT)); });
-  waiters_.emplace(ticket, Waiter{ticket, std::move(callback), timer});
+  auto timer = loop_.after(timeout, [this, ticket, text] {
+    give_up(ticket);
+    finish(ticket, fail_errno("resolve", text, ETIMEDOUT));
+  });
+  waiters_.emplace(ticket, Waiter{ticket, std::move(callback), timer, text});
   return ticket;
 }
 
 void Resolver::cancel(Ticket ticket) {
   auto found = waiters_.find(ticket);
   if (found == waiters_.end()) return;
+  give_up(ticket);
   loop_.cancel(found->second.timer);
   waiters_.erase(found);
+}
+
+/// What no worker has begun, and nobody else waits for, leaves the queue to others.
+void Resolver::give_up(Ticket ticket) {
+  auto asked = asked_.find(waiters_.at(ticket).name);
+  if (asked == asked_.end()) return;
+  std::erase(asked->second, ticket);
+  if (!asked->second.empty()) return;
+  std::lock_guard lock(shared_->mutex);
+  if (std::erase(shared_->queue, asked->first) != 0) asked_.erase(asked);
 }
 
 void Resolver::finish(Ticket ticket, const Result<Addresses>& answer) {
@@ -144,6 +158,13 @@ void Resolver::forget_old_answers() {
 }
 
 Result<Resolver::Addresses> lookup_by_host(const std::string& name) {
+  // Read afresh each time: the C library does not when its options were changed.
+  if (::res_init() != 0) return fail_errno("resolve", name, EAGAIN);
+  if (name.find('.') == std::string::npos) {
+    _res.options |= RES_DNSRCH;
+  } else {
+    _res.options &= ~static_cast<unsigned long>(RES_DNSRCH);
+  }
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;

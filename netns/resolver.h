@@ -19,7 +19,7 @@
 /// eventfd; the loop's thread calls back. Questions for a name that is being asked already join it.
 /// An answer, also a negative one, is kept for kAnswerLife, so that a burst of connections asks
 /// once. A worker that hangs in a lookup is left hanging: the caller has its timeout, and at most
-/// kWorkers threads exist.
+/// kWorkers threads exist. A name that nobody waits for any more is not looked up.
 namespace dirbox::netns {
 
 class Resolver {
@@ -51,6 +51,7 @@ class Resolver {
     Ticket ticket;
     Callback callback;
     EventLoop::TimerId timer;
+    std::string name;  // asked for; empty for an answer that is there
   };
   struct Answer {
     Result<Addresses> addresses;
@@ -59,6 +60,7 @@ class Resolver {
   struct Shared;
 
   Resolver(EventLoop& loop, Lookup lookup);
+  void give_up(Ticket ticket);
   void take_answers();
   void finish(Ticket ticket, const Result<Addresses>& answer);
   void forget_old_answers();
@@ -71,7 +73,8 @@ class Resolver {
   Ticket next_ = 1;
 };
 
-/// The real one: AF_UNSPEC, stream, without AI_ADDRCONFIG.
+/// The real one: AF_UNSPEC, stream, without AI_ADDRCONFIG. The search list of resolv.conf(5) serves
+/// names of one label alone: what a rule allows with a dot in it is that name and no other.
 Result<Resolver::Addresses> lookup_by_host(const std::string& name);
 
 }  // namespace dirbox::netns

@@ -24,6 +24,8 @@ ANSWERS = {
     "own.test": [("A", OWN)],
     "dual.test": [("AAAA", "2606:4700::1111"), ("A", PUBLIC)],
     "slow.test": [("A", DEAF), ("A", PUBLIC)],
+    "nx.good.test.corp.test": [("A", PUBLIC)],
+    "short.corp.test": [("A", PUBLIC)],
 }
 
 
@@ -114,6 +116,26 @@ print(outcome(lambda: connect(sys.argv[1], 80)), proxy(b"CONNECT %s:80 HTTP/1.1\
       proxy(b"GET http://%s/x HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n" % (a, a))[9:12])
 """, PUBLIC)
         self.assertEqual(run.out, "ENETUNREACH b'403' b'403'\n", run)
+
+    def test_search_list(self):
+        """It completes names of one label. A name that a rule allows never becomes another one."""
+        path = f"{self.scratch}/resolv.conf"
+        with open(path, encoding="ascii") as f:
+            self.addCleanup(self.write, path, f.read())
+        self.write(path, "search other.test corp.test\noptions ndots:4\nnameserver 127.0.0.1\n")
+        socket.create_connection(("nx.good.test", 80), 5).close()  # control
+        rules = ["good.test", "*.good.test", "short"]
+        for name in "good.test", "short":
+            self.assertIn("hello /x", self.get(name, rules).out, name)
+        self.resolver.asked.clear()
+        run = self.get("nx.good.test", rules)
+        self.assertEqual(run.causes(), ["resolve-failed"], run)
+        self.assertEqual(set(self.resolver.asked), {"nx.good.test"})
+
+    @staticmethod
+    def write(path, text):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
 
     def test_several_addresses(self):
         """One family has no route; one address never answers: the next is tried."""

@@ -1,8 +1,12 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <mutex>
+#include <thread>
 
 #include "netns/dialer.h"
 #include "netns/socket_address.h"
@@ -151,6 +155,53 @@ TEST_CASE("a cancelled dial does not call back") {
                                    [](DialResult) { FAIL("called"); });
   world.dialer->cancel(ticket);
   for (int i = 0; i < 10; ++i) REQUIRE(world.loop.run_once(2ms));
+}
+
+TEST_CASE("when the host's own addresses cannot be read, nothing is dialled") {
+  World world({"own.test"});
+  world.answer = [](int) { return Result<Resolver::Addresses>(addresses({"1.1.1.1"})); };
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  int next = UniqueFd(::dup(0)).get();  // the lowest free one
+  rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  auto got = world.dial("own.test", 443);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE_FALSE(got);
+  CHECK(got.error().cause == Cause::connect_failed);
+  CHECK(got.error().error.message().find("own addresses") != std::string::npos);
+  CHECK(host_addresses());
+}
+
+TEST_CASE("a name that nobody waits for any more is not looked up") {
+  EventLoop loop = *EventLoop::make();
+  std::mutex hang;
+  std::atomic<int> begun = 0;
+  std::vector<std::string> names;
+  std::unique_lock held(hang);
+  auto resolver = *Resolver::make(loop, [&](const std::string& name) {
+    ++begun;
+    std::lock_guard wait(hang);
+    names.push_back(name);
+    return Result<Resolver::Addresses>(addresses({"1.1.1.1"}));
+  });
+  auto ask = [&](const std::string& name, std::chrono::milliseconds patience = 1min) {
+    return resolver->resolve(*parse_hostname(name), patience, [](auto&) {});
+  };
+  for (int i = 0; i < Resolver::kWorkers; ++i) ask("busy" + std::to_string(i) + ".test");
+  while (begun < Resolver::kWorkers) std::this_thread::yield();
+  auto left = ask("left.test"), shared = ask("shared.test");
+  ask("late.test", 0ms);
+  ask("shared.test");
+  ask("wanted.test");
+  resolver->cancel(left);
+  resolver->cancel(shared);
+  REQUIRE(loop.run_once(10ms));
+  held.unlock();
+  while (begun < Resolver::kWorkers + 2) std::this_thread::yield();
+  resolver.reset();
+  std::lock_guard wait(hang);
+  for (const std::string& name : names) CHECK((name != "left.test" && name != "late.test"));
 }
 
 TEST_CASE("families alternate") {
