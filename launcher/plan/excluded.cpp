@@ -194,6 +194,18 @@ class Compiler {
           "the sandbox can change the profile {} (keep profiles in ~/.config/dirbox)",
           escape_for_terminal(path));
     }
+    // The plan of a pane would find nothing to hide where it was.
+    for (const Mount& mask : plan_.spec.mounts) {
+      const bool hides =
+          mask.kind == MountKind::mask || (mask.kind == MountKind::tmpfs && !mask.in_root);
+      if (!hides) continue;
+      const Mount* cover = find_cover(plan_, path_parent(mask.target));
+      if (cover == nullptr || cover->kind != MountKind::bind || !cover->writable ||
+          path_parent(mask.target) == cover->target)
+        continue;
+      return fmt::format("{} hides {} deep in what can be written: the sandbox could move it away",
+                         mask.origin.text(), escape_for_terminal(mask.target));
+    }
     return {};
   }
 

@@ -182,6 +182,44 @@ class Tmux(sandbox.Boundary):
         self.assertEqual(self.tmux("list-windows", "-a"), before)
         self.assertEqual(self.inside("tmux list-sessions", profile=own).code, 0)
 
+    def test_what_is_hidden_stays_so_in_a_pane(self):
+        """A pane has a plan of its own, made when the sandbox may have moved what lies above a hidden file."""
+        self.world.plant(self.world.project + "/sub/key", "planted-text\n")
+        self.world.plant(self.world.project + "/key", "planted-text\n")
+        self.addCleanup(shutil.rmtree, self.world.project + "/sub", True)
+        self.addCleanup(os.remove, self.world.project + "/key")
+        show = "cat key sub/key moved/key; echo shown; exec cat"
+        move = "cat key sub/key; mv sub moved; mv key other && mv other key; "
+        for hidden, opens in (('"${CWD}/key"', True), ('"${CWD}/sub"', True), ('"${CWD}/sub/key"', False),
+                              ('"${CWD}/key", "${CWD}/**/key"', False)):
+            profile = self.profile(PROFILE + f"[filesystem]\nhide = [{hidden}]\n", "hidden.toml")
+            done = self.inside(f"{move} tmux new-session -d -s swarm-hid && tmux new-window -t swarm-hid -n w '{show}'", profile=profile)
+            self.assertEqual(done.code, 0 if opens else 126, done)
+            if opens:
+                sandbox.wait_until(lambda: "shown" in self.screen("swarm-hid:w"), "the window has shown what it sees")
+                self.assertEqual(self.screen("swarm-hid:w").count("planted-text"), 1, "the one that is not hidden")
+                self.tmux("kill-session", "-t", "swarm-hid")
+            else:
+                self.assertIn("deep in what can be written", done.err)
+                self.assertNotIn("swarm-hid", self.tmux("list-sessions"))
+            if os.path.exists(self.world.project + "/moved"):
+                os.rename(self.world.project + "/moved", self.world.project + "/sub")
+
+    def test_keys_to_a_pane_in_modes(self):
+        """One mode is left first; a menu upon another one stays, and has no keys."""
+        self.spawn()
+        self.tmux("copy-mode", "-t", "swarm-t:w1")
+        self.assertEqual(self.inside("tmux send-keys -t swarm-t:w1 -l one").code, 0)
+        sandbox.wait_until(lambda: "one" in self.screen("swarm-t:w1"), "the text arrives")
+        self.tmux("clock-mode", "-t", "swarm-t:w1")
+        self.tmux("copy-mode", "-t", "swarm-t:w1")
+        self.assertEqual(self.tmux("display-message", "-p", "-t", "swarm-t:w1", "#{pane_in_mode}"), "2\n")
+        done = self.inside("tmux send-keys -t swarm-t:w1 -l two")
+        self.assertEqual(done.code, 126, done)
+        self.assertIn("menu of tmux", done.err)
+        self.assertEqual(self.tmux("display-message", "-p", "-t", "swarm-t:w1", "#{pane_in_mode}"), "2\n")
+        self.assertNotIn("two", self.screen("swarm-t:w1"))
+
     def test_sessions_that_the_profile_opens(self):
         opened = self.profile(PROFILE + 'sessions = ["main"]\n', "opened.toml")
         self.tmux("send-keys", "-t", "main:mine", "-l", "shown-text")

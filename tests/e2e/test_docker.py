@@ -39,6 +39,7 @@ def start_engine(directory):
         environment = dict(os.environ, XDG_RUNTIME_DIR=f"{directory}/run")
         command = ["podman", *runtime, f"--root={directory}/storage", f"--runroot={directory}/run", "system", "service",
                    "-t", "0", f"unix://{path}"]
+    environment = dict(environment, ENGINE_SECRET="of-the-engine")
     with open(f"{directory}/log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd="/")
 
@@ -64,6 +65,49 @@ def make_image(directory, host):
     subprocess.run([DOCKER, "import", "-", "bb:1"], input=tar, env=dict(os.environ, DOCKER_HOST=host), check=True,
                    capture_output=True)
 
+
+# To the socket that DOCKER_HOST names: a container with bare names of variables, and what it has of them.
+BARE = r'''
+import http.client, json, os, socket
+class Engine(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(os.environ["DOCKER_HOST"][len("unix://"):])
+def call(method, path, body=None):
+    engine = Engine("docker")
+    engine.request(method, "/v1.41" + path, body and json.dumps(body), {"Content-Type": "application/json"})
+    return engine.getresponse().read()
+made = call("POST", "/containers/create", {"Image": "bb:1", "Cmd": ["sh", "-c", "set"], "Env": ["*", "ENGINE_SECRET", "GIVEN=yes"],
+                                           "HostConfig": {"NetworkMode": "none"}})
+one = "/containers/" + json.loads(made)["Id"]
+call("POST", one + "/start")
+call("POST", one + "/wait")
+print(call("GET", one + "/logs?stdout=1").decode(errors="replace"))
+call("DELETE", one + "?force=1")
+'''
+
+# A build context; with "hole" the Dockerfile has a byte more in it than the archive shows, with "waiting" the same is
+# said of the entry that follows the archive's last one.
+SPARSE = r'''
+import io, sys, tarfile
+DOCKERFILE = b"FROM bb:1\nCMD echo \\\nADD http://127.0.0.1:1/x /x\n"
+cut = DOCKERFILE.index(b"\\\n") + 1
+out = io.BytesIO()
+with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    tar.addfile(tarfile.TarInfo("first"))  # the client knows an archive by an entry without records
+    for place, kind in enumerate(sys.argv[1:]):
+        info = tarfile.TarInfo("Dockerfile" if place == 0 else "last")
+        info.size = len(DOCKERFILE)
+        if kind != "plain":
+            info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.numblocks": "2",
+                                "GNU.sparse.map": "0,%d,%d,%d" % (cut, cut + 1, len(DOCKERFILE) - cut),
+                                "GNU.sparse.size": str(len(DOCKERFILE) + 1)}
+        tar.addfile(info, io.BytesIO(DOCKERFILE))
+whole = out.getvalue()
+if sys.argv[-1] == "waiting":
+    whole = whole[:whole.rindex(b"FROM bb:1") - 512]  # before the header of "last"
+sys.stdout.buffer.write(whole)
+'''
 
 # In the sandbox, to the socket: a control, and bodies and paths that Go reads otherwise than they look.
 RAW = r'''
@@ -105,7 +149,8 @@ class Docker(unittest.TestCase):
         cls.host = "unix://" + path
         make_image(cls.directory, cls.host)
         for name, limits in (("profile", 'memory = "64M"\npids = 32\ncpus = "1"\nmax_containers = 3\n'),
-                             ("large", 'memory = "8G"\npids = 512\ncpus = "4"\n')):
+                             ("large", 'memory = "8G"\npids = 512\ncpus = "4"\n'),
+                             ("images", 'images = ["-*", "bb:1", "made:*"]\n')):
             with open(f"{cls.directory}/{name}.toml", "w", encoding="utf-8") as profile:
                 profile.write(f'extends = "worker"\n[filesystem]\nwrite = ["${{CWD}}"]\n'
                               '[[excluded]]\ncommand = "docker"\nmode = "filter"\n'
@@ -166,6 +211,35 @@ class Docker(unittest.TestCase):
         self.check("docker inspect -f '{{.Name}}' live", "live")
         self.check("docker stop -t 1 live && docker rm live", "live\nlive")
         self.assertNotIn("live", self.outside("ps", "-a").stdout)
+
+    def test_variables_of_the_engine(self):
+        """podman takes a bare name for one of its own variables, and "*" for all."""
+        control = subprocess.run(["/usr/bin/python3", "-c", BARE], env=dict(os.environ, DOCKER_HOST=self.host), cwd="/",
+                                 capture_output=True, text=True, timeout=60, check=True).stdout
+        self.assertIn("GIVEN=", control)
+        self.assertEqual("of-the-engine" in control, not ROOT)
+        done = self.inside("/usr/bin/python3 -", data=BARE)
+        self.assertIn("GIVEN=", done.stdout, done)
+        self.assertNotIn("ENGINE_SECRET", done.stdout)
+        self.assertNotIn("of-the-engine", done.stdout)
+
+    def test_copying_into_a_mount(self):
+        """podman writes through a read-only mount of a container that does not run."""
+        self.inside("echo before > copied; mkdir -p kept; echo before > kept/f")
+        path = f"{self.project}/kept"
+        self.outside("create", "--name", "control", "--network", "none", "-v", f"{path}:/w:ro", "bb:1", "true")
+        self.outside("cp", f"{self.project}/copied", "control:/w/control")
+        self.outside("rm", "-f", "control")
+        self.assertEqual(os.path.exists(f"{path}/control"), not ROOT)
+        self.inside("rm -f kept/control; docker create --name bound -v $PWD:/w:ro bb:1 true; docker create --name free bb:1 true")
+        self.addCleanup(self.outside, "rm", "-f", "bound", "free")
+        self.check("docker cp copied free:/tmp/x && docker cp free:/tmp/x back && cat back", "before")
+        for target in ("/w/kept/f", "/w/planted", "/tmp/x"):
+            self.refused(f"echo after > copied; docker cp copied bound:{target}", "with a mount is refused")
+        self.assertEqual(os.listdir(path), ["f"])
+        with open(f"{path}/f", encoding="utf-8") as file:
+            self.assertEqual(file.read(), "before\n")
+        self.assertFalse(os.path.exists(f"{self.project}/planted"))
 
     def test_limits_land(self):
         self.check("docker run -d --name limited bb:1 sleep 600", "[0-9a-f]{64}")
@@ -396,6 +470,38 @@ services:
         self.assertRegex(build("FROM bb:1\n", "bb:1").stderr, "did not build it")
         self.assertRegex(build("FROM bb:1\n", options="--network host").stderr, "network host")
         self.assertRegex(self.inside("cd context && DOCKER_BUILDKIT=1 docker build .").stderr, "BuildKit|buildx")
+
+    def test_triggers_name_images(self):
+        """In the build where a trigger runs, the name of a stage is the name of an image."""
+        self.outside("tag", "bb:1", "listed-not")
+        self.addCleanup(self.outside, "rmi", "listed-not")
+        stage = "FROM bb:1 AS {0}\nRUN true\nFROM bb:1\nONBUILD COPY --from={0} /bin/id /taken\n"
+
+        def build(dockerfile, tag):
+            return self.inside(f"docker build -t {tag} -", data=dockerfile, profile="images")
+        for dockerfile, refusal in ((stage.format("listed-not"), "listed-not matches none of docker.images"),
+                                    ("FROM bb:1\nCOPY --from=listed-not /bin/id /taken\n", "listed-not matches none of docker.images")):
+            self.assertRegex(build(dockerfile, "made:trigger").stderr, refusal)
+        done = build("FROM bb:1\nONBUILD COPY --from=bb:1 /bin/id /taken\n", "made:trigger")
+        self.assertEqual(done.returncode, 0, done)
+        done = build("FROM made:trigger\nRUN ls /taken\n", "made:triggered")
+        self.assertEqual(done.returncode, 0, done)
+
+    def test_a_hole_in_the_dockerfile(self):
+        """What the engine builds is what was judged, byte for byte."""
+        with open(f"{self.project}/sparse.py", "w", encoding="utf-8") as file:
+            file.write(SPARSE)
+        self.addCleanup(os.remove, f"{self.project}/sparse.py")
+        holed = subprocess.run(["/usr/bin/python3", f"{self.project}/sparse.py", "hole"], capture_output=True, check=True).stdout
+        control = subprocess.run([DOCKER, "build", "-"], input=holed, capture_output=True, timeout=60,
+                                 env=dict(os.environ, DOCKER_HOST=self.host, DOCKER_BUILDKIT="0"), cwd="/")
+        self.assertIn(b"http://127.0.0.1:1/x", control.stdout + control.stderr)
+        self.assertNotEqual(control.returncode, 0, "the engine fetches what the text does not say")
+        for kinds, refusal in (("plain", None), ("hole", "changes the size of a file"), ("plain waiting", "cut short|changes the size")):
+            done = self.inside(f"/usr/bin/python3 sparse.py {kinds} | docker build -")
+            self.assertEqual(done.returncode == 0, refusal is None, done)
+            self.assertRegex(done.stderr, refusal or "(?s).*")
+            self.assertNotIn("http://127.0.0.1:1/x:", done.stdout + done.stderr)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,22 @@ Result<void> take_labels(const Json& value, BodyContext&, Json& out) {
   return {};
 }
 
+/// A name without a value takes a variable out of the image's with dockerd; podman gives it the
+/// value that it has on the host, and "*" is all of them.
+Result<void> take_env(const Json& value, BodyContext& context, Json& out) {
+  if (value.is_null()) return {};
+  const JsonArray* list = value.as_array();
+  if (list == nullptr) return refuse_form("Env has another type");
+  JsonArray kept;
+  for (const Json& item : *list) {
+    const std::string* text = item.as_string();
+    if (text == nullptr) return refuse_form("Env has another type");
+    if (!context.engine.podman || text->find('=') != text->npos) kept.push_back(item);
+  }
+  out.set("Env", std::move(kept));
+  return {};
+}
+
 /// {"/data": {}}: anonymous volumes, which the engine keeps itself.
 Result<void> take_volumes(const Json& value, BodyContext&, Json& out) {
   if (value.is_null()) return {};
@@ -74,7 +90,7 @@ constexpr Field kCreateFields[] = {
     {"Hostname", Shape::text}, {"Domainname", Shape::text}, {"User", Shape::text},
     {"AttachStdin", Shape::flag}, {"AttachStdout", Shape::flag}, {"AttachStderr", Shape::flag},
     {"Tty", Shape::flag}, {"OpenStdin", Shape::flag}, {"StdinOnce", Shape::flag},
-    {"Env", Shape::texts}, {"Cmd", Shape::text_or_list}, {"Entrypoint", Shape::text_or_list},
+    {"Env", Shape::rule, take_env}, {"Cmd", Shape::text_or_list}, {"Entrypoint", Shape::text_or_list},
     {"Image", Shape::rule, take_image},
     {"WorkingDir", Shape::text},
     {"Labels", Shape::rule, take_labels},
@@ -93,7 +109,7 @@ constexpr Field kCreateFields[] = {
 };
 constexpr Field kExecFields[] = {
     {"AttachStdin", Shape::flag}, {"AttachStdout", Shape::flag}, {"AttachStderr", Shape::flag},
-    {"Tty", Shape::flag}, {"Cmd", Shape::text_or_list}, {"Env", Shape::texts},
+    {"Tty", Shape::flag}, {"Cmd", Shape::text_or_list}, {"Env", Shape::rule, take_env},
     {"User", Shape::text}, {"WorkingDir", Shape::text}, {"DetachKeys", Shape::text},
     {"Privileged", Shape::nothing, nullptr, "the command would have every capability"},
     {"Detach", Shape::dropped}, {"ConsoleSize", Shape::dropped}, {"Container", Shape::dropped},

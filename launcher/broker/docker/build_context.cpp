@@ -21,6 +21,7 @@ constexpr std::size_t kType = 156;
 constexpr std::size_t kMagic = 257;
 constexpr std::size_t kPrefix = 345, kPrefixSize = 155;
 constexpr std::uint64_t kMaxEntry = 1ULL << 36;
+constexpr std::uint64_t kMaxExtended = 1 << 20;  // as Go's archive/tar
 
 std::string_view text_of(std::string_view block, std::size_t at, std::size_t size) {
   std::string_view field = block.substr(at, size);
@@ -31,12 +32,14 @@ std::optional<std::uint64_t> octal_of(std::string_view field) {
   std::size_t first = field.find_first_not_of(' ');
   if (first == std::string_view::npos) return 0;
   std::uint64_t value = 0;
-  for (char c : field.substr(first)) {
-    if (c == '\0' || c == ' ') break;
-    if (c < '0' || c > '7') return std::nullopt;
-    value = value * 8 + static_cast<unsigned>(c - '0');
+  field.remove_prefix(first);
+  while (!field.empty() && field[0] >= '0' && field[0] <= '7') {
+    value = value * 8 + static_cast<unsigned>(field[0] - '0');
+    field.remove_prefix(1);
   }
-  return value;
+  // Readers disagree about digits behind something else.
+  const bool ends = field.find_first_not_of(std::string_view(" \0", 2)) == std::string_view::npos;
+  return ends ? std::optional(value) : std::nullopt;
 }
 
 std::uint64_t checksum_of(std::string_view block) {
@@ -50,6 +53,29 @@ std::uint64_t checksum_of(std::string_view block) {
 
 bool is_zero(std::string_view block) {
   return std::all_of(block.begin(), block.end(), [](char c) { return c == '\0'; });
+}
+
+bool is_among(char type, std::string_view types) { return types.find(type) != types.npos; }
+
+/// True when records of an extended header ("LENGTH KEY=VALUE\n") say nothing that changes how
+/// much of the next entry's data there is, or where in the file it goes.
+bool are_harmless(std::string_view records) {
+  while (!records.empty()) {
+    const std::size_t blank = records.find(' ');
+    if (blank == 0 || blank > 7) return false;  // npos, too
+    std::size_t length = 0;
+    for (char c : records.substr(0, blank)) {
+      if (c < '0' || c > '9') return false;
+      length = length * 10 + static_cast<std::size_t>(c - '0');
+    }
+    if (length < blank + 4 || length > records.size() || records[length - 1] != '\n') return false;
+    const std::string_view record = records.substr(blank + 1, length - blank - 2);
+    const std::size_t equals = record.find('=');
+    const std::string_view key = record.substr(0, equals);
+    if (equals == record.npos || key == "size" || key.starts_with("GNU.sparse")) return false;
+    records.remove_prefix(length);
+  }
+  return true;
 }
 
 std::string clean(std::string_view path) {
@@ -90,10 +116,14 @@ Result<void> BuildContext::take_block(std::string_view block, std::string& out) 
   } else {
     --remaining_;
     std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(capturing_, kBlock));
-    if (part > 0) dockerfile_->append(block.substr(0, part));
+    if (part > 0) (type_ == 'x' ? extended_ : *dockerfile_).append(block.substr(0, part));
     capturing_ -= part;
+    if (type_ == 'x' && remaining_ == 0 && !are_harmless(extended_))
+      return refuse("an extended header in the build context changes the size of a file",
+                    "send a plain tar archive, without sparse files");
   }
-  out.append(block);
+  // Some readers take a global header for all that follows.
+  if (type_ != 'g') out.append(block);
   return {};
 }
 
@@ -102,7 +132,17 @@ Result<void> BuildContext::take_header(std::string_view block) {
   auto checksum = octal_of(block.substr(kChecksum, kChecksumSize));
   bool sound = block.substr(kMagic, 5) == "ustar" && size && checksum && *size <= kMaxEntry &&
                *checksum == checksum_of(block);
+  type_ = block[kType];
+  // What has no data ends with its header, whatever size it claims; data of other kinds than these
+  // is not counted alike by all readers.
+  sound = sound && is_among(type_, "0123456xgLK") && (*size == 0 || is_among(type_, "0xgLK")) &&
+          (is_among(type_, "0123456") || *size <= kMaxExtended);
   if (!sound) return refuse_form("the build context is no plain tar archive");
+  capturing_ = 0;
+  if (type_ == 'x') {
+    extended_.clear();
+    capturing_ = *size;
+  }
   remaining_ = (*size + kBlock - 1) / kBlock;
   std::string name(text_of(block, kName, kNameSize));
   // GNU tar has other things there, and says so by "ustar  ".
@@ -110,8 +150,7 @@ Result<void> BuildContext::take_header(std::string_view block) {
     std::string_view prefix = text_of(block, kPrefix, kPrefixSize);
     if (!prefix.empty()) name = std::string(prefix) + "/" + name;
   }
-  const char type = block[kType];
-  if ((type != '0' && type != '\0') || clean(name) != wanted_) return {};
+  if (type_ != '0' || clean(name) != wanted_) return {};
   too_large_ = *size > kMaxDockerfile;
   dockerfile_.emplace();
   capturing_ = too_large_ ? 0 : *size;

@@ -192,10 +192,10 @@ Result<void> Connection::check_count() {
 }
 
 Result<void> Connection::prepare_archive(Action action, const Container& container) {
-  if (action == Action::archive_write && container.writable_bind) {
+  // podman writes even where the mount is read-only, unless the container runs.
+  if (action == Action::archive_write && !container.roots.empty()) {
     return refuse(
-        "copying into a container with a writable mount is refused: the engine would "
-        "write through it",
+        "copying into a container with a mount is refused: the engine would write through it",
         "copy to the mounted directory itself");
   }
   if (action == Action::archive_read && container.hidden_masks) {

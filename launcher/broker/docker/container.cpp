@@ -54,7 +54,6 @@ void check_mount(const Json& mount, const FilterSpec& spec, Container& out) {
   }
   const BindRoot& root = **found;
   out.roots.push_back(&root);
-  out.writable_bind = out.writable_bind || writable;
   out.hidden_masks = out.hidden_masks || std::any_of(root.masks.begin(), root.masks.end(),
                                                      [](const Mask& mask) { return mask.hidden; });
 }

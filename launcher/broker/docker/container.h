@@ -11,8 +11,7 @@ namespace dirbox::docker {
 struct Container {
   std::string id;                      ///< 64 hexadecimal digits
   std::vector<const BindRoot*> roots;  ///< mounted
-  bool writable_bind = false;
-  bool hidden_masks = false;  ///< something beneath a mount is hidden from the sandbox
+  bool hidden_masks = false;           ///< something beneath a mount is hidden from the sandbox
   /// Why this sandbox may not run anything in it, although it is its project's: it was made under a
   /// profile that permitted more. Empty: it may.
   std::string excess;

@@ -51,6 +51,15 @@ bool has_unusual_control(std::string_view text) {
   return false;
 }
 
+/// "<<EOF", "2<<-'EOF'": a builder that knows them takes lines until EOF for a file, and then goes
+/// on, where one that does not goes on at once.
+bool begins_document(std::string_view word) {
+  const std::size_t at = word.find_first_not_of("0123456789");
+  if (at == word.npos) return false;
+  word.remove_prefix(at);
+  return word.starts_with("<<") && word.size() > 2 && word[2] != '<';
+}
+
 constexpr std::string_view kHarmless[] = {
     "ARG", "CMD",        "ENTRYPOINT", "ENV",  "EXPOSE",     "HEALTHCHECK", "LABEL",
     "RUN", "MAINTAINER", "SHELL",      "USER", "STOPSIGNAL", "VOLUME",      "WORKDIR",
@@ -126,8 +135,11 @@ class Parser {
     words.erase(words.begin());
     if (name == "ONBUILD") return depth > 2 ? refuse("nested ONBUILD") : judge(rest, depth + 1);
     if (name == "FROM") return judge_from(words);
-    if (name == "ADD") return judge_add(rest);
-    if (name == "COPY") return judge_copy(words, rest);
+    for (const std::string& word : words) {
+      if (begins_document(word)) return refuse("here-documents are refused", "they are BuildKit's");
+    }
+    if (name == "ADD") return judge_add(words, rest);
+    if (name == "COPY") return judge_copy(words, rest, depth > 0);
     if (name == "RUN" && rest.starts_with("--"))
       return refuse("options of RUN are refused", "they are BuildKit's");
     if (is_among(name, kHarmless)) return {};
@@ -135,13 +147,13 @@ class Parser {
         fmt::format("the instruction {} is refused", escape_for_terminal(name.substr(0, 40))));
   }
 
-  Result<void> take_image(std::string_view word) {
+  Result<void> take_image(std::string_view word, bool trigger = false) {
     if (word.find_first_of("$\\\"'`") != std::string_view::npos) {
       return refuse(
           fmt::format("the image {} is not written out", escape_for_terminal(word.substr(0, 128))),
           "variables in FROM and --from cannot be checked");
     }
-    if (word == "scratch" || names_.count(upper(word)) != 0) return {};
+    if (!trigger && (word == "scratch" || names_.count(upper(word)) != 0)) return {};
     images_.insert(std::string(word));
     return {};
   }
@@ -158,9 +170,14 @@ class Parser {
   }
 
   /// Everything that is not a plain name may be a URL to some builder.
-  Result<void> judge_add(std::string_view rest) {
-    if (rest.find_first_of(":$\\<`") != std::string_view::npos || rest.find("git@") != rest.npos ||
-        rest.starts_with("--checksum") || rest.starts_with("--keep-git-dir")) {
+  Result<void> judge_add(const std::vector<std::string>& words, std::string_view rest) {
+    for (const std::string& word : words) {
+      if (!word.starts_with("--")) break;
+      const std::string option = word.substr(0, word.find('='));
+      if (option != "--chown" && option != "--chmod")
+        return refuse(fmt::format("ADD {} is refused", escape_for_terminal(option.substr(0, 40))));
+    }
+    if (rest.find_first_of(":$\\<`") != std::string_view::npos || rest.find("git@") != rest.npos) {
       return refuse(
           "ADD of anything but plain names is refused: the engine would fetch URLs from "
           "the host's network",
@@ -169,7 +186,9 @@ class Parser {
     return {};
   }
 
-  Result<void> judge_copy(const std::vector<std::string>& words, std::string_view rest) {
+  /// A trigger runs in another build, where this one's stages are not: there the names are images.
+  Result<void> judge_copy(const std::vector<std::string>& words, std::string_view rest,
+                          bool trigger) {
     if (rest.find("<<") != std::string_view::npos)
       return refuse("here-documents are refused", "they are BuildKit's");
     for (const std::string& word : words) {
@@ -183,8 +202,8 @@ class Parser {
       const bool index =
           !from.empty() && from.size() < 4 &&
           std::all_of(from.begin(), from.end(), [](char c) { return c >= '0' && c <= '9'; });
-      if (index && std::stoi(from) < stages_) continue;
-      TRY_VOID(take_image(from));
+      if (!trigger && index && std::stoi(from) < stages_) continue;
+      TRY_VOID(take_image(from, trigger));
     }
     return {};
   }

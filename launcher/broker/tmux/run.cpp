@@ -164,8 +164,9 @@ class Helper {
     return execute(plain(request, target_text(request.target)));
   }
 
-  /// Window, pane, whether in a mode, pid, @dirbox-pane, @dirbox of the pane that is meant; empty
-  /// when there is none. list-panes, for display-message answers a missing window with another one.
+  /// Window, pane, how many modes it is in, pid, @dirbox-pane, @dirbox of the pane that is meant;
+  /// empty when there is none. list-panes, for display-message answers a missing window with
+  /// another one.
   Result<Words> find_pane(const Target& target) const {
     Target window = target;
     window.pane.clear();
@@ -199,8 +200,10 @@ class Helper {
     if (ids[4] != ids[3])
       return fail("tmux", asked, "what runs there is not in a sandbox of this project");
     Words words = plain(request, ids[1]);
-    if (request.verb == "send-keys" && ids[2] == "1") {
-      // In copy mode keys are the user's bindings, some of which run programs.
+    if (request.verb == "send-keys" && ids[2] != "0") {
+      // In copy mode keys are the user's bindings, some of which run programs. Modes can lie upon
+      // one another, and are left one at a time.
+      if (ids[2] != "1") return fail("tmux", asked, "the user is in a menu of tmux there");
       const Words cancel{"send-keys", "-t", ids[1], "-X", "cancel", ";"};
       words.insert(words.begin(), cancel.begin(), cancel.end());
     }

@@ -58,6 +58,10 @@ TEST_CASE("a Dockerfile that reaches out is refused") {
       "RUN --mount=type=bind,source=/ x",
       "COPY --link a b",
       "COPY <<EOF /x\nEOF",
+      "RUN <<'E\\'\nRUN x \\\nE\\\nADD http://x /x",
+      "RUN a 2<<-EOF\nEOF",
+      "ONBUILD RUN <<EOF\nEOF",
+      "ADD --from=x a b",
       "COPY --from=$X a b",
       "FROM $BASE",
       "FROM x${V}",
@@ -85,6 +89,14 @@ TEST_CASE("a Dockerfile that reaches out is refused") {
   CHECK(
       parse_dockerfile("\xef\xbb\xbf"
                        "FROM a\r\nRUN x \\\r\n y\r\n"));
+}
+
+TEST_CASE("triggers run where this build's stages are not") {
+  auto images = parse_dockerfile(
+      "FROM a AS stage\nFROM b\nONBUILD COPY --from=stage x y\nONBUILD COPY --from=0 x y\n"
+      "COPY --from=stage x y\nRUN echo $((1<<2)) <<<here << x\n");
+  REQUIRE(images);
+  CHECK(*images == Images{"0", "a", "b", "stage"});
 }
 
 TEST_CASE("the context is passed on, and the Dockerfile found in it") {
@@ -123,6 +135,69 @@ TEST_CASE("what is no plain tar is refused") {
   symlink[156] = '2';
   symlink[148] = '\0';
   CHECK_FALSE(link.feed(symlink, out));
+}
+
+namespace {
+
+/// An entry of another type, with a sound checksum. `size`: what its field says, in octal.
+std::string special(char type, std::string_view content, std::string size = {}) {
+  std::string tar = entry("a", content);
+  tar[156] = type;
+  if (size.empty()) size = fmt::format("{:011o}", content.size());
+  size.resize(12, '\0');
+  tar.replace(124, 12, size);
+  tar.replace(148, 8, "        ");
+  unsigned sum = 0;
+  for (std::size_t i = 0; i < 512; ++i) sum += static_cast<unsigned char>(tar[i]);
+  tar.replace(148, 6, fmt::format("{:06o}", sum));
+  tar[154] = '\0';
+  return tar;
+}
+
+/// Whether `tar` is taken, with what was sent of it.
+std::pair<bool, std::string> taken(const std::string& tar) {
+  BuildContext context("");
+  std::string out;
+  const bool fed = context.feed(tar + std::string(1024, '\0'), out).has_value();
+  return {fed && context.complete(), out};
+}
+
+}  // namespace
+
+TEST_CASE("nothing in the context changes the Dockerfile that ends it") {
+  const std::string file = entry("Dockerfile", "FROM a\n");
+  const std::string mtime = special('x', "16 mtime=1.5555\n");
+  CHECK(taken(mtime + file).first);
+  CHECK(taken(special('L', std::string("long\0", 5)) + file).first);
+  CHECK(taken(special('5', "") + special('2', "") + file).first);
+  // A header that waits for its entry.
+  CHECK_FALSE(taken(file + mtime).first);
+  CHECK_FALSE(taken(file + special('L', std::string("long\0", 5))).first);
+  CHECK_FALSE(taken(file + special('K', std::string("long\0", 5))).first);
+  // What makes another file of an entry's data.
+  CHECK_FALSE(taken(special('x', "10 size=1\n") + file).first);
+  CHECK_FALSE(taken(special('x', "22 GNU.sparse.major=1\n") + file).first);
+  CHECK_FALSE(taken(special('x', "16 mtime=1.5555\n9 size=1\n") + file).first);
+  for (const char* broken : {"x", "9 a=b\n", "6 a=b", "6 abc\n", "06 a=b\n ", "-6 a=b\n"}) {
+    INFO(broken);
+    CHECK_FALSE(taken(special('x', broken) + file).first);
+  }
+  // Data that some readers do not skip.
+  for (char type : std::string("123456")) CHECK_FALSE(taken(special(type, "data") + file).first);
+  for (char type : std::string("S7VMNDA") + '\0')
+    CHECK_FALSE(taken(special(type, "data") + file).first);
+  CHECK_FALSE(taken(special('0', "data",
+                            std::string("\0"
+                                        "4\0",
+                                        3)) +
+                    file)
+                  .first);
+  CHECK_FALSE(taken(special('0', "data", "4 4") + file).first);
+  CHECK(taken(special('0', "data", "     4 ") + file).first);
+  // A global header is dropped.
+  auto [sound, sent] = taken(special('g', "14 comment=ab\n") + file);
+  CHECK(sound);
+  CHECK(sent == file);
 }
 
 TEST_CASE("a build's network, limits and labels are the profile's") {

@@ -71,7 +71,6 @@ TEST_CASE("mounts are known for what they are") {
                                    {"Type":"volume","Source":"/var/lib/docker/volumes/x","RW":true}])"));
   REQUIRE(bound);
   CHECK(bound->excess.empty());
-  CHECK(bound->writable_bind);
   CHECK(bound->hidden_masks);
   CHECK(bound->roots.size() == 1);
 }

@@ -57,6 +57,20 @@ TEST_CASE("a machine with fewer CPUs than the profile permits") {
   CHECK(text_of(host_of(host("{}", engine)), "NanoCpus") == "2000000000");
 }
 
+TEST_CASE("podman gives no variable of its own to a container") {
+  constexpr std::string_view kBody = R"({"Image":"bb","Env":["*","HOME","SET=1","EMPTY="]})";
+  EngineFacts podman;
+  podman.podman = true;
+  CHECK(text_of(create(kBody, podman)->body, "Env") == R"(["SET=1","EMPTY="])");
+  // To dockerd a bare name means that the image's value goes.
+  CHECK(text_of(create(kBody)->body, "Env") == R"(["*","HOME","SET=1","EMPTY="])");
+  auto exec = rebuild_exec(json_of(R"({"Cmd":["x"],"Env":["*","A=b"]})"), kSpec, podman, false);
+  REQUIRE(exec);
+  CHECK(text_of(*exec, "Env") == R"(["A=b"])");
+  CHECK_FALSE(create(R"({"Image":"bb","Env":[1]})"));
+  CHECK_FALSE(create(R"({"Image":"bb","Env":"*"})"));
+}
+
 TEST_CASE("keys count only as the API writes them") {
   // Go would take each of these for HostConfig, the last one or both merged.
   CHECK(code(create(R"({"Image":"bb","hostconfig":{"Privileged":true}})")) == EPERM);
