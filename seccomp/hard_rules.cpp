@@ -48,6 +48,7 @@ constexpr Test kProtocol4[] = {is(0, AF_INET), is_not(2, IPPROTO_IP), is_not(2, 
                                is_not(2, IPPROTO_UDP)};
 constexpr Test kProtocol6[] = {is(0, AF_INET6), is_not(2, IPPROTO_IP), is_not(2, IPPROTO_TCP),
                                is_not(2, IPPROTO_UDP)};
+constexpr Test kLinger[] = {is(1, SOL_SOCKET), is(2, SO_LINGER)};
 constexpr Test kPersonality[] = {is_not(0, PER_LINUX), is_not(0, PER_LINUX32), is_not(0, UNAME26),
                                  is_not(0, +PER_LINUX32 | +UNAME26), is_not(0, 0xffffffff)};
 constexpr Test kSetMm[] = {is(0, PR_SET_MM)};
@@ -83,6 +84,10 @@ constexpr HardDenial kHardDenials[] = {
      "Only TCP and UDP: SCTP, DCCP, MPTCP, UDP-Lite and ping sockets are surface without use."},
     {"socketpair", "socketpair-family", kPairFamily, EAFNOSUPPORT,
      "Pairs are AF_UNIX; the one other family that makes them is TIPC."},
+    {"setsockopt", "linger", kLinger, 0,
+     "SO_LINGER is taken and does nothing: whoever closes such a socket last waits, and that can "
+     "be "
+     "made the supervisor by sending it the descriptor."},
     {"personality", "personality", kPersonality, EPERM,
      "Only Linux, 32-bit uname, 2.6 uname and the query; others weaken address randomisation."},
     {"prctl", "process-image", kSetMm, EPERM,

@@ -17,7 +17,7 @@ struct HardDenial {
   std::string_view call;
   std::string_view name;
   std::span<const Test> tests;  ///< all must hold
-  int err;
+  int err;                      ///< 0: the call is said to have succeeded
   std::string_view reason;
   When when = When::always;
 };

@@ -203,7 +203,7 @@ Result<std::vector<Entry>> read_entries(const PolicyInput& input, std::vector<So
 
 /// A second listener is refused by the filter itself: the supervisor may be gone by then.
 Action hard_action(const HardDenial& denial, bool observes) {
-  const bool asks = observes && denial.when != HardDenial::When::notifying;
+  const bool asks = observes && denial.err != 0 && denial.when != HardDenial::When::notifying;
   return {asks ? ActionKind::notify : ActionKind::errno_, denial.err};
 }
 

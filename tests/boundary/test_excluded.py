@@ -221,6 +221,42 @@ class Excluded(sandbox.WithTerminal):
             child.stdout.close()
         self.assertEqual(self.calls(), [])
 
+    def test_no_descriptor_holds_the_launcher_up(self):
+        """Whoever closes a lingering socket last waits until its data is taken: nobody reads it here."""
+        script = r'''
+import array, os, socket, struct, sys, time
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+peer, _ = listener.accept()
+client.setblocking(False)
+try:
+    while True:
+        client.send(bytes(65536))
+except BlockingIOError:
+    pass
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3))
+print(struct.unpack("ii", client.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)), flush=True)
+begun = time.monotonic()
+if len(sys.argv) > 1:
+    os.close(client.detach())
+else:
+    for count in (1, 20):  # taken, and thrown away by the kernel
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link.connect("/run/dirbox/broker/tool.sock")
+        link.sendmsg([b"junk"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [client.fileno()] * count))])
+        if count == 20:
+            os.close(client.detach())
+        link.recv(1000)
+    os.system("tool ok")
+print(time.monotonic() - begun >= 3)
+'''
+        control = subprocess.run(["/usr/bin/python3", "-c", script, "close"], capture_output=True, text=True,
+                                 timeout=sandbox.PATIENCE, check=True).stdout
+        self.assertEqual(control, "(1, 3)\nTrue\n")
+        done = self.exclude("/usr/bin/python3", "-c", script)
+        self.assertEqual((done.code, done.out.splitlines()[0], done.out.splitlines()[-1]), (0, "(0, 0)", "False"), done)
+        self.assertEqual(len(self.calls()), 1)
+
     @staticmethod
     def is_cat_of(pid, launcher):
         try:

@@ -95,6 +95,16 @@ TEST_CASE("allowing a call by name leaves its hard denials") {
   CHECK(answer(input, "socketpair", 2, 1) == "errno:EAFNOSUPPORT hard denial socketpair-family");
 }
 
+TEST_CASE("SO_LINGER is said to be set, also where denials are observed") {
+  for (Observe observe : {Observe::none, Observe::writes, Observe::reads}) {
+    PolicyInput input;
+    input.observe = observe;
+    CHECK(answer(input, "setsockopt", 3, 1, 13) == "errno:0 hard denial linger");
+    CHECK(answer(input, "setsockopt", 3, 1, 7) == "allow group @net");
+    CHECK(answer(input, "setsockopt", 3, 6, 13) == "allow group @net");
+  }
+}
+
 TEST_CASE("nested_userns opens namespaces and mounts, and the hard denial of clone") {
   CHECK(answer({}, "clone", 0x10000011) == "errno:EPERM hard denial new-namespace");
   CHECK(answer({}, "clone", 0x11) == "allow group @process");
