@@ -54,7 +54,7 @@ std::string find_program(const std::string& name) {
   if (path.empty()) path = "/usr/bin:/bin";
   while (!path.empty()) {
     const std::size_t colon = std::min(path.find(':'), path.size());
-    const std::string candidate = path_join(path.substr(0, colon), name);
+    std::string candidate = path_join(path.substr(0, colon), name);
     if (candidate.front() == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
     path.erase(0, colon + 1);
   }

@@ -141,6 +141,7 @@ std::vector<std::string> list_stores(const std::string& state_directory) {
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string> out;
+  out.reserve(found.size());
   for (auto& [time, name] : found) out.push_back(std::move(name));
   return out;
 }

@@ -206,8 +206,8 @@ Answer Writer::link(const Call& call) {
   }
   if (auto answer = refuse_alias(from)) return *answer;
   if (auto answer = refuse_git(to)) return *answer;
-  const Answer answer = answer_of(::linkat(from.place.directory.get(), from.place.name.c_str(),
-                                           to.place.directory.get(), to.place.name.c_str(), 0));
+  Answer answer = answer_of(::linkat(from.place.directory.get(), from.place.name.c_str(),
+                                     to.place.directory.get(), to.place.name.c_str(), 0));
   if (answer.kind == Kind::done) linked_.insert({from.status.st_dev, from.status.st_ino});
   return answer;
 }
@@ -291,8 +291,8 @@ Answer Writer::remove(const Call& call) {
     if (auto answer = refuse_name(seen)) return *answer;
   }
   if (seen.place.slash && !seen.is(S_IFDIR)) return failed(ENOTDIR);
-  const Answer answer = answer_of(::unlinkat(seen.place.directory.get(), seen.place.name.c_str(),
-                                             static_cast<int>(call.flags & AT_REMOVEDIR)));
+  Answer answer = answer_of(::unlinkat(seen.place.directory.get(), seen.place.name.c_str(),
+                                       static_cast<int>(call.flags & AT_REMOVEDIR)));
   if (answer.kind == Kind::done && !seen.is(S_IFDIR)) {
     made_.erase(identity);
     if (seen.status.st_nlink <= 1) linked_.erase(identity);

@@ -105,9 +105,13 @@ class Compiler {
     if (record.mode == Mode::grammar) {
       if (out.sessions.empty()) out.sessions = {"swarm-*"};  // swarm's own
       out.profile = record.profile;
+      out.refused = why_refused();
       out.no_panes = why_no_panes(out);
-      if (!out.no_panes.empty())
+      if (!out.refused.empty()) {
+        plan_.notes.push_back({"tmux is refused: " + out.refused, record.origin});
+      } else if (!out.no_panes.empty()) {
         plan_.notes.push_back({"tmux opens no panes: " + out.no_panes, record.origin});
+      }
     }
     if (record.mode == Mode::host) announce(out.policy);
     place_shims(record);
@@ -180,6 +184,15 @@ class Compiler {
                                                    rule.text, rule.origin, rule.reason)));
     }
     return policy;
+  }
+
+  /// This program asks tmux on the host, and starts in panes. Empty where the sandbox cannot change
+  /// it.
+  std::string why_refused() {
+    if (facts_.self.empty() || !is_planted(resolver_.resolve(facts_.self))) return {};
+    return fmt::format(
+        "{}, which asks tmux, lies in a directory that the sandbox can write (install dirbox)",
+        escape_for_terminal(facts_.self));
   }
 
   /// Panes read the profile again. Empty where the sandbox cannot change it.
@@ -305,6 +318,7 @@ std::optional<std::string> map_to_host(const Plan& plan, std::string_view path) 
 }
 
 broker::Decision decide_excluded(const Excluded& excluded, std::span<const std::string> arguments) {
+  if (!excluded.refused.empty()) return {false, {}, excluded.policy.origin, excluded.refused};
   broker::Decision decision = broker::decide(excluded.policy, arguments);
   if (excluded.policy.mode != Mode::grammar || !decision.allowed) return decision;
   const auto request = broker::tmux::parse_request(arguments);

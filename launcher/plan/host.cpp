@@ -195,6 +195,9 @@ Result<HostFacts> gather_facts(const FileView& files, char** environment) {
     return fail("find the home directory", facts.home, "HOME is not an absolute path");
   }
   facts.home = path_normalize(facts.home);
+  char self[PATH_MAX];
+  if (const ssize_t n = ::readlink("/proc/self/exe", self, sizeof self); n > 0)
+    facts.self.assign(self, static_cast<std::size_t>(n));
   char cwd[PATH_MAX];
   if (::getcwd(cwd, sizeof cwd) == nullptr) return fail_errno("find the working directory", "");
   if (cwd[0] != '/') return fail("find the working directory", cwd, "not reachable from the root");

@@ -72,6 +72,7 @@ struct HostFacts {
   std::string account_home;  ///< as the password database alone has it, "" where it has none
   std::string cwd;           ///< absolute, as getcwd(2) gives it: without symlinks
   sandbox::FileId cwd_id;    ///< of the directory that this process is in, whatever `cwd` names
+  std::string self;          ///< this program; empty: unknown
   std::string session;
   std::vector<std::pair<std::string, std::string>> environment;
   std::vector<MountPoint> mounts;

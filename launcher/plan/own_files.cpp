@@ -23,8 +23,9 @@ constexpr OwnDirectory kOwn[] = {{"XDG_CONFIG_HOME", ".config"},
 }  // namespace
 
 /// What decides about the next launch is out of reach whatever the profile says: the project's file
-/// is read-only, the directories of dirbox are hidden. Where the sandbox could make such a
-/// directory, or move the one above it away, it is made first and what leads to it held in place.
+/// and this program are read-only, the directories of dirbox are hidden. Where the sandbox could
+/// make such a directory, or move the one above it away, it is made first and what leads to it held
+/// in place.
 Result<void> RuleSet::keep_own_files() {
   profiles::Entry entry;
   entry.origin = {"built in", 0, 0};
@@ -43,6 +44,14 @@ Result<void> RuleSet::keep_own_files() {
     const std::string top = above->path;  // hold() adds rules, which moves `above`
     hold(path_parent(found.path), top);
   }
+  const PathRule* above = decide(facts_.self);
+  if (above == nullptr || above->access != PathAccess::write) return {};
+  const std::string top = above->path;
+  put({facts_.self, facts_.self, PathAccess::protect, FileType::regular, entry.origin});
+  hold(path_parent(facts_.self), top);
+  plan_.notes.push_back({fmt::format("{} cannot be changed: it is what runs this sandbox",
+                                     escape_for_terminal(facts_.self)),
+                         {}});
   return {};
 }
 

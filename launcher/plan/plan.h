@@ -51,6 +51,7 @@ struct Excluded {
   std::vector<std::string> sessions;  ///< of tmux, see profiles::Excluded
   std::string profile;
   std::string no_panes;  ///< why tmux may open none; empty: it may
+  std::string refused;   ///< why every call is refused; empty: the policy decides
 };
 
 struct Plan {

@@ -147,6 +147,7 @@ std::string make_json(const profiles::Profile& profile, const Plan& plan) {
     w.raw(",\"mode\":").string(grammar ? "grammar" : "host");
     w.raw(",\"origin\":").origin(excluded.policy.origin);
     w.raw(",\"no_panes\":").string(excluded.no_panes);
+    w.raw(",\"refused\":").string(excluded.refused);
     w.list("allow", excluded.policy.allow, rule).list("deny", excluded.policy.deny, rule).raw("}");
   });
   return w.raw("}\n").take();

@@ -142,6 +142,7 @@ Result<void> add_excluded(const Json& json, Plan& plan) {
     const bool grammar = TRY(read_string(item, "mode")) == "grammar";
     policy.mode = grammar ? broker::Mode::grammar : broker::Mode::host;
     excluded.no_panes = TRY(read_string(item, "no_panes"));
+    excluded.refused = TRY(read_string(item, "refused"));
     excluded.program = policy.command;
     for (const auto& row : TRY(read_rows(item, "allow", 2))) {
       policy.allow.push_back(TRY(broker::parse_rule(policy.command, broker::RuleKind::allow, row[0],

@@ -240,6 +240,10 @@ Answer explain_path(const Ground& ground, std::string_view text, Want want) {
 void add_excluded_cure(Answer& answer, const Excluded& excluded, const broker::Decision& decision,
                        std::span<const std::string> arguments) {
   const broker::Policy& policy = excluded.policy;
+  if (!excluded.refused.empty()) {
+    answer.never = "not from this copy of dirbox: what asks tmux is out of the sandbox's reach";
+    return;
+  }
   if (policy.mode == broker::Mode::grammar) {
     answer.never = "the grammar has no such call: it would be more than windows of this project";
     return;

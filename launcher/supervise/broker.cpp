@@ -48,7 +48,13 @@ Result<void> Broker::prepare(sandbox::RunOptions& options) {
     command.binary =
         TRY(broker::pin_command(excluded.program, plan_.host_path, plan_.writable_roots));
     command.environment = environment;
-    if (excluded.policy.mode == broker::Mode::grammar) TRY_VOID(use_grammar(excluded, command));
+    if (!excluded.refused.empty()) {
+      command.gate = [&excluded](std::span<const std::string> arguments, std::string_view) {
+        return broker::Verdict{plan::decide_excluded(excluded, arguments), std::nullopt};
+      };
+    } else if (excluded.policy.mode == broker::Mode::grammar) {
+      TRY_VOID(use_grammar(excluded, command));
+    }
     command.gate = [this, policy = excluded.policy, next = std::move(command.gate)](
                        std::span<const std::string> arguments, std::string_view cwd) {
       before_();

@@ -140,6 +140,11 @@ void check_grammar(Context& context) {
   for (const Excluded& excluded : context.plan().excluded) {
     if (excluded.policy.mode != Mode::grammar) continue;
     any = true;
+    if (!excluded.refused.empty()) {
+      context.must_refuse(excluded.policy.command + " -V", "run", {excluded.policy.command, "-V"},
+                          {EACCES}, excluded.policy.origin);
+      continue;
+    }
     const Outcome control = context.inside("run", {excluded.policy.command, "-V"});
     context.add(excluded.policy.command + " -V",
                 control.done()                           ? Verdict::pass

@@ -186,6 +186,10 @@ void check_read_only(Context& context) {
       planted = plant(context, rule.path, got);
     } else if (rule.type == FileType::regular) {
       got = context.inside("open", {rule.path, std::to_string(O_WRONLY)});
+      if (got.refused_with({ETXTBSY})) {  // also where the mount would refuse it
+        context.add(rule.path, Verdict::absent, "it is being executed", rule.origin);
+        continue;
+      }
     } else {
       continue;
     }

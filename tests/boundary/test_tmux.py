@@ -2,6 +2,7 @@
 
 The server is the test's own (TMUX_TMPDIR), with sessions of "the user" beside the project's.
 """
+import filecmp
 import os
 import shutil
 import subprocess
@@ -219,6 +220,28 @@ class Tmux(sandbox.Boundary):
         self.assertIn("menu of tmux", done.err)
         self.assertEqual(self.tmux("display-message", "-p", "-t", "swarm-t:w1", "#{pane_in_mode}"), "2\n")
         self.assertNotIn("two", self.screen("swarm-t:w1"))
+
+    def test_dirbox_where_the_sandbox_can_write(self):
+        """As right after a build: it runs, is not changed from inside, and tmux, which it would ask, is refused."""
+        folder = self.world.project + "/build"
+        own = folder + "/release/dirbox"
+        os.makedirs(folder + "/release")
+        self.addCleanup(shutil.rmtree, folder)
+        shutil.copy2(sandbox.DIRBOX, own)
+        done = subprocess.run([own, "run", "-p", self.profile_file, "--", "sh", "-c",
+                               "tmux ls; echo tmux=$?; echo x > build/release/made;"
+                               "for c in 'rm -f build/release/dirbox' 'mv build/release/dirbox build/release/x' 'mv build b2'"
+                               "         'mv build/release build/r2' 'truncate -s 0 build/release/dirbox'; do $c 2>/dev/null; echo $?; done"],
+                              cwd=self.world.project, env=self.world.environment, text=True, capture_output=True,
+                              timeout=sandbox.PATIENCE)
+        self.assertEqual(done.stdout.split(), ["tmux=126", "1", "1", "1", "1", "1"], done)
+        self.assertIn("lies in a directory that the sandbox can write", done.stderr)
+        self.assertTrue(os.path.exists(folder + "/release/made"), "beside it, the sandbox writes")
+        self.assertTrue(filecmp.cmp(own, sandbox.DIRBOX, shallow=False))
+        attacked = subprocess.run([own, "verify", "-p", self.profile_file, "--only", "broker", "--only", "files.readonly"],
+                                  cwd=self.world.project, env=self.world.environment, text=True, capture_output=True,
+                                  timeout=sandbox.PATIENCE)
+        self.assertEqual(attacked.returncode, 0, attacked)
 
     def test_sessions_that_the_profile_opens(self):
         opened = self.profile(PROFILE + 'sessions = ["main"]\n', "opened.toml")

@@ -17,6 +17,7 @@ inline constexpr int kAddSeals = 1033, kSealAll = 0xf;
 inline constexpr int kStatusFailed = 125;
 
 /// wire::kTagBytes of tag, then the path; an image is made by changing it in the file.
+// NOLINTNEXTLINE(bugprone-dynamic-static-initializers): its bytes are constants
 extern "C" char dirbox_shim_slot[wire::kTagBytes + wire::kSocketPathBytes];
 
 template <class T>

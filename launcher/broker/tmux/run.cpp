@@ -172,8 +172,8 @@ class Helper {
     window.pane.clear();
     const Answer found =
         TRY(ask({"list-panes", "-t", target_text(window), "-F",
-                 "#{window_id}|#{pane_id}|#{pane_in_mode}|#{pane_pid}|#{@dirbox-pane}|#{@dirbox}|"
-                 "#{pane_index}|#{pane_active}"}));
+                 ("#{window_id}|#{pane_id}|#{pane_in_mode}|#{pane_pid}|#{@dirbox-pane}|#{@dirbox}|"
+                  "#{pane_index}|#{pane_active}")}));
     if (found.status != 0) return Words();
     for (const std::string& line : found.lines()) {
       Words parts = split(line, '|');
