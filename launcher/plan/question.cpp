@@ -7,6 +7,7 @@
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/guard/foresee.h"
 
 namespace dirbox::plan {
 namespace {
@@ -49,6 +50,8 @@ class PathQuestion {
     const bool exists = found.stat.type != FileType::missing;
     Answer answer = exists ? ask_existing(found) : ask_missing(found);
     if (!answer.never.empty()) return answer;
+    if (answer.allowed && want_ == Want::write && tree_.is_of_host(found.path))
+      foresee_guard(answer, found);
     for (const Resolver::Hop& hop : found.hops) {
       if (auto refused = refuse_hop(hop, asked)) return std::move(*refused);
     }
@@ -64,6 +67,36 @@ class PathQuestion {
     answer.detail = "its symlinks lead in a circle";
     answer.never = kNotOutside;
     return answer;
+  }
+
+  /// What the guard does about it.
+  void foresee_guard(Answer& answer, const Resolver::Resolution& found) const {
+    if (found.stat.type == FileType::directory) return;
+    const auto foreseen = guard::foresee(plan_.guard, found.path);
+    if (!foreseen) return;
+    const std::string what =
+        foreseen->whole ? "it" : "what makes a program of the host execute something";
+    switch (plan_.guard.mode) {
+      case guard::Mode::off:
+        return;
+      case guard::Mode::report:
+        answer.detail += fmt::format("; the guard reports {}: {}", what, foreseen->why);
+        return;
+      case guard::Mode::quarantine:
+        answer.detail += fmt::format("; the guard undoes {}: {}", what, foreseen->why);
+        return;
+      case guard::Mode::enforce:
+        break;
+    }
+    if (!foreseen->whole) {
+      answer.detail += fmt::format("; the guard refuses {}: {}", what, foreseen->why);
+      return;
+    }
+    answer.allowed = false;
+    answer.layer = "guard";
+    answer.cause = "guarded-name";
+    answer.detail = foreseen->why;
+    answer.toml = "filesystem.guard = \"quarantine\"";
   }
 
   /// A symlink that is not there inside leads nowhere. A grant of `asked` shows it as well.

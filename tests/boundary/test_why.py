@@ -124,6 +124,21 @@ class Why(Asking):
         finally:
             os.unlink(self.project("key"))
 
+    def test_what_the_guard_does(self):
+        name = ".vscode/tasks.json"
+        plant = "mkdir -p .vscode && echo x > .vscode/tasks.json"
+        self.assertNotIn("guard", self.why("path", "README", "--write", code=0)["detail"])
+        self.assertIn("the guard undoes it: VS Code", self.why("path", name, "--write", code=0)["detail"])
+        self.assertIn("makes a program", self.why("path", ".git/config", "--write", code=0)["detail"])
+        self.assertTrue(self.runs(plant))
+        self.assertFalse(os.path.exists(self.project(name)))
+        profile = self.profile('filesystem.guard = "enforce"\nfilesystem.protect = ["${PROJECT}/**/*.kept"]')
+        answer = self.why("-p", profile, "path", name, "--write", code=1)
+        self.assertEqual((answer["layers"], answer["cause"]), (["guard"], "guarded-name"))
+        self.assertFalse(self.runs(plant, "-p", profile))
+        self.assertIn("**/*.kept", self.why("-p", profile, "path", "sub/a.kept", "--write", code=1)["detail"])
+        os.rmdir(self.project(".vscode"))
+
     def test_private_directories(self):
         answer = self.why("~/.bashrc", code=1)
         self.assertEqual(answer["cause"], "absent")
