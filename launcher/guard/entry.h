@@ -45,6 +45,9 @@ std::vector<std::pair<std::string, bool>> list_entries(int directory, std::size_
 /// What git takes for a git directory (gitrepository-layout(5)), and more: what the names are does
 /// not matter here, where some may be symlinks.
 bool is_git_directory(int directory);
+/// Whether `git`, a git directory, is that of a submodule, for which git itself sets core.worktree,
+/// and no symlink is on the way to `worktree`, where git would write. Both absolute and normalized.
+bool is_submodule_tree(const std::string& git, const std::string& worktree);
 /// nullopt where there is nothing, or no more.
 std::optional<Entry> look_at(int directory, const std::string& name);
 

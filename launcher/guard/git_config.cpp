@@ -191,12 +191,12 @@ bool names_helper(std::string_view url) {
 enum class Test {
   any,
   not_boolean,  ///< true and false choose what git brings itself
-  command,      ///< an alias for a shell line, or one that brings options
+  command,      ///< an alias for more than the name of a command
   bang,         ///< "!…"
   helper,       ///< a URL of a transport helper
   path,         ///< a program by path
   not_never,
-  moved_tree,  ///< a work tree that is not within the one around the git directory
+  moved_tree,  ///< a work tree other than that of a submodule
 };
 
 struct DangerRow {
@@ -234,6 +234,11 @@ constexpr DangerRow kDangers[] = {
     {"mergetool", "cmd", Test::any, "git mergetool executes it"},
     {"mergetool", "path", Test::any, "git mergetool executes it"},
     {"merge", "driver", Test::any, "git merge executes it"},
+    {"diff", "tool", Test::path, "git difftool executes the file of that name"},
+    {"diff", "guitool", Test::path, "git difftool executes the file of that name"},
+    {"merge", "tool", Test::path, "git mergetool executes the file of that name"},
+    {"merge", "guitool", Test::path, "git mergetool executes the file of that name"},
+    {"rebase", "instructionformat", Test::any, "git rebase executes lines of it"},
     {"interactive", "difffilter", Test::any, "git add -p executes it"},
     {"credential", "helper", Test::any, "git executes it, and gives it passwords"},
     {"gpg", "program", Test::any, "git executes it to sign and verify"},
@@ -247,6 +252,9 @@ constexpr DangerRow kDangers[] = {
     {"url", "pushinsteadof", Test::helper, "git push executes a transport helper"},
     {"protocol", "allow", Test::not_never, "transport helpers could execute commands"},
     {"submodule", "update", Test::bang, "git submodule update executes it"},
+    {"http", "savecookies", Test::any, "git fetch writes what a server sends to any file"},
+    {"gitflow", "hooks", Test::any, "git flow takes its hooks from there"},
+    {"svn", "authorsprog", Test::any, "git svn executes it"},
     {"trailer", "command", Test::any, "git commit executes it"},
     {"trailer", "cmd", Test::any, "git commit executes it"},
     {"init", "templatedir", Test::any, "git init takes hooks from there"},
@@ -282,7 +290,10 @@ bool holds(Test test, std::string_view key, std::string_view value, const Inside
     case Test::not_boolean:
       return !is_boolean(value);
     case Test::command:
-      return value.starts_with('!') || value.starts_with('-');
+      // Options and subcommands execute what follows them: ls-remote --upload-pack=…, bisect run.
+      return value.starts_with('-') || !std::all_of(value.begin(), value.end(), [](char c) {
+               return is_key(static_cast<unsigned char>(c));
+             });
     case Test::bang:
       return value.starts_with('!');
     case Test::helper: {

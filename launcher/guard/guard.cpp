@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/openat2.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +16,13 @@
 #include "launcher/base/text.h"
 
 namespace dirbox::guard {
+namespace {
+
+constexpr std::size_t kEvents = 4 << 10;      // bytes of them that are read at once
+constexpr std::size_t kMostAtEnd = 32 << 10;  // bytes that finish() reads
+
+}  // namespace
+
 Guard::Guard(EventLoop& loop, Spec spec, std::string store)
     : loop_(loop), spec_(std::move(spec)), store_path_(std::move(store)) {}
 
@@ -108,7 +116,8 @@ void Guard::snapshot(const Node& node, int directory) {
 void Guard::check() {
   if (!watching_) return;
   if (inotify_.valid()) {
-    on_events();
+    // What happens from here on is not waited for.
+    on_events(pending_events());
   } else {
     look_now();
   }
@@ -116,25 +125,33 @@ void Guard::check() {
 
 void Guard::finish() {
   if (!watching_) return;
-  if (inotify_.valid()) on_events();
-  work_through(kAtLeast);
-  std::vector<Place> rest;
-  rest.swap(unwatched_);
-  // What the sandbox made itself is looked through to its end.
-  for (std::size_t i = 0; i < rest.size(); ++i) {
-    visit(rest[i]);
-    for (Place& more : unwatched_) rest.push_back(std::move(more));
-    unwatched_.clear();
+  if (inotify_.valid()) {
+    // Where there are very many, all that can be written is looked through instead.
+    const std::size_t pending = pending_events();
+    unwatched_ |= pending > kMostAtEnd;
+    if (pending <= kMostAtEnd) on_events(pending);
   }
+  ending_ = true;
+  visit_rest();
   look_at_all();
+  visit_followed();
   stop_watching();
 }
 
-void Guard::on_events() {
-  alignas(inotify_event) char buffer[32 << 10];
-  for (;;) {
+/// Bytes of what has not been read.
+std::size_t Guard::pending_events() const {
+  int pending = 0;
+  if (::ioctl(inotify_.get(), FIONREAD, &pending) != 0) return SIZE_MAX;
+  return static_cast<std::size_t>(pending);
+}
+
+/// At least `most` bytes of events, where there are so many.
+void Guard::on_events(std::size_t most) {
+  alignas(inotify_event) char buffer[kEvents];
+  for (std::size_t done = 0; done < most;) {
     const ssize_t size = ::read(inotify_.get(), buffer, sizeof buffer);
     if (size <= 0) return;
+    done += static_cast<std::size_t>(size);
     for (ssize_t at = 0; at < size;) {
       inotify_event event;
       std::memcpy(&event, buffer + at, sizeof event);
@@ -144,6 +161,7 @@ void Guard::on_events() {
         look_at_all();
       } else {
         handle(event.wd, event.mask, event.len > 0 ? std::string(name) : std::string());
+        visit_followed();
       }
     }
   }
@@ -200,16 +218,19 @@ void Guard::become_git(const Node& node, int directory, const std::string& name)
   if (node.folder->open &&
       std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) &&
       is_git_directory(directory)) {
-    visit({node.tree, node.path, true});
+    visit({node.tree, node.path, true, true});
   }
 }
 
 void Guard::walk_slice() {
+  if (timer_ != 0) loop_.cancel(timer_);
   timer_ = 0;
   if (!watching_) return;
   if (queue_.empty()) queue_.swap(later_);
-  if (!work_through(kSlice) && later_.empty()) return;
-  timer_ = loop_.after(std::chrono::milliseconds(5), [this] { walk_slice(); });
+  const bool more = work_through(kSlice) || !later_.empty();
+  if (nodes_.size() >= kMaxWatches) unwatched_ |= more || !queue_.empty();
+  if (!more || nodes_.size() >= kMaxWatches) return;
+  if (timer_ == 0) timer_ = loop_.after(kBetweenSlices, [this] { walk_slice(); });
 }
 
 /// Visits `count` directories of the queue. False when there is none left, or no watch.
@@ -218,6 +239,7 @@ bool Guard::work_through(std::size_t count) {
     const Place place = std::move(queue_.front());
     queue_.pop_front();
     visit(place);
+    visit_followed();
   }
   return !queue_.empty() && nodes_.size() < kMaxWatches;
 }

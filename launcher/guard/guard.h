@@ -15,6 +15,7 @@
 #include "launcher/base/unique_fd.h"
 #include "launcher/guard/entry.h"
 #include "launcher/guard/held.h"
+#include "launcher/guard/limits.h"
 #include "launcher/guard/place.h"
 #include "launcher/guard/spec.h"
 #include "launcher/guard/table.h"
@@ -35,25 +36,15 @@ namespace dirbox::guard {
 /// danger is undone at once (entry.h) and remembered. A queue that overflowed leads to a look at
 /// every name in every watched directory. check() handles what is pending; finish(), after the last
 /// process of the sandbox is gone, looks at every name that start() knew, whatever the events said,
-/// and at directories that could not be watched when they were made.
+/// and at every directory that was not watched.
+///
+/// Each callback does a bounded piece of work: a flood of events delays only the undoing.
 ///
 /// Limits: who changed a file cannot be told from the file, so the host's own change of a guarded
 /// name while a sandbox runs is undone too, unless it is a key of a git configuration that executes
-/// nothing; `dirbox guard restore` brings it back. Stores through a memory mapping raise no event:
-/// they are found by finish(). A directory that existed before, and that no watch was left for, is
-/// not seen.
+/// nothing. Stores through a memory mapping, and what happens without a watch, finish() finds.
 class Guard {
  public:
-  static constexpr std::size_t kMaxWatches = 4096;
-  static constexpr std::size_t kSlice = 32;
-  static constexpr std::size_t kMaxEntries = 4096;   ///< of a directory that are looked through
-  static constexpr std::size_t kFewEntries = 256;    ///< a list of them is cheaper than look-ups
-  static constexpr std::size_t kAtLeast = 256;       ///< directories that finish() completes
-  static constexpr std::size_t kMaxFindings = 1000;  ///< the rest is undone and counted
-  static constexpr std::chrono::milliseconds kDelay{20};  ///< before anything is watched
-  static constexpr std::chrono::milliseconds kPoll{100};  ///< between looks without watches
-  static constexpr int kPollsInSilence = 10;  ///< before it is said that they are needed
-
   /// `store` is an absolute directory that is made when something is quarantined.
   Guard(EventLoop& loop, Spec spec, std::string store);
   ~Guard();
@@ -66,7 +57,7 @@ class Guard {
   void check();
   void finish();
 
-  /// What was found by start() to be executed or read because a configuration or a symlink says so.
+  /// What start() found to be executed or read because a configuration or a symlink says so.
   const Indirect& indirect() const { return indirect_; }
   const std::vector<Finding>& findings() const { return findings_; }
   /// What could not be watched or undone, as sentences.
@@ -85,7 +76,8 @@ class Guard {
   struct Place {
     std::size_t tree;
     std::string path;
-    bool made = false;  ///< since the start
+    bool made = false;   ///< since the start
+    bool alone = false;  ///< in it, only directories of a kind of their own
   };
   struct Above {
     Node node;
@@ -95,7 +87,8 @@ class Guard {
   enum class Age { old, changed, made };  ///< before the start, or since
   Result<void> open_trees();
   void snapshot(const Node& node, int directory);
-  void on_events();
+  std::size_t pending_events() const;
+  void on_events(std::size_t most);
   void handle(int wd, std::uint32_t mask, const std::string& name);
   void on_directory(const Node& parent, int directory, std::uint32_t mask, const std::string& name);
   std::optional<Place> find_place(const std::string& path) const;
@@ -116,6 +109,10 @@ class Guard {
   void forget(std::size_t tree, const std::string& path);
   bool watch_file(const Node& node, int directory, const std::string& name);
   void visit(const Place& first);
+  bool has_room(std::size_t count);
+  void note_kind(const Place& place, const Folder* folder);
+  void visit_followed();
+  void visit_rest();
   void look(const Node& node, int directory, const std::string& name);
   void undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
             const Before& before, const Entry& now, std::vector<Finding> found);
@@ -145,7 +142,10 @@ class Guard {
   std::set<std::string> included_;                ///< full paths of included configurations
   Indirect indirect_;
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
-  std::vector<Place> unwatched_;     ///< made when no watch was left
+  std::vector<Place> followed_;      ///< to which a gitfile leads
+  bool unwatched_ = false;           ///< of some directory it is not known what happened in it
+  std::size_t visited_ = 0;          ///< directories, since ending_
+  bool ending_ = false;              ///< nothing runs inside any more: nothing needs a watch
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;
   bool watching_ = false, lacking_ = false;  ///< between start() and finish(); no watch was left

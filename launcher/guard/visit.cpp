@@ -93,17 +93,27 @@ const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int di
 }
 
 /// Watches a directory and looks at its guarded names. The directories in it come next: at once
-/// where the sandbox made or changed them, else when there is time.
+/// where the sandbox made or changed them and they are few, else when there is time. In one that
+/// cannot be watched they are left to finish().
 void Guard::visit(const Place& first) {
   std::deque<Place> now{first};
-  for (; !now.empty(); now.pop_front()) {
+  for (std::size_t visited = 0; !now.empty(); now.pop_front(), ++visited) {
+    if (visited == kAtOnce && !ending_) {
+      // Those that were changed go before the others.
+      if (has_room(now.size())) queue_.insert(queue_.begin(), now.begin(), now.end());
+      if (timer_ == 0) timer_ = loop_.after(kBetweenSlices, [this] { walk_slice(); });
+      return;
+    }
+    if (ending_ && visited_++ == kAtMost) return;
     const Place place = now.front();
     UniqueFd directory = open_place(place.tree, place.path);
     if (!directory.valid()) continue;
     const Folder* folder = folder_at(place.tree, place.path, directory.get());
     if (folder == nullptr) continue;
     // The watch first: what comes after the look is an event.
-    if (!watch(place, directory.get(), *folder) && place.made) unwatched_.push_back(place);
+    const bool seen = ending_ || watch(place, directory.get(), *folder);
+    unwatched_ |= !seen;
+    if (ending_) note_kind(place, folder);
     const Node node{place.tree, place.path, folder, 0, 0, {}};
     const std::size_t most = place.made || !held_.empty() ? SIZE_MAX : kMaxEntries;
     const auto entries = list_entries(directory.get(), most);
@@ -116,16 +126,66 @@ void Guard::visit(const Place& first) {
       if (!is_directory) {
         if (rule_of(node, name) != nullptr || is_special(*folder, name))
           look(node, directory.get(), name);
-      } else {
+      } else if (seen && (!place.alone || is_special(*folder, name))) {
         const Age age = place.made ? Age::made : age_of(directory.get(), name);
-        Place child{place.tree, child_path(place.path, name), age == Age::made};
+        Place child{place.tree, child_path(place.path, name), age == Age::made, place.alone};
         if (age != Age::old || is_special(*folder, name)) {
           now.push_back(std::move(child));
-        } else {
+        } else if (has_room(1)) {
           (find_folder(*folder, name) != nullptr ? queue_ : later_).push_back(std::move(child));
         }
       }
     }
+  }
+}
+
+/// Without a watch: what a directory is, for those in it. It may be another one than when it was
+/// watched, or have become a git directory.
+void Guard::note_kind(const Place& place, const Folder* folder) {
+  const std::string path = full_path(place.tree, place.path);
+  const auto known = watches_.find(path);
+  if (known != watches_.end()) {
+    nodes_[known->second].folder = folder;
+  } else if (folder == &git_folder()) {
+    watches_[path] = --remembered_;
+    nodes_[remembered_] = {place.tree, place.path, folder, 0, 0, {}};
+  }
+}
+
+/// Whether so many directories can be put off. They are not remembered without end: what moves
+/// large trees about would have them remembered again and again.
+bool Guard::has_room(std::size_t count) {
+  if (ending_ || queue_.size() + later_.size() + count <= kMaxQueue) return true;
+  unwatched_ = true;
+  return false;
+}
+
+/// What gitfiles lead to. One may lead back to where it is, and many to the same; what lies beyond
+/// is no git directory for the first.
+void Guard::visit_followed() {
+  std::set<std::string> done;
+  for (const Place& place : std::exchange(followed_, {})) {
+    if (done.insert(full_path(place.tree, place.path)).second) visit(place);
+  }
+  followed_.clear();
+}
+
+/// After the end: every directory in which something may have happened unseen.
+void Guard::visit_rest() {
+  if (unwatched_) {
+    queue_.clear();
+    later_.clear();
+    for (std::size_t tree = 0; tree < trees_.size(); ++tree) queue_.push_back({tree, "", true});
+  }
+  while ((!queue_.empty() || !later_.empty()) && visited_ < kAtMost) {
+    if (queue_.empty()) queue_.swap(later_);
+    const Place place = std::move(queue_.front());
+    queue_.pop_front();
+    visit(place);
+  }
+  if (visited_ >= kAtMost) {
+    complaints_.push_back(fmt::format(
+        "guard: more than {} directories can be written; not all were looked through", kAtMost));
   }
 }
 
@@ -226,17 +286,19 @@ bool Guard::follow(const Node& node, What what, const std::string& text) {
     const std::string inner(path_relative(path, spec_.trees[tree]));
     UniqueFd directory = open_place(tree, inner);
     // Not there yet, as git submodule writes it first: it will be made in a directory of the tree.
-    if (directory.valid()) visit({tree, inner, true});
+    if (directory.valid()) followed_.push_back({tree, inner, false, true});
     return true;
   }
   return false;
 }
 
-/// Whether a work tree that a git directory names is within what the sandbox may write anyway.
+/// Whether a work tree that a git directory names is that of a submodule, within what the sandbox
+/// may write anyway.
 Inside Guard::path_to_tree(const Node& node) const {
   return [this, here = full_path(node.tree, node.path)](std::string_view worktree) {
     const std::string path = path_normalize(path_join(here, worktree));
-    return std::any_of(spec_.trees.begin(), spec_.trees.end(),
+    return is_submodule_tree(here, path) &&
+           std::any_of(spec_.trees.begin(), spec_.trees.end(),
                        [&](const std::string& tree) { return path_is_beneath(path, tree); });
   };
 }

@@ -68,7 +68,7 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
 /// A change of a file in place is an event of the file where its directory is not asked for them.
 /// True for a watch that is new.
 bool Guard::watch_file(const Node& node, int directory, const std::string& name) {
-  if (!node.folder->open || nodes_.size() >= kMaxWatches) return false;
+  if (ending_ || !node.folder->open || nodes_.size() >= kMaxWatches) return false;
   UniqueFd file(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file.valid()) return false;
   const std::string path = node.path.empty() ? name : node.path + "/" + name;
@@ -101,7 +101,7 @@ void Guard::arm() {
   lacking_ = false;
   inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!inotify_.valid()) return poll_instead();
-  if (auto added = loop_.add(inotify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(); });
+  if (auto added = loop_.add(inotify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(1); });
       !added) {
     inotify_.reset();
     return poll_instead();
@@ -132,6 +132,7 @@ void Guard::arm() {
 /// The user has no instance or no watch left, as with very many sandboxes at once. Most of them
 /// leave some before long.
 void Guard::poll_instead() {
+  unwatched_ = true;
   if (++polls_ == kPollsInSilence) {
     complaints_.push_back(fmt::format(
         "guard: for want of inotify instances or watches, changes are looked for every {} ms: "

@@ -28,7 +28,8 @@ std::optional<std::string> Writer::find_danger(const Entry& entry, const NameRul
                                                const std::string& before, const Place& at) const {
   if (!S_ISREG(entry.status.st_mode) || !entry.text) return rule.why;
   const Inside inside = [&](std::string_view worktree) {
-    return places_.is_inside(path_normalize(path_join(at.parent, worktree)));
+    const std::string path = path_normalize(path_join(at.parent, worktree));
+    return places_.is_inside(path) && is_submodule_tree(at.parent, path);
   };
   const Before was{true, before, S_IFREG};
   const auto found =

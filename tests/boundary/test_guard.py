@@ -64,6 +64,50 @@ class Guard(sandbox.Boundary):
                 self.quarantined(f"git config '{key}' '{value}'", "quarantined", value)
                 self.assertEqual(self.git("config", "--get", key, check=False), "")
 
+    def test_values_that_execute_without_a_command(self):
+        """An alias of options, a path as the name of a tool, lines for the list of a rebase, a file for cookies."""
+        script = self.project("evil")
+        up = "../" * 16 + script
+        self.world.plant(script, self.script, 0o755)
+        self.addCleanup(os.unlink, script)
+        keys = [("alias.st", f"ls-remote --upload-pack={script} .", ["st"]),
+                ("diff.tool", up, ["difftool", "-y", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "HEAD"]),
+                ("merge.tool", up, ["mergetool", "--tool-help"]),
+                ("rebase.instructionFormat", f"%s%nexec {script}", ["rebase", "--force-rebase", "HEAD~1"]),
+                ("http.saveCookies", "true", ["status"])]
+        self.git("commit", "-q", "-m", "more", "--allow-empty")
+        self.world.plant(self.project("file"), "other\n")
+        self.git("commit", "-q", "-a", "-m", "change")
+        for key, value, words in keys:
+            with self.subTest(key=key):
+                self.quarantined(f"git config {key} '{value}'; git config alias.co checkout; git config merge.guitool meld",
+                                 key.lower() if key != "http.saveCookies" else "http.savecookies")
+                self.assertNotEqual(self.git("config", "--get", key, check=False), value + "\n")
+                self.assertEqual(self.git("config", "alias.co") + self.git("config", "merge.guitool"), "checkout\nmeld\n")
+                if "tool" not in key:  # else the one that git finds would start
+                    self.git(*words, check=False)
+                self.assertFalse(os.path.exists(self.canary))
+                if key in ("alias.st", "diff.tool", "rebase.instructionFormat"):  # the control: there it executes
+                    self.git("-c", f"{key}={value}", *words, check=False)
+                    self.assertTrue(os.path.exists(self.canary), key)
+                    os.unlink(self.canary)
+        self.git("config", "--unset", "merge.guitool")
+
+    def test_a_work_tree_behind_a_symlink(self):
+        """git would check out into the home; that of a submodule it sets itself."""
+        self.quarantined(f"ln -s {self.world.home} link; git config core.worktree ../link; true", "core.worktree = ../link")
+        self.assertEqual(self.git("rev-parse", "--show-toplevel"), self.world.project + "\n")
+        self.git("config", "core.worktree", "../link")
+        self.assertEqual(self.git("rev-parse", "--show-toplevel"), self.world.home + "\n")
+        self.git("config", "--unset", "core.worktree")
+        os.unlink(self.project("link"))
+        done = self.inside("git init -q /tmp/m; git -C /tmp/m -c user.name=t -c user.email=t@e commit -q --allow-empty -m m; "
+                           "git -c protocol.file.allow=always submodule --quiet add /tmp/m sub")
+        self.assertNotIn("core.worktree", done.stderr)
+        self.assertEqual(self.git("rev-parse", "--show-toplevel", cwd=self.project("sub")), self.project("sub\n"))
+        self.git("rm", "-rfq", "--cached", "sub", ".gitmodules", check=False)
+        subprocess.run(["rm", "-rf", "sub", ".gitmodules", ".git/modules"], cwd=self.world.project, check=True)
+
     def test_the_value_from_before_comes_back(self):
         self.git("config", "core.pager", "cat")
         self.addCleanup(self.git, "config", "--unset-all", "core.pager", check=False)

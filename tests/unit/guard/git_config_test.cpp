@@ -69,6 +69,15 @@ TEST_CASE("keys that execute something") {
   CHECK(config_danger("alias.st", "status") == nullptr);
   CHECK(config_danger("alias.st", "!sh") != nullptr);
   CHECK(config_danger("alias.st", "-c core.pager=x log") != nullptr);
+  CHECK(config_danger("alias.st", "ls-remote --upload-pack=./x .") != nullptr);
+  CHECK(config_danger("alias.st", "bisect run ./x") != nullptr);
+  CHECK(config_danger("alias.st", "log --output=/home/user/.bashrc") != nullptr);
+  CHECK(config_danger("diff.tool", "vimdiff") == nullptr);
+  CHECK(config_danger("diff.tool", "../../../x") != nullptr);
+  CHECK(config_danger("merge.guitool", "../../../x") != nullptr);
+  CHECK(config_danger("rebase.instructionformat", "%s%nexec x") != nullptr);
+  CHECK(config_danger("rebase.autostash", "true") == nullptr);
+  CHECK(config_danger("http.https://x/.savecookies", "true") != nullptr);
   CHECK(config_danger("remote.o.url", "https://x/y") == nullptr);
   CHECK(config_danger("remote.o.url", "git@x:y::z") == nullptr);
   CHECK(config_danger("remote.o.url", "ext::sh -c x") != nullptr);

@@ -1,0 +1,101 @@
+"""The guard under load: more directories than watches, more events than are handled, what leads in circles."""
+import os
+import signal
+import subprocess
+
+import sandbox
+
+# Without an event: a store through a mapping, of the size that the file has.
+STORE = """
+import mmap, os
+with open(".git/config", "r+b") as file:
+    size = os.fstat(file.fileno()).st_size
+    mmap.mmap(file.fileno(), size)[:] = (b"[core]\\nfsmonitor = evil\\n" + b"#" * size)[:size]
+"""
+
+
+class Load(sandbox.Boundary):
+    def python(self, script, options=("-p", "worker")):
+        done = self.dirbox("python3", "-c", script, options=options)
+        self.assertEqual(done.code, 0, done.err[-2000:])
+        return done
+
+    def setUp(self):
+        super().setUp()
+        with open(self.project(".git/config"), "a", encoding="utf-8") as file:
+            file.write("# " + "x" * 100 + "\n")
+        self.addCleanup(subprocess.run, "rm -rf a b d* z big*", shell=True, cwd=self.world.project, check=True)
+
+    def config(self):
+        with open(self.project(".git/config"), encoding="utf-8") as file:
+            return file.read()
+
+    def test_gitfiles_that_lead_in_circles(self):
+        """Whoever followed them would not return, and what else was planted would stay."""
+        for way in ("mkdir a; printf 'gitdir: .\\n' > a/.git",
+                    "mkdir a b; printf 'gitdir: ../b\\n' > a/.git; printf 'gitdir: ../a\\n' > b/.git",
+                    "mkdir -p a/b; printf 'gitdir: ..\\n' > a/b/.git"):
+            for options in (("-p", "worker"), ("-p", self.profile('extends = "worker"\n[filesystem]\nguard = "enforce"\n'))):
+                with self.subTest(way=way, options=options[1]):
+                    script = f"import os\nos.system({way!r})\nfor i in range(40):\n  os.system('echo > c')\n"
+                    if options[1] == "worker":
+                        done = self.python(STORE + script)
+                        self.assertIn("core.fsmonitor = evil", done.err)
+                    else:
+                        self.python(script, options)
+                    self.assertNotIn("evil", self.config())
+                    subprocess.run(["rm", "-rf", "a", "b", "c"], cwd=self.world.project, check=True)
+
+    def test_more_directories_than_watches(self):
+        """Made inside, so that none is left for those from before: what is planted there is found all the same."""
+        os.makedirs(self.project("d/deep/old"))
+        done = self.python("""
+import os
+os.mkdir("z")
+for i in range(4200):
+    os.mkdir(f"z/{i}")
+def put(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+for path in ("d/deep/old/.envrc", "d/deep/old/.vscode/tasks.json", "z/4100/n/.envrc", "z/b/hooks/post-checkout"):
+    put(path, "evil")
+for path in ("z/b/HEAD", "z/b/objects/x", "z/b/refs/x", "d/deep/plain"):
+    put(path, "ref: refs/heads/main")
+put("z/b/config", "[core]\\nfsmonitor = evil\\n")
+""")
+        for path in ("d/deep/old/.envrc", "d/deep/old/.vscode/tasks.json", "z/4100/n/.envrc", "z/b/hooks/post-checkout"):
+            self.assertIn(path, done.err)
+            self.assertFalse(os.path.exists(self.project(path)), path)
+        self.assertTrue(os.path.exists(self.project("d/deep/plain")))
+        with open(self.project("z/b/config"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "[core]\n")
+
+    def test_a_command_that_ends_before_all_is_watched(self):
+        for i in range(1500):
+            os.makedirs(self.project(f"d{i}/e"))
+        done = self.dirbox("sh", "-c", "echo x > d1499/e/.envrc; echo x > d1499/e/plain", options=("-p", "worker"))
+        self.assertIn("d1499/e/.envrc", done.err)
+        self.assertFalse(os.path.exists(self.project("d1499/e/.envrc")))
+        self.assertTrue(os.path.exists(self.project("d1499/e/plain")))
+
+    def test_signals_are_served_under_a_flood(self):
+        child = self.start("python3", "-c", """
+import os
+for i in range(40):
+    for j in range(100):
+        os.makedirs(f"big/{i}/{j}")
+for i in range(1 << 30):
+    os.rename("big", "big2")
+    os.rename("big2", "big")
+    if i == 2000:
+        print("flood", flush=True)
+""", options=("-p", "worker"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.assertEqual(child.stdout.readline(), b"flood\n")
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(sandbox.PATIENCE), 128 + signal.SIGTERM)
+        child.stdout.close()
+
+
+if __name__ == "__main__":
+    sandbox.main()
