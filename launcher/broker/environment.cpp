@@ -128,6 +128,22 @@ constexpr std::string_view kFromHost[] = {
     "TZ",
 };
 
+constexpr std::string_view kNoPrograms[] = {
+    "PAGER=cat",
+    "GIT_PAGER=cat",
+    "GH_PAGER=cat",
+    "MANPAGER=cat",
+    "DELTA_PAGER=cat",
+    "SYSTEMD_PAGER=cat",
+    "LESSSECURE=1",
+    "EDITOR=false",
+    "VISUAL=false",
+    "GIT_EDITOR=false",
+    "GH_EDITOR=false",
+    "GIT_SEQUENCE_EDITOR=false",
+    "GIT_MERGE_AUTOEDIT=no",
+};
+
 /// `*` matches any run of characters, also none.
 bool matches(std::string_view pattern, std::string_view text) {
   std::size_t star = pattern.find('*');
@@ -196,6 +212,11 @@ std::vector<std::string> compile_host_environment(std::span<const std::string> l
     }
   }
   return out;
+}
+
+std::vector<std::string> compile_ruled_environment(std::vector<std::string> host) {
+  host.insert(host.end(), std::begin(kNoPrograms), std::end(kNoPrograms));
+  return host;
 }
 
 std::vector<std::string> compile_environment(std::span<const std::string> host,

@@ -22,6 +22,10 @@ Result<void> check_passable(std::string_view name);
 std::vector<std::string> compile_host_environment(std::span<const std::string> launcher,
                                                   std::string_view path);
 
+/// The same for a command that may run only as rules permit: with variables that make the usual
+/// programs start no pager and no editor, in which whoever types can run any other program.
+std::vector<std::string> compile_ruled_environment(std::vector<std::string> host);
+
 /// `host`, then what passes of the sandbox's `inside`: TERM, COLUMNS, LINES, LANG, LC_*, NO_COLOR
 /// with values of a harmless form, and the names in `listed` with any value. Entries that are
 /// malformed, repeated, refused by check_passable, or set by `host` are dropped.

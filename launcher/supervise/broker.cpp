@@ -47,7 +47,8 @@ Result<void> Broker::prepare(sandbox::RunOptions& options) {
     command.policy = excluded.policy;
     command.binary =
         TRY(broker::pin_command(excluded.program, plan_.host_path, plan_.writable_roots));
-    command.environment = environment;
+    const bool ruled = !excluded.policy.allow.empty() || !excluded.policy.deny.empty();
+    command.environment = ruled ? broker::compile_ruled_environment(environment) : environment;
     if (!excluded.refused.empty()) {
       command.gate = [&excluded](std::span<const std::string> arguments, std::string_view) {
         return broker::Verdict{plan::decide_excluded(excluded, arguments), std::nullopt};

@@ -307,6 +307,25 @@ print(time.monotonic() - begun >= 3)
         child.stdout.close()
         self.assertGone(self.pid_of_sleeper())
 
+    def test_no_pager_on_the_host(self):
+        """In a pager whoever types runs what he likes: `less` has the key "!"."""
+        mark = self.host + "/paged"
+        self.world.plant(self.host + "/pager", f"#!/bin/sh\ntouch {mark}\nexec cat\n", 0o755)
+        kept = self.world.home + "/.gitconfig"
+        with open(kept, encoding="utf-8") as file:
+            self.addCleanup(self.world.plant, kept, file.read())
+        self.world.plant(kept, f"[core]\n\tpager = {self.host}/pager\n")
+        profile = self.profile('extends = "worker"\n[[excluded]]\ncommand = "git"\nmode = "host"\nallow = ["log [-*]"]\n', "pager.toml")
+        control = sandbox.Terminal(["git", "log"], self.world.project, self.world.environment)
+        self.addCleanup(control.close)
+        self.assertEqual(control.wait(), 0)
+        self.assertTrue(os.path.exists(mark))
+        os.remove(mark)
+        terminal = self.terminal("git", "log", "--oneline", options=("-p", profile))
+        terminal.expect(r" first\r\n")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertFalse(os.path.exists(mark), "git started a pager")
+
     # Job control, with bash inside and cat on the host.
     def inner_shell(self):
         terminal = self.terminal("bash", "--norc", "--noprofile", "-i",

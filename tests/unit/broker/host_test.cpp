@@ -114,6 +114,12 @@ TEST_CASE("the launcher's environment reaches the host only by name") {
         std::vector<std::string>{"PATH=/usr/bin", "HOME=/root",
                                  "DOCKER_HOST=unix:///run/user/1/docker.sock"});
   CHECK(compile_host_environment({}, "") == std::vector<std::string>{"PATH=/usr/bin:/bin"});
+  const auto ruled = compile_ruled_environment({"PATH=/usr/bin", "HOME=/home/u"});
+  CHECK(ruled[1] == "HOME=/home/u");
+  CHECK(std::count(ruled.begin(), ruled.end(), "GIT_PAGER=cat") == 1);
+  const std::vector<std::string_view> inside{"GIT_PAGER=x", "PAGER=x", "LESSSECURE=0"};
+  const std::vector<std::string> listed{"LESSSECURE", "PAGER", "GIT_PAGER"};
+  CHECK(compile_environment(ruled, listed, inside) == ruled);
 }
 
 TEST_CASE("nothing that the sandbox can plant is pinned") {
