@@ -17,6 +17,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/unique_fd.h"
+#include "netns/spec.h"
 
 namespace dirbox::netns {
 namespace {
@@ -105,11 +106,15 @@ Result<void> apply_identity() {
   return {};
 }
 
-std::uint32_t connection_capacity() {
-  constexpr rlim_t kOthers = 512;  // listeners, pipes, resolver, connections being refused
+Capacity read_capacity() {
+  constexpr rlim_t kOthers = 512;  // first listeners, pipes, resolver, connections being refused
+  constexpr rlim_t kLimit = 1 << 20;
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= kOthers) return 1;
-  return static_cast<std::uint32_t>(std::min<rlim_t>((limit.rlim_cur - kOthers) / 2, 1U << 20));
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= kOthers + 8) return {};
+  rlim_t left = limit.rlim_cur - kOthers;
+  rlim_t listeners = std::min(left / 4, rlim_t{Limits{}.max_listeners});
+  return {static_cast<std::uint32_t>(std::min((left - listeners) / 2, kLimit)),
+          static_cast<std::uint32_t>(listeners)};
 }
 
 Result<void> drop_privileges() {

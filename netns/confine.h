@@ -18,8 +18,13 @@
 namespace dirbox::netns {
 
 Result<void> apply_identity();
-/// How many connections the descriptor limit of this process carries, at two each.
-std::uint32_t connection_capacity();
+/// What the descriptor limit of this process carries: connections, at two each, and a quarter of it
+/// listeners made on request.
+struct Capacity {
+  std::uint32_t connections = 1;
+  std::uint32_t listeners = 1;
+};
+Capacity read_capacity();
 Result<void> drop_privileges();
 /// ENOSYS or EOPNOTSUPP where the kernel has no Landlock.
 Result<void> enter_landlock();

@@ -151,8 +151,10 @@ void DnsServer::ensure_listeners(const Hostname& name, const IpAddress& address,
     std::uint32_t first = std::max(range.first, kFirstUnprivilegedPort);
     for (std::uint32_t at = first; at <= range.last && seen < kMaxPortsPerName; ++at, ++seen) {
       auto port = static_cast<std::uint16_t>(at);
-      if (listening_.size() >= kMaxListeners) break;
-      if (listening_.emplace(address, port).second) missing.push_back(port);
+      if (listening_.contains({address, port})) continue;
+      if (!has_room()) break;
+      listening_.emplace(address, port);
+      missing.push_back(port);
     }
   }
   if (missing.empty() && !making_.contains(address)) return done();
@@ -175,6 +177,20 @@ void DnsServer::finish_listener(const IpAddress& address, std::uint16_t port,
   Making made = std::move(making_.extract(found).mapped());
   waiting_ -= made.answers.size();
   for (const auto& answer : made.answers) answer();
+}
+
+/// The name resolves all the same: its other ports, and the explicit proxy, work.
+bool DnsServer::has_room() {
+  std::size_t most = engine_.spec().limits.max_listeners;
+  if (listening_.size() < most) return true;
+  if (!reported_full_) {
+    reported_full_ = true;
+    engine_.report({.kind = EventKind::limit,
+                    .via = Via::dns,
+                    .detail = "no listener for a port above 1023 beyond " + std::to_string(most) +
+                              ": the explicit proxy reaches it"});
+  }
+  return false;
 }
 
 void DnsServer::add_listener(const IpAddress& address, std::uint16_t port,

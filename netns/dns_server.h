@@ -24,14 +24,14 @@ class Engine;
 ///   every other name                NXDOMAIN and extended error 15, "Blocked" (RFC 8914)
 ///
 /// Limits: kMaxTcpClients at a time, kTcpPatience for each; kMaxWaiting answers that wait for
-/// listeners; kMaxPortsPerName ports from 1024 on have a listener per name, kMaxListeners in all.
+/// listeners; kMaxPortsPerName ports from 1024 on have a listener per name, Limits::max_listeners
+/// in all.
 class DnsServer {
  public:
   static constexpr std::size_t kMaxTcpClients = 64;
   static constexpr std::chrono::seconds kTcpPatience{10};
   static constexpr std::size_t kMaxWaiting = 256;
   static constexpr std::size_t kMaxPortsPerName = 64;
-  static constexpr std::size_t kMaxListeners = 4096;
 
   explicit DnsServer(Engine& engine);
   ~DnsServer();
@@ -61,6 +61,7 @@ class DnsServer {
   void ensure_listeners(const Hostname& name, const IpAddress& address,
                         const std::function<void()>& done);
   void finish_listener(const IpAddress& address, std::uint16_t port, Result<UniqueFd> socket);
+  bool has_room();
   void add_listener(const IpAddress& address, std::uint16_t port, Result<UniqueFd> socket);
   void report_denied(const Hostname& name, const Verdict& verdict);
 
@@ -75,6 +76,7 @@ class DnsServer {
   };
   std::map<IpAddress, Making> making_;
   std::size_t waiting_ = 0;  // answers in making_
+  bool reported_full_ = false;
   std::map<std::string, std::chrono::steady_clock::time_point> reported_;
 };
 

@@ -52,7 +52,9 @@ Result<void> Process::start() {
   ProxyStart start = TRY(receive_proxy_start(control_.get()));
   TRY_VOID(apply_identity());
   Limits& limits = start.spec.limits;
-  limits.max_connections = std::min(limits.max_connections, connection_capacity());
+  Capacity capacity = read_capacity();
+  limits.max_connections = std::min(limits.max_connections, capacity.connections);
+  limits.max_listeners = std::min(limits.max_listeners, capacity.listeners);
   warm_up_resolver();
   TRY_VOID(drop_privileges());
   TRY_VOID(enter_landlock());

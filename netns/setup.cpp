@@ -139,10 +139,24 @@ Result<void> add_network_rule(Builder& builder, const Rule& rule) {
   return {};
 }
 
-Result<void> add_host_port(Builder& builder, const PortForward& forward) {
+/// Whether a listener on every address stands beside one on `port`: those of privileged ports, and
+/// of networks too large to have one per address.
+bool has_wildcard_listener(const RuleSet& rules, std::uint16_t port) {
+  if (port < kFirstUnprivilegedPort) return true;
+  std::vector<const Rule*> networks = rules.networks();
+  return std::any_of(networks.begin(), networks.end(), [&](const Rule* rule) {
+    return rule->covers(port) && addresses_of(std::get<Network>(rule->target)).empty();
+  });
+}
+
+/// Shared only where it must be: COMMAND may bind a port from 1024 on, and sharing lets it take
+/// connections that were meant for the host.
+Result<void> add_host_port(Builder& builder, const PortForward& forward, const RuleSet& rules) {
+  Sharing sharing =
+      has_wildcard_listener(rules, forward.inside) ? Sharing::reuse_port : Sharing::exclusive;
   TRY_VOID(builder.add(ListenerKind::host_port, SOCK_STREAM, kLoopbackV4, forward.inside,
-                       forward.outside, Sharing::reuse_port));
-  auto v6 = make_bound_socket(SOCK_STREAM, kLoopbackV6, forward.inside, Sharing::reuse_port);
+                       forward.outside, sharing));
+  auto v6 = make_bound_socket(SOCK_STREAM, kLoopbackV6, forward.inside, sharing);
   if (!v6) {
     int err = v6.error().err;  // a kernel without IPv6 has no ::1 to forward
     if (err == EAFNOSUPPORT || err == EADDRNOTAVAIL) return {};
@@ -176,7 +190,8 @@ Result<ListenerSet> make_listeners(const NetworkSpec& spec) {
         ListenerKind::proxy, SOCK_STREAM, kLoopbackV4, spec.proxy_port, spec.proxy_port,
         spec.proxy_port < kFirstUnprivilegedPort ? Sharing::reuse_port : Sharing::exclusive));
   }
-  for (const PortForward& forward : spec.host_ports) TRY_VOID(add_host_port(builder, forward));
+  for (const PortForward& forward : spec.host_ports)
+    TRY_VOID(add_host_port(builder, forward, rules));
   for (std::uint16_t port : kStandardPorts) TRY_VOID(builder.add_transparent_any(kAnyV4, port));
   for (std::uint16_t port : ports_from(rules.ports(), 1, kFirstUnprivilegedPort - 1)) {
     TRY_VOID(builder.add_transparent_any(kAnyV4, port));

@@ -68,6 +68,7 @@ struct ParentProxy {
 struct Limits {
   std::uint32_t max_connections = 12'000;  ///< relayed and pending together
   std::uint32_t max_pending = 2'000;       ///< connections without a verdict
+  std::uint32_t max_listeners = 4'096;     ///< for ports from 1024 on, made on request
   std::chrono::seconds header_timeout{15};
   std::chrono::seconds connect_timeout{10};
   std::chrono::seconds resolve_timeout{10};

@@ -49,8 +49,9 @@ template <class V, class T>
 requires std::same_as<std::remove_const_t<T>, Limits>
 void describe(V& v, T& x) {
   v("max_connections", x.max_connections), v("max_pending", x.max_pending),
-      v("header_timeout", x.header_timeout), v("connect_timeout", x.connect_timeout),
-      v("resolve_timeout", x.resolve_timeout), v("idle_timeout", x.idle_timeout);
+      v("max_listeners", x.max_listeners), v("header_timeout", x.header_timeout),
+      v("connect_timeout", x.connect_timeout), v("resolve_timeout", x.resolve_timeout),
+      v("idle_timeout", x.idle_timeout);
 }
 template <class V, class T>
 requires std::same_as<std::remove_const_t<T>, NetworkSpec>

@@ -13,6 +13,7 @@
 #include "launcher/sandbox/test_skip.h"
 #include "launcher/supervise/events.h"
 #include "launcher/supervise/spawn_self.h"
+#include "netns/counters.h"
 #include "netns/setup.h"
 #include "netns/socket_request.h"
 
@@ -21,6 +22,10 @@ namespace {
 
 /// Beyond what the proxy takes to pass on the last bytes.
 constexpr std::chrono::milliseconds kFinishTimeout = netns::kDrainTime + std::chrono::seconds(1);
+
+// The proxy parses hostile bytes: it gets neither all of the supervisor's time nor of its memory.
+constexpr int kReportsPerTurn = 64;
+constexpr std::size_t kMaxCounts = 2 * netns::Counters::kMaxNames;
 
 }  // namespace
 
@@ -85,7 +90,7 @@ Result<void> Network::start_proxy() {
 }
 
 void Network::on_report() {
-  for (;;) {
+  for (int i = 0; i < kReportsPerTurn; ++i) {
     auto report = netns::receive_proxy_report(proxy_.get());
     if (!report) {
       return end_proxy(report.error().message());
@@ -107,7 +112,7 @@ void Network::handle(const netns::ProxyReport& report) {
       if (report.event.kind != netns::EventKind::rules) sink_(network_event(report.event));
       break;
     case Kind::count:
-      counts_.push_back(report.count);
+      if (counts_.size() < kMaxCounts) counts_.push_back(report.count);
       break;
     case Kind::finished:
     case Kind::gone:

@@ -63,6 +63,23 @@ print(got)
         self.assertEqual(run.out.splitlines(), ["ECONNRESET", "b'y'"], run)
         self.assertIn("too-many-connections", run.causes())
 
+    def test_few_descriptors(self):
+        """Listeners that names ask for leave room for connections."""
+        maps = {"allowed.test:80": self.web.port, "n1.wild.test:8000": self.echo.port, "n29.wild.test:8000": self.echo.port}
+        spec = self.spec(["allowed.test", "*.wild.test:8000-8063"], maps=maps)
+        code = """
+for i in range(30): socket.gethostbyname("n%d.wild.test" % i)
+def raw(name): s = connect(name, 8000); s.sendall(b"x"); return s.recv(1)
+print(outcome(lambda: raw("n1.wild.test")), outcome(lambda: raw("n29.wild.test")),
+      ask(80, b"GET /f HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: close\\r\\n\\r\\n", "allowed.test")[-9:])
+"""
+        for limit, far in (None, "b'x'"), (1500, "ECONNREFUSED"):
+            prefix = ["prlimit", f"--nofile={limit}:{limit}"] if limit else []
+            done = subprocess.run([*prefix, *self.launcher(spec), "--", nettest.PYTHON, "-c", nettest.PRELUDE + code], capture_output=True, text=True,
+                                  timeout=60, env=self.environment(spec), cwd=self.scratch)
+            self.assertEqual(done.stdout, f"b'x' {far} b'hello /f\\n'\n", done)
+            self.assertEqual("no listener for a port above 1023 beyond" in done.stderr, bool(limit), done)
+
     def test_header_and_idle_timeouts(self):
         run = self.inside(self.policy(limits={"header_timeout": 1, "idle_timeout": 1}), """
 s = connect("127.0.0.1", 3128); s.sendall(b"GET"); print(read_all(s))

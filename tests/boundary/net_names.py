@@ -191,8 +191,12 @@ print(proxy(b"CONNECT allowed.invalid:443 HTTP/1.1\\r\\nHost: allowed.invalid:44
 for host, port in ("127.0.0.1", 9001), ("::1", 9001), ("127.0.0.1", 81):
     s = connect(host, port); s.sendall(b"ping"); print(s.recv(4)); s.close()
 print(outcome(lambda: connect("127.0.0.1", 9002)))
+for host in "127.0.0.1", "::1":
+    for port in 9001, 9002:
+        thief = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET); thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        print(outcome(lambda: thief.bind((host, port))))
 """)
-        self.assertEqual(run.out.splitlines(), ["b'ping'"] * 3 + ["ECONNREFUSED"], run)
+        self.assertEqual(run.out.splitlines(), ["b'ping'"] * 3 + ["ECONNREFUSED"] + ["EADDRINUSE", "None"] * 2, run)
 
         def visit():
             """Until one of the sandbox has answered: before that, nobody may listen inside."""
