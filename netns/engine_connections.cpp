@@ -171,7 +171,7 @@ void Engine::finish_relay(Relay& relay, Cause cause) {
 }
 
 void Engine::send_farewell(UniqueFd client, std::string bytes) {
-  if (bytes.empty()) return set_reset_on_close(client.get());
+  if (bytes.empty()) return reset_connection(client.get());
   bid_farewell(std::move(client), std::move(bytes));
 }
 

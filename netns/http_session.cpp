@@ -265,7 +265,7 @@ void HttpSession::refuse_request(const Error& error) {
 void HttpSession::end(bool reset) {
   if (state_ == State::over) return;
   state_ = State::over;
-  if (reset && client_.valid()) set_reset_on_close(client_.get());
+  if (reset && client_.valid()) reset_connection(client_.get());
   engine_.dialer().cancel(dial_);
   engine_.loop().remove(client_.get());
   engine_.loop().remove(server_.get());

@@ -103,7 +103,7 @@ class Relay {
   bool over_ = false;
 };
 
-/// close(2) will send a reset instead of an orderly end.
-void set_reset_on_close(int socket);
+/// Sends a reset in place of an orderly end. Nothing can be read or written any more.
+void reset_connection(int socket);
 
 }  // namespace dirbox::netns

@@ -310,7 +310,7 @@ void Session::end() {
 
 void Session::reset() {
   if (stage_ == Stage::over) return;
-  set_reset_on_close(client_.get());
+  reset_connection(client_.get());
   end();
 }
 
