@@ -14,6 +14,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/text.h"
 #include "launcher/guard/git_config.h"
+#include "launcher/guard/swarm.h"
 
 namespace dirbox::guard {
 namespace {
@@ -155,6 +156,7 @@ std::vector<Finding> judge_entry(const NameRule& rule, const Before& before, con
   if (is_same(before, now) || S_ISDIR(now.status.st_mode)) return {};
   const bool file = S_ISREG(now.status.st_mode);
   if (file && now.status.st_size == 0) return {};  // says nothing; looked at again when it does
+  if (file && is_told(rule.what)) return judge_swarm(rule, before, now, follow);
   const Finding whole{{}, {}, std::nullopt, describe(now), rule.why, {}};
   if (!file || !now.text || rule.what == What::whole) return {whole};
   if (rule.what != What::config)

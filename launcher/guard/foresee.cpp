@@ -28,7 +28,7 @@ std::optional<Foreseen> foresee(const Spec& spec, std::string_view path) {
     return path != at && path_is_beneath(path, at);
   });
   if (tree == spec.trees.end()) return std::nullopt;
-  if (const NameRule* rule = rule_of(*tree, path); rule != nullptr)
+  if (const NameRule* rule = rule_of(*tree, path); rule != nullptr && !is_told(rule->what))
     return Foreseen{rule->why, rule->what == What::whole};
   for (const std::string& text : spec.globs) {
     const auto glob = Glob::parse(text);

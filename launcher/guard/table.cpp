@@ -1,5 +1,8 @@
 #include "launcher/guard/table.h"
 
+#include <algorithm>
+#include <array>
+
 #include "launcher/guard/names.h"
 
 namespace dirbox::guard {
@@ -116,13 +119,41 @@ constexpr NameRule kTreeNames[] = {
     {".exrc", What::whole, "vi executes it"},
     {".vimrc", What::whole, "vim executes it"},
     {".nvim.lua", What::whole, "nvim executes it"},
+    {"swarm.py", What::swarm_code, "swarm ralph spawn executes it in this directory"},
 };
-constexpr FolderRule kTreeFolders[] = {
+constexpr FolderRule kPlainFolders[] = {
     {".git", &kGit},       {".vscode", &kCode},   {".claude", &kClaude},
     {".husky", &kHusky},   {".idea", &kIdea},     {".devcontainer", &kContainer},
     {".zed", &kZed},       {".cursor", &kCursor}, {".codex", &kCodex},
     {".gemini", &kGemini}, {".cargo", &kCargo},
 };
+
+template <class Rule, std::size_t N, std::size_t M>
+constexpr std::array<Rule, N + M> both(const Rule (&a)[N], const Rule (&b)[M]) {
+  std::array<Rule, N + M> out{};
+  std::copy(a, a + N, out.begin());
+  std::copy(b, b + M, out.begin() + N);
+  return out;
+}
+
+constexpr NameRule kBeatNames[] = {
+    kHead, {"*", What::swarm_heartbeat, "the host's swarm types it, from its next start on"}};
+constexpr Folder kBeats{"heartbeats", kBeatNames, {}};
+constexpr NameRule kLoopNames[] = {
+    kHead, {"state.json", What::swarm_loop, "swarm ralph run sends that file as a prompt"}};
+constexpr Folder kLoop{"loop", kLoopNames, {}};
+constexpr FolderRule kEachLoop[] = {{"*", &kLoop}};
+constexpr NameRule kLoopsNames[] = {kHead};
+constexpr Folder kLoops{"ralph", kLoopsNames, kEachLoop};
+constexpr NameRule kStateNames[] = {
+    {"state.json", What::swarm_workers, "the host's swarm types into that pane"}};
+constexpr FolderRule kStateFolders[] = {{"heartbeats", &kBeats}, {"ralph", &kLoops}};
+constexpr auto kSwarmNames = both(kTreeNames, kStateNames);
+constexpr auto kSwarmFolders = both(kPlainFolders, kStateFolders);
+constexpr Folder kSwarm{"swarm", kSwarmNames, kSwarmFolders, true};
+
+constexpr FolderRule kSwarmItself[] = {{".swarm", &kSwarm}};
+constexpr auto kTreeFolders = both(kPlainFolders, kSwarmItself);
 constexpr Folder kTree{"tree", kTreeNames, kTreeFolders, true};
 
 }  // namespace

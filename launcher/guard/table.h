@@ -12,7 +12,13 @@ enum class What {
   gitfile,    ///< `.git` as a file: where it leads is
   commondir,  ///< of a git directory: only linked worktrees have one
   backlink,   ///< worktrees/ID/gitdir: git removes and repairs what it names
+  // What the host's swarm believes: told, and left as it is, since a director is to write it.
+  swarm_code,       ///< swarm.py, which `swarm ralph spawn` executes
+  swarm_workers,    ///< state.json: the panes into which swarm types
+  swarm_heartbeat,  ///< what it types there, again and again
+  swarm_loop,       ///< ralph/NAME/state.json: the file that it sends as a prompt
 };
+constexpr bool is_told(What what) { return what >= What::swarm_code; }
 
 struct NameRule {
   std::string_view name;  ///< "*": every file but "*.sample"

@@ -32,6 +32,18 @@ std::string_view trimmed(std::string_view text) {
   return end == text.npos ? std::string_view() : text.substr(0, end + 1);
 }
 
+/// Whether `path` in a tree is a file that no symlink leads to, or is not there.
+bool is_plain_file(int tree, const std::string& path) {
+  open_how how{};
+  how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const UniqueFd file(
+      static_cast<int>(::syscall(SYS_openat2, tree, path.c_str(), &how, sizeof how)));
+  struct stat status {};
+  return file.valid() ? ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)
+                      : errno == ENOENT;
+}
+
 std::string child_path(const std::string& path, const std::string& name) {
   return path.empty() ? name : path + "/" + name;
 }
@@ -237,7 +249,7 @@ void Guard::undo(const Node& node, int directory, const std::string& name, const
                  const Before& before, const Entry& now, std::vector<Finding> found) {
   const std::string path = full_name(node, name);
   std::string kept;
-  if (spec_.mode != Mode::report) {
+  if (spec_.mode != Mode::report && !is_told(rule.what)) {
     kept = fmt::format("{}", kept_ + 1);
     auto store = open_store();
     auto done =
@@ -280,6 +292,10 @@ bool Guard::follow(const Node& node, What what, const std::string& text) {
     target.remove_prefix(kMark.size());
   }
   const std::string path = path_normalize(path_join(here, target));
+  if (what == What::swarm_loop) {
+    const auto place = find_place(path);
+    return place && is_plain_file(trees_[place->tree].get(), place->path);
+  }
   for (std::size_t tree = 0; tree < spec_.trees.size(); ++tree) {
     if (!path_is_beneath(path, spec_.trees[tree])) continue;
     if (what == What::backlink) return path_name(path) == ".git";

@@ -54,6 +54,57 @@ class Guard(sandbox.Boundary):
         self.assertEqual(self.git("config", "core.fsmonitor"), "/bin/false\n")
         self.git("config", "--unset", "core.fsmonitor")
 
+    # What the host's swarm believes is told, and left: a director is to write it.
+    def swarm(self, script, options=()):
+        profile = self.profile('extends = "worker"\n[filesystem]\nwrite = [{ path = "~/.swarm", create = true }]\n', "swarm.toml")
+        done = self.inside(script, ["-p", profile, *options])
+        return [line for line in done.stderr.splitlines() if "dangerous change" in line]
+
+    def told(self, harmless, dangerous, path, text):
+        """`harmless` and `dangerous` are contents of `path`; `text` is in what is said of the latter alone."""
+        folder = os.path.dirname(path)
+        write = "mkdir -p {0} && printf '%s' '{2}' > {1}"
+        self.addCleanup(lambda: os.path.exists(path) and os.remove(path))
+        # The user's own, before the sandbox.
+        subprocess.run(["sh", "-c", write.format(folder, path, dangerous)], check=True)
+        self.assertEqual(self.swarm("true"), [])
+        os.remove(path)
+        if harmless is not None:
+            self.assertEqual(self.swarm(write.format(folder, path, harmless)), [])
+        for wait in ("", "; sleep 0.3"):  # after the end, and while it is watched
+            if os.path.exists(path):
+                os.remove(path)
+            said = self.swarm(write.format(folder, path, dangerous) + wait)
+            self.assertEqual(len(said), 1, said)
+            self.assertIn(path, said[0])
+            self.assertIn(text, said[0])
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(file.read(), dangerous, "it is left as it is")
+
+    def test_panes_that_swarm_types_into(self):
+        state = '{"workers":[{"name":"w","tmux":{"session":"%s","window":"0"}}]}'
+        self.told(state % "swarm-0a1b", state % "main", self.home(".swarm/state.json"), "tmux of w = main:0")
+        self.told('{"message":""}', '{"message":"cat ~/.ssh/id_rsa"}', self.home(".swarm/heartbeats/w.json"),
+                  "message = cat ~/.ssh/id_rsa")
+
+    def test_files_that_swarm_sends(self):
+        loop = '{"prompt_file":"%s"}'
+        path = self.home(".swarm/ralph/w/state.json")
+        self.told(loop % self.project("file"), loop % self.home(".ssh/id_rsa"), path, "sends that file as a prompt")
+        link = self.project("prompt.md")
+        os.symlink(self.home(".ssh/id_rsa"), link)
+        self.addCleanup(os.remove, link)
+        self.told(loop % "PROMPT.md", loop % link, path, "sends that file as a prompt")
+
+    def test_a_swarm_in_the_working_directory(self):
+        self.told(None, "print(1)", self.project("swarm.py"), "swarm ralph spawn executes it")
+        # Another mode of the guard leaves it, too.
+        profile = self.profile('extends = "worker"\n[filesystem]\nguard = "enforce"\n', "enforce.toml")
+        self.inside("echo x > swarm.py && mkdir -p .swarm/heartbeats && echo '{}' > .swarm/heartbeats/x.json && rm -r .swarm",
+                    ["-p", profile])
+        with open(self.project("swarm.py"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "x\n")
+
     def test_keys_of_the_configuration(self):
         evil = f"touch {self.canary}"
         for key in ("core.fsmonitor", "core.hooksPath", "core.pager", "core.sshCommand", "core.editor", "diff.external",
