@@ -174,6 +174,8 @@ std::optional<Denial> HttpSession::judge(const HttpRequest& request) {
   };
   if (!request.target) return bad("the request names no host");
   if (request.form == HttpTargetForm::authority) return bad("CONNECT inside a connection");
+  // With Max-Forwards a parent proxy answers it with the request that it got, password and all.
+  if (request.method == "TRACE") return bad("TRACE, which shows what a proxy adds");
   std::uint16_t port = request.port_or(kHttpPort);
   auto host = engine_.real_host(request.target->host);
   if (!host) return make_denial(Cause::unknown_address, request.target->host, port);

@@ -346,9 +346,12 @@ class Parent(nettest.NetTest):
 s = connect("far.test", 22); print(s.recv(11)); s.sendall(b"x"); print(s.recv(1)); s.close()
 print(ask(80, b"GET /a HTTP/1.1\\r\\nHost: far.test\\r\\nConnection: close\\r\\n\\r\\n", "far.test")[-6:])
 s = connect("near.corp.test", 22); s.sendall(b"x"); print(s.recv(1))
+print(ask(80, b"TRACE / HTTP/1.1\\r\\nHost: far.test\\r\\nMax-Forwards: 0\\r\\nConnection: close\\r\\n\\r\\n", "far.test")[9:12],
+      proxy(b"TRACE http://far.test/ HTTP/1.1\\r\\nHost: far.test\\r\\nMax-Forwards: 0\\r\\n\\r\\n")[9:12])
 print(ask(80, b"OPTIONS * HTTP/1.1\\r\\nHost: far.test\\r\\nConnection: close\\r\\n\\r\\n", "far.test")[-6:])
 """)
-        self.assertEqual(run.out.splitlines(), ["b'from behind'", "b'x'", "b'parent'", "b'x'", "b'parent'"], run)
+        self.assertEqual(run.out.splitlines(), ["b'from behind'", "b'x'", "b'parent'", "b'x'", "b'400' b'400'", "b'parent'"], run)
+        self.assertEqual(len(heads), 3, heads)
         self.assertTrue(heads[0].startswith(b"CONNECT far.test:22 HTTP/1.1\r\nHost: far.test:22\r\n"), heads)
         self.assertIn(b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n", heads[0])
         self.assertTrue(heads[1].startswith(b"GET http://far.test/a HTTP/1.1\r\n"), heads)
