@@ -174,22 +174,25 @@ TEST_CASE("when the host's own addresses cannot be read, nothing is dialled") {
 }
 
 TEST_CASE("a name that nobody waits for any more is not looked up") {
+  struct Lookups {
+    std::mutex hang;  // and of `names`
+    std::vector<std::string> names;
+    std::atomic<int> begun = 0;
+  };
+  auto lookups = std::make_shared<Lookups>();  // the workers may outlive this test
   EventLoop loop = *EventLoop::make();
-  std::mutex hang;
-  std::atomic<int> begun = 0;
-  std::vector<std::string> names;
-  std::unique_lock held(hang);
-  auto resolver = *Resolver::make(loop, [&](const std::string& name) {
-    ++begun;
-    std::lock_guard wait(hang);
-    names.push_back(name);
+  std::unique_lock held(lookups->hang);
+  auto resolver = *Resolver::make(loop, [lookups](const std::string& name) {
+    ++lookups->begun;
+    std::lock_guard wait(lookups->hang);
+    lookups->names.push_back(name);
     return Result<Resolver::Addresses>(addresses({"1.1.1.1"}));
   });
   auto ask = [&](const std::string& name, std::chrono::milliseconds patience = 1min) {
     return resolver->resolve(*parse_hostname(name), patience, [](auto&) {});
   };
   for (int i = 0; i < Resolver::kWorkers; ++i) ask("busy" + std::to_string(i) + ".test");
-  while (begun < Resolver::kWorkers) std::this_thread::yield();
+  while (lookups->begun < Resolver::kWorkers) std::this_thread::yield();
   auto left = ask("left.test"), shared = ask("shared.test");
   ask("late.test", 0ms);
   ask("shared.test");
@@ -197,11 +200,14 @@ TEST_CASE("a name that nobody waits for any more is not looked up") {
   resolver->cancel(left);
   resolver->cancel(shared);
   REQUIRE(loop.run_once(10ms));
-  held.unlock();
-  while (begun < Resolver::kWorkers + 2) std::this_thread::yield();
-  resolver.reset();
-  std::lock_guard wait(hang);
-  for (const std::string& name : names) CHECK((name != "left.test" && name != "late.test"));
+  while (lookups->names.size() < Resolver::kWorkers + 2) {
+    held.unlock();
+    std::this_thread::yield();
+    held.lock();
+  }
+  for (const std::string& name : lookups->names) {
+    CHECK((name != "left.test" && name != "late.test"));
+  }
 }
 
 TEST_CASE("families alternate") {
