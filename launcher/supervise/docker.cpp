@@ -1,6 +1,10 @@
 #include "launcher/supervise/docker.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
 
 #include "launcher/base/text.h"
 #include "launcher/base/unix_socket.h"
@@ -9,7 +13,7 @@
 
 namespace dirbox::supervise {
 
-Docker::~Docker() { finish(); }
+Docker::~Docker() { stop(); }
 
 void Docker::take_listener(UniqueFd listener) {
   listener_ = std::move(listener);
@@ -47,6 +51,8 @@ void Docker::on_report() {
       case Kind::refused:
         sink_(docker_event((*report)->what, (*report)->text));
         break;
+      case Kind::left:
+        break;
       case Kind::failed:
         return close("it could not start: " + escape_for_terminal((*report)->text));
       case Kind::gone:
@@ -57,10 +63,44 @@ void Docker::on_report() {
 
 void Docker::close(const std::string& why) {
   complaints_.push_back("the docker filter: " + why + "; docker is closed");
-  finish();
+  stop();
 }
 
 void Docker::finish() {
+  if (control_.valid() && pid_ > 0) hear_last();
+  stop();
+}
+
+/// Past messages of the filter come before its last one.
+void Docker::hear_last() {
+  constexpr std::chrono::milliseconds kPatience{1500};
+  const auto end = EventLoop::Clock::now() + kPatience;
+  if (::shutdown(control_.get(), SHUT_WR) != 0) return;
+  for (;;) {
+    auto report = docker::receive_report(control_.get());
+    if (!report) return;
+    using Kind = docker::Report::Kind;
+    if (*report && (*report)->kind == Kind::gone) return;
+    if (*report && (*report)->kind == Kind::refused)
+      sink_(docker_event((*report)->what, (*report)->text));
+    if (*report && (*report)->kind == Kind::left) {
+      if (!(*report)->text.empty()) {
+        complaints_.push_back(
+            "docker: still running, with a directory of the sandbox that nobody "
+            "watches now: " +
+            escape_for_terminal((*report)->text));
+      }
+      return;
+    }
+    if (*report) continue;
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(end - EventLoop::Clock::now());
+    pollfd source{control_.get(), POLLIN, 0};
+    if (left.count() <= 0 || ::poll(&source, 1, static_cast<int>(left.count())) <= 0) return;
+  }
+}
+
+void Docker::stop() {
   if (listener_.valid()) loop_.remove(listener_.get());
   listener_.reset();
   if (control_.valid()) loop_.remove(control_.get());

@@ -27,7 +27,7 @@ class Docker {
 
   /// From init. Closes it where it cannot be watched, and says so.
   void take_listener(UniqueFd listener);
-  /// At the end of the session.
+  /// At the end of the session. Waits a moment for the filter to tell which containers run on.
   void finish();
   /// Sentences for stderr.
   const std::vector<std::string>& complaints() const { return complaints_; }
@@ -36,7 +36,9 @@ class Docker {
   void on_listener();
   Result<void> start_filter();
   void on_report();
+  void hear_last();
   void close(const std::string& why);
+  void stop();
 
   EventLoop& loop_;
   const docker::FilterSpec& spec_;

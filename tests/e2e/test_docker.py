@@ -241,6 +241,18 @@ class Docker(unittest.TestCase):
             self.assertEqual(file.read(), "before\n")
         self.assertFalse(os.path.exists(f"{self.project}/planted"))
 
+    def test_who_goes_on_writing_is_named(self):
+        """The guard ends with the sandbox, a container does not."""
+        self.addCleanup(self.outside, "rm", "-f", "reads", "writes")
+        for options, name in (("", "alone"), ("-v $PWD:/w:ro", "reads"), ("-v $PWD:/w", "writes")):
+            done = self.inside(f"docker run -d --name {name} {options} bb:1 sleep 600")
+            self.assertEqual(done.returncode, 0, done)
+            self.assertEqual("nobody watches now: writes" in done.stderr, name == "writes", done)
+            if name == "alone":
+                self.outside("rm", "-f", name)
+        done = self.inside("docker rm -f writes")
+        self.assertNotIn("still running", done.stderr)
+
     def test_limits_land(self):
         self.check("docker run -d --name limited bb:1 sleep 600", "[0-9a-f]{64}")
         shown = json.loads(self.outside("inspect", "limited").stdout)[0]["HostConfig"]

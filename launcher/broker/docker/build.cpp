@@ -86,8 +86,10 @@ Result<BuildQuery> rebuild_build(const std::vector<Parameter>& query, const Filt
     }
   }
   std::string most = within(memory, spec.memory.value);
-  out.query.push_back({"networkmode", TRY(check_network(spec, network))});
-  out.query.push_back({"labels", TRY(label_text(labels, spec))});
+  network = TRY(check_network(spec, network));
+  labels = TRY(label_text(labels, spec));
+  out.query.push_back({"networkmode", network});
+  out.query.push_back({"labels", labels});
   if (engine.limits) {
     out.query.push_back({"memory", most});
     out.query.push_back({"memswap", most});

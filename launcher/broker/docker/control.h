@@ -13,6 +13,8 @@
 ///   start: spec (memfd), listener ────────►
 ///                                       ◄── ready | failed        once
 ///                                       ◄── refused               any time
+///   end of file ──────────────────────────►
+///                                       ◄── left                  then it exits
 ///
 /// The filter reads hostile bytes, so its messages have one fixed form.
 namespace dirbox::docker {
@@ -27,6 +29,7 @@ struct Report {
     ready,
     failed,   ///< `text`; it exits
     refused,  ///< `what`: "POST /containers/create"; `text`: why
+    left,     ///< `text`: the project's containers that run on with a writable mount; empty: none
     gone,     ///< end of file
   };
   Kind kind = Kind::gone;

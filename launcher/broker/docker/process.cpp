@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "launcher/base/sanitized.h"
+#include "launcher/broker/docker/bodies.h"
 #include "launcher/broker/docker/confine.h"
 #include "launcher/broker/docker/connection.h"
 #include "launcher/broker/docker/control.h"
 #include "launcher/broker/docker/refusal.h"
+#include "launcher/broker/docker/transform.h"
 #include "netns/confine.h"
 
 namespace dirbox::docker {
@@ -115,6 +117,19 @@ void await_end(int control) {
   }
 }
 
+/// Containers run on when the sandbox has ended, and nobody watches what they write then.
+void report_left(Process& process) {
+  Report left{Report::Kind::left, {}, {}};
+  const FilterSpec& spec = process.start.spec;
+  auto filter = add_filter("", "label", project_label(spec));
+  auto running =
+      filter ? process.engine->ask_json("/containers/json?" + encode_query({{"filters", *filter}}))
+             : Result<std::optional<Json>>(std::optional<Json>());
+  if (running && *running) left.text = names_of_writers(std::move(**running), spec);
+  // Nobody listens: then there is nobody to tell.
+  if (!send_report(process.control.get(), left)) return;
+}
+
 }  // namespace
 
 int run_filter(int control) {
@@ -135,6 +150,7 @@ int run_filter(int control) {
     process->changed.notify_all();
   }
   await_end(control);
+  report_left(*process);
   ::_exit(0);
 }
 

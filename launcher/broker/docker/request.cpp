@@ -104,7 +104,9 @@ Result<void> parse_query(std::string_view text, Request& request) {
     if (!all_of(key, "_-") || key.size() > 40) return refuse_form("an unusual query parameter");
     if (request.query.size() == kMaxParameters) return refuse_form("too many query parameters");
     std::string_view value = pair.substr(std::min(equals + 1, pair.size()));
-    request.query.push_back({std::string(key), TRY(decode_value(value))});
+    // Apart: a return out of the middle of an initializer leaves what was made of it.
+    std::string decoded = TRY(decode_value(value));
+    request.query.push_back({std::string(key), std::move(decoded)});
   }
   return {};
 }

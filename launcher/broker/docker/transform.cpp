@@ -33,6 +33,27 @@ Json keep_own_containers(Json list, const FilterSpec& spec) {
   });
 }
 
+std::string names_of_writers(Json list, const FilterSpec& spec) {
+  std::string out;
+  const Json own = keep_own_containers(std::move(list), spec);
+  for (const Json& container : *own.as_array()) {
+    const Json* mounts = container.find("Mounts");
+    const JsonArray* items = mounts != nullptr ? mounts->as_array() : nullptr;
+    const bool writes = items != nullptr && std::any_of(items->begin(), items->end(), [](auto& m) {
+                          return text_at(m, "Type") == "bind" && flag_at(m, "RW");
+                        });
+    if (!writes) continue;
+    const Json* names = container.find("Names");
+    const JsonArray* list_of = names != nullptr ? names->as_array() : nullptr;
+    const std::string* first =
+        list_of != nullptr && !list_of->empty() ? list_of->front().as_string() : nullptr;
+    std::string name = first != nullptr ? *first : text_at(container, "Id").substr(0, 12);
+    if (name.starts_with('/')) name.erase(0, 1);
+    out += (out.empty() ? "" : ", ") + name;
+  }
+  return out;
+}
+
 Json keep_permitted_images(Json list, const FilterSpec& spec) {
   const auto& patterns = spec.images.values;
   if (std::find(patterns.begin(), patterns.end(), "*") != patterns.end()) {

@@ -5,6 +5,9 @@
 /// expected is shown empty.
 namespace dirbox::docker {
 
+/// Of an answer to GET /containers/json, the names of the project's containers that have a path of
+/// the host mounted writable, with ", " between them.
+std::string names_of_writers(Json list, const FilterSpec& spec);
 /// GET /containers/json: the project's containers, whatever the engine made of the filter.
 Json keep_own_containers(Json list, const FilterSpec& spec);
 /// GET /images/json: images with a name that the profile permits.

@@ -75,6 +75,18 @@ TEST_CASE("mounts are known for what they are") {
   CHECK(bound->roots.size() == 1);
 }
 
+TEST_CASE("containers that go on writing are named") {
+  Json list = json_of(
+      R"([{"Id":"1","Names":["/a"],"Labels":{"dirbox.project":"p1"},"Mounts":[{"Type":"bind","RW":true}]},
+          {"Id":"2","Names":["/b"],"Labels":{"dirbox.project":"p1"},"Mounts":[{"Type":"bind","RW":false}]},
+          {"Id":"3","Names":["/c"],"Labels":{"dirbox.project":"p1"},"Mounts":[{"Type":"volume","RW":true}]},
+          {"Id":"4","Names":["/d"],"Labels":{"dirbox.project":"p2"},"Mounts":[{"Type":"bind","RW":true}]},
+          {"Id":"5","Names":["/e"]},{"Id":"6","Labels":{"dirbox.project":"p1"}},
+          {"Id":"0123456789abcdef","Labels":{"dirbox.project":"p1"},"Mounts":[{"Type":"bind","RW":true}]}])");
+  CHECK(names_of_writers(list, kSpec) == "a, 0123456789ab");
+  CHECK(names_of_writers(json_of("{}"), kSpec).empty());
+}
+
 TEST_CASE("answers are cut to what is the project's") {
   Json list = json_of(R"([{"Id":"1","Labels":{"dirbox.project":"p1"}},
                           {"Id":"2","Labels":{"dirbox.project":"p2"}},{"Id":"3"}])");
