@@ -19,7 +19,7 @@ class AttachServer {
   static constexpr std::chrono::seconds kPatience{10};
   using Sink = std::function<void(log::Event)>;
 
-  AttachServer(EventLoop& loop, const plan::Plan& plan, Sink sink)
+  AttachServer(EventLoop& loop, const plan::Plan& plan, const Sink& sink)
       : loop_(loop),
         plan_(plan),
         sink_(sink),

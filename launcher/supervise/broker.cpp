@@ -114,6 +114,7 @@ Result<void> Broker::listen(int control) const {
     const bool last = i + 1 == plan_.excluded.size();
     if (!last && made.size() < kDescriptorsAtOnce) continue;
     std::vector<int> fds;
+    fds.reserve(made.size());
     for (const UniqueFd& fd : made) fds.push_back(fd.get());
     TRY_VOID(sandbox::send_control(control, ControlType::sockets, last ? 0 : 1, {}, fds));
     made.clear();

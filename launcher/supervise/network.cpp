@@ -179,7 +179,7 @@ void Network::revoke(const std::string& rule, Changed done) {
 }
 
 /// `next` is valid: its maker checked it.
-void Network::change(netns::Grants next, const std::string& what, Changed done) {
+void Network::change(netns::Grants next, const std::string& what, const Changed& done) {
   if (closed_) return done(fail("change the rules", "", "the network is closed"));
   if (proxy_.valid()) {
     auto sent = netns::send_proxy_rules(proxy_.get(), next.allow(), next.deny(), spec_.upgrade);

@@ -68,7 +68,7 @@ class Network {
   void close_network();
   void serve_late_connections();
   void end_proxy(const std::string& why);
-  void change(netns::Grants next, const std::string& what, Changed done);
+  void change(netns::Grants next, const std::string& what, const Changed& done);
   void plan_expiry();
   void on_expiry();
   void refuse_waiting(const std::string& why);

@@ -107,7 +107,7 @@ class Process {
     return ::poll(&check, 1, 0) < 0 || (check.revents & POLLHUP) != 0;
   }
 
-  void send(log::Event event) {
+  void send(const log::Event& event) {
     // The process may have died, and its number be another's: then what was read is not its own.
     auto waits = listener_.still_waits(*current_);
     if (!waits || !*waits) return;

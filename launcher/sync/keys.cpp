@@ -249,18 +249,16 @@ class Taking {
     if (rule == nullptr) ours = base;
     if (match == Match::whole && ours != nullptr && !has_form(*ours, rule->form)) ours = base;
     if (match == Match::above) {
-      // A removal of the whole would remove what does not come back.
-      if (ours == nullptr || ours->as_object() == nullptr) {
-        ours = base;
-      } else if (base == nullptr || base->as_object() != nullptr) {
+      const bool is_object = ours != nullptr && ours->as_object() != nullptr;
+      if (is_object && (base == nullptr || base->as_object() != nullptr)) {
         path_.push_back(key);
         Json made = take(base != nullptr ? *base : Json(), *ours);
         path_.pop_back();
         if (base != nullptr || !made.as_object()->empty()) out.emplace_back(key, std::move(made));
         return;
-      } else {
-        ours = base;
       }
+      // A removal of the whole would remove what does not come back.
+      ours = base;
     }
     if (ours != nullptr) out.emplace_back(key, *ours);
   }

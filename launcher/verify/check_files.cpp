@@ -74,6 +74,7 @@ std::vector<Secret> secrets_of(const plan::Plan& plan) {
     secrets[found.path] = {found.path, base->hide[i].origin, found.stat.type, rule};
   }
   std::vector<Secret> out;
+  out.reserve(secrets.size());
   for (auto& [path, secret] : secrets) out.push_back(std::move(secret));
   return out;
 }
