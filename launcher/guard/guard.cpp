@@ -123,7 +123,7 @@ void Guard::check() {
   }
 }
 
-void Guard::finish() {
+void Guard::finish(bool written) {
   if (!watching_) return;
   if (inotify_.valid()) {
     // Where there are very many, all that can be written is looked through instead.
@@ -132,7 +132,7 @@ void Guard::finish() {
     if (pending <= kMostAtEnd) on_events(pending);
   }
   ending_ = true;
-  visit_rest();
+  if (written) visit_rest();
   look_at_all();
   visit_followed();
   stop_watching();

@@ -33,10 +33,9 @@ namespace dirbox::guard {
 /// not before the start: a ctime cannot be set.
 ///
 /// An event leads to one look at one name, by descriptor and without following a symlink. What is a
-/// danger is undone at once (entry.h) and remembered. A queue that overflowed leads to a look at
-/// every name in every watched directory. check() handles what is pending; finish(), after the last
-/// process of the sandbox is gone, looks at every name that start() knew, whatever the events said,
-/// and at every directory that was not watched.
+/// danger is undone at once (entry.h). A queue that overflowed leads to a look at every name in
+/// every watched directory. check() handles what is pending; finish(), after the last process of
+/// the sandbox is gone, looks at what start() knew, and at every directory that was not watched.
 ///
 /// Each callback does a bounded piece of work: a flood of events delays only the undoing.
 ///
@@ -55,7 +54,8 @@ class Guard {
   Result<void> start();
   /// Handles everything that has happened. Cheap when nothing has.
   void check();
-  void finish();
+  /// `written`: false when nothing inside has made, renamed or opened for writing anything.
+  void finish(bool written);
 
   /// What start() found to be executed or read because a configuration or a symlink says so.
   const Indirect& indirect() const { return indirect_; }

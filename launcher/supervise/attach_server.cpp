@@ -80,6 +80,7 @@ Result<void> AttachServer::pass_on(int client) {
   if (::fcntl(client, F_SETFL, 0) != 0) return fail_errno("attach to", plan_.session);
   auto sent = send_message(starter_.get(), sandbox::encode_start(request), fds);
   if (!sent) return fail_errno("attach to", plan_.session, EBUSY, "the starter inside is busy");
+  used_ = true;
   log::Event event;
   event.kind = log::Kind::run;
   event.operation = log::Operation::exec;

@@ -39,6 +39,8 @@ class AttachServer {
   /// After the command: takes what the observer has left.
   void finish() { observer_.finish(); }
   std::uint64_t dropped() const { return observer_.dropped(); }
+  /// Whether anything was attached.
+  bool used() const { return used_; }
 
  private:
   void on_request(session::Clients::Id id);
@@ -51,6 +53,7 @@ class AttachServer {
   Observer observer_;  ///< of what was attached
   session::Clients clients_;
   UniqueFd starter_;
+  bool used_ = false;
 };
 
 }  // namespace dirbox::supervise

@@ -166,12 +166,14 @@ Observer::~Observer() { end(); }
 
 Result<void> Observer::attach(UniqueFd listener) {
   listener_ = std::move(listener);
+  written_ = false;
   return loop_.add(listener_.get(), EPOLLIN, [this](std::uint32_t events) { on_question(events); });
 }
 
 void Observer::on_question(std::uint32_t events) {
   loop_.remove(listener_.get());
   if ((events & EPOLLIN) != 0) {
+    written_ = true;
     if (auto started = start(); !started) {
       sink_(fault_event("refusals are not observed, and calls that would be fail with ENOSYS: " +
                         started.error().message()));

@@ -36,6 +36,9 @@ class Observer {
   Result<void> attach(UniqueFd listener);
   /// After the command: takes what is left, and ends the observer.
   void finish();
+  /// False where the filter asks about every call that makes, opens for writing or moves something,
+  /// and about every connection, and there was none.
+  bool may_have_written() const { return plan_.observe == seccomp::Observe::none || written_; }
   /// Events for which there was no room.
   std::uint64_t dropped() const { return dropped_; }
 
@@ -51,6 +54,7 @@ class Observer {
   Sink sink_;
   UniqueFd listener_, channel_, writer_;
   pid_t pid_ = -1;
+  bool written_ = true;  ///< or, before attach(), not known
   std::uint64_t dropped_ = 0;
 };
 

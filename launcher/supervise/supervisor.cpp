@@ -103,7 +103,7 @@ class Supervisor {
     // kernel takes most of a millisecond to undo the namespaces, for which nobody needs to wait.
     while (!ended_ && ::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
-    guard_.finish();
+    guard_.finish(observer_.may_have_written() || attach_.used());
     syncer_.finish();
     if (failure_) return Failure(*failure_);
     if (session_timer_ != 0) loop_.cancel(session_timer_);

@@ -79,6 +79,24 @@ put("z/b/config", "[core]\\nfsmonitor = evil\\n")
         self.assertFalse(os.path.exists(self.project("d1499/e/.envrc")))
         self.assertTrue(os.path.exists(self.project("d1499/e/plain")))
 
+    def test_a_run_that_writes_nothing_costs_nothing_for_the_tree(self):
+        """The supervisor's own calls, counted: none for each directory unless something was opened for writing."""
+        def opened(script):
+            trace = self.outside("trace")
+            done = self.dirbox("sh", "-c", script, options=("-p", "worker"),
+                               wrapper=("strace", "-qq", "-e", "trace=openat2", "-o", trace))
+            self.assertEqual(done.code, 0, done)
+            with open(trace, encoding="utf-8") as file:
+                count = len(file.readlines())
+            os.remove(trace)
+            return count
+
+        few = opened("cat file")
+        for i in range(300):
+            os.makedirs(self.project(f"d{i}/e"))
+        self.assertLess(opened("cat file"), few + 100)
+        self.assertGreater(opened("echo x > d1/f; cat file"), few + 600)
+
     def test_signals_are_served_under_a_flood(self):
         child = self.start("python3", "-c", """
 import os
