@@ -69,8 +69,8 @@ TEST_CASE("a Dockerfile that reaches out is refused") {
       "FROM",
       "FROM a b",
       "NOVELTY x",
-      "\xc2\xa0"
-      "ADD http://x /x",
+      ("\xc2\xa0"
+       "ADD http://x /x"),
       "RUN x \\\v\nADD http://x /x",
       "RUN x\rADD http://x /x",
       // Builders disagree where RUN ends here.
