@@ -33,16 +33,30 @@ Syntax run_syntax(RunFlags& flags, const char* usage, const char* summary) {
   return syntax;
 }
 
+/// What the command chose itself, not without end.
+std::string cut(std::string text) {
+  constexpr std::size_t kMost = 500;
+  if (text.size() <= kMost) return text;
+  text.resize(kMost);
+  return text + "...";
+}
+
 /// Not subject to --quiet: it is about the user's own files.
 void print_guarded(const std::vector<guard::Finding>& findings, const std::string& session) {
+  constexpr std::size_t kMostLines = 100;
   bool kept = false;
+  std::size_t lines = 0;
   for (const guard::Finding& finding : findings) {
+    if (++lines > kMostLines) {
+      fmt::print(stderr, "dirbox: guard: {} more\n", findings.size() - kMostLines);
+      break;
+    }
     const std::string what = finding.key.empty() ? "" : finding.key + " = ";
     const std::string before = finding.before ? ", before: " + *finding.before : "";
     fmt::print(stderr, "dirbox: {}: {}: {} ({}{})\n",
                finding.kept.empty() ? "dangerous change" : "quarantined",
-               escape_for_terminal(finding.path), escape_for_terminal(what + finding.after),
-               escape_for_terminal(finding.why), escape_for_terminal(before));
+               escape_for_terminal(finding.path), escape_for_terminal(cut(what + finding.after)),
+               escape_for_terminal(finding.why), escape_for_terminal(cut(before)));
     kept |= !finding.kept.empty();
   }
   if (kept) fmt::print(stderr, "hint: dirbox guard show {0}; dirbox guard restore {0}\n", session);

@@ -95,6 +95,10 @@ std::optional<Wanted> decide_wanted(const NameRule& rule, const Before& before, 
 
 /// Moves `name` out of `directory` into the store.
 Result<void> keep(int directory, const std::string& name, int store, const std::string& kept) {
+  if (store < 0) {
+    if (::unlinkat(directory, name.c_str(), 0) != 0) return fail_errno(kDoing, name);
+    return {};
+  }
   if (::renameat(directory, name.c_str(), store, kept.c_str()) == 0) return {};
   if (errno != EXDEV) return fail_errno(kDoing, name);
   if (auto entry = look_at(directory, name); entry && entry->text)

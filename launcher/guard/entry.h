@@ -63,7 +63,7 @@ std::vector<Finding> judge_entry(const NameRule& rule, const Before& before, con
 /// configuration only the keys of the danger. What was there moves to `store` and gets the name
 /// `kept`, by rename(2) where that is possible, so that a writer that still has it open writes
 /// there. A change by somebody else meanwhile is looked at again, not lost: names are exchanged,
-/// and what came out is compared with what was judged. Returns what became of it.
+/// and what came out is compared with what was judged. Without a store, negative, it is removed.
 Result<void> undo_entry(int directory, const std::string& name, const NameRule& rule,
                         const Before& before, const Entry& judged, const Inside& inside, int store,
                         const std::string& kept);

@@ -290,7 +290,7 @@ bool holds(Test test, std::string_view key, std::string_view value, const Inside
     case Test::not_boolean:
       return !is_boolean(value);
     case Test::command:
-      // Options and subcommands execute what follows them: ls-remote --upload-pack=…, bisect run.
+      // Options and subcommands can execute what follows them: bisect run.
       return value.starts_with('-') || !std::all_of(value.begin(), value.end(), [](char c) {
                return is_key(static_cast<unsigned char>(c));
              });
@@ -358,6 +358,13 @@ const char* config_danger(std::string_view key, std::string_view value, const In
     }
   }
   return nullptr;
+}
+
+std::string without_entry(std::string text, std::string_view key, std::string_view value) {
+  const ConfigFile config = parse_git_config(text).value_or(ConfigFile{});
+  for (auto entry = config.entries.rbegin(); entry != config.entries.rend(); ++entry)
+    if (entry->key == key && entry->value == value) replace_entry(text, *entry, "");
+  return text;
 }
 
 Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,

@@ -57,4 +57,7 @@ struct CleanedConfig {
 Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,
                                        const Inside& inside = {});
 
+/// `text` without the entries of that key and value; as it is where it does not parse.
+std::string without_entry(std::string text, std::string_view key, std::string_view value);
+
 }  // namespace dirbox::guard

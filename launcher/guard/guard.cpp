@@ -132,7 +132,10 @@ void Guard::finish(bool written) {
     if (pending <= kMostAtEnd) on_events(pending);
   }
   ending_ = true;
-  if (written) visit_rest();
+  if (written) {
+    look_at_others();
+    visit_rest();
+  }
   look_at_all();
   visit_followed();
   stop_watching();

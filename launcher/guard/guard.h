@@ -1,8 +1,8 @@
 #pragma once
 #include <sys/stat.h>
 
-#include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,8 +16,10 @@
 #include "launcher/guard/entry.h"
 #include "launcher/guard/held.h"
 #include "launcher/guard/limits.h"
+#include "launcher/guard/nodes.h"
 #include "launcher/guard/place.h"
 #include "launcher/guard/spec.h"
+#include "launcher/guard/store.h"
 #include "launcher/guard/table.h"
 
 /// Watches what the sandbox may write for changes that the host would execute.
@@ -65,25 +67,9 @@ class Guard {
   std::uint64_t uncounted() const { return uncounted_; }
 
  private:
-  struct Node {
-    std::size_t tree = 0;
-    std::string path;  ///< relative to the tree; "" for its top
-    const Folder* folder = nullptr;
-    dev_t device = 0;
-    ino_t inode = 0;
-    struct timespec changed {};  ///< when its watch began
-  };
-  struct Place {
-    std::size_t tree;
-    std::string path;
-    bool made = false;   ///< since the start
-    bool alone = false;  ///< in it, only directories of a kind of their own
-  };
-  struct Above {
-    Node node;
-    UniqueFd directory;
-    std::string name;
-  };
+  using Node = GuardNode;
+  using Place = GuardPlace;
+  using Above = GuardAbove;
   enum class Age { old, changed, made };  ///< before the start, or since
   Result<void> open_trees();
   void snapshot(const Node& node, int directory);
@@ -127,6 +113,13 @@ class Guard {
   void walk_slice();
   bool work_through(std::size_t count);
   Result<int> open_store();
+  bool has_room_to_keep(const std::string& path, const Before& before, const Entry& now) const;
+  bool add_rights_to_look(std::size_t tree, std::string_view path) const;
+  Result<void> undo_with_rights(int directory, const std::function<Result<void>()>& undo);
+  static std::int64_t now_in_ns();
+  std::int64_t begun() const;
+  void look_at_others();
+  Before before_of(const std::string& path) const;
   std::string full_path(std::size_t tree, const std::string& path) const;
   std::string full_name(const Node& node, const std::string& name) const;
   Inside path_to_tree(const Node& node) const;
@@ -139,6 +132,8 @@ class Guard {
   std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
+  std::map<std::string, off_t> others_;           ///< how much their sessions have recorded
+  std::map<std::string, Distrusted> distrusted_;  ///< of before_, by full path
   std::set<std::string> included_;                ///< full paths of included configurations
   Indirect indirect_;
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
@@ -152,6 +147,7 @@ class Guard {
   int polls_ = 0;                            ///< how often there were no watches to be had
   int remembered_ = 0;                       ///< the last number of a watch that is not asked for
   unsigned kept_ = 0;
+  std::uint64_t stored_ = 0, recorded_ = 0;  ///< bytes of what is kept, and of its records
   std::uint64_t uncounted_ = 0;
   std::vector<Finding> findings_;
   std::vector<std::string> complaints_;

@@ -19,7 +19,6 @@
 namespace dirbox::guard {
 namespace {
 
-constexpr const char* kRecords = "records.jsonl";
 constexpr const char* kDoing = "restore from quarantine";
 constexpr std::size_t kMaxRecords = 8 << 20;
 
@@ -51,11 +50,13 @@ Json to_json(const Record& record) {
     if (finding.before) item.set("before", *finding.before);
     findings.push_back(std::move(item));
   }
-  return JsonObject{{"number", record.number},
-                    {"time", record.time},
-                    {"path", record.path},
-                    {"path_hex", to_hex(record.path)},
-                    {"findings", std::move(findings)}};
+  Json out = JsonObject{
+      {"number", record.number},        {"time", record.time}, {"at", record.at},
+      {"begun", record.begun},          {"path", record.path}, {"path_hex", to_hex(record.path)},
+      {"findings", std::move(findings)}};
+  if (record.put_back && record.put_back->size() <= kMostPutBack)
+    out.set("put_back_hex", to_hex(*record.put_back));
+  return out;
 }
 
 std::optional<Record> from_json(std::string_view line) {
@@ -71,7 +72,13 @@ std::optional<Record> from_json(std::string_view line) {
   Record out;
   out.number = static_cast<unsigned>(*number->as_int());
   if (time != nullptr && time->as_int() != nullptr) out.time = *time->as_int();
+  for (const auto& [key, value] : {std::pair("at", &out.at), std::pair("begun", &out.begun)}) {
+    const Json* found = json->find(key);
+    if (found != nullptr && found->as_int() != nullptr) *value = *found->as_int();
+  }
   out.path = from_hex(text_of(*json, "path_hex"));
+  if (json->find("put_back_hex") != nullptr)
+    out.put_back = from_hex(text_of(*json, "put_back_hex"));
   for (const Json& item : *findings->as_array()) {
     Finding finding{out.path,
                     text_of(item, "key"),
@@ -111,10 +118,12 @@ Result<void> copy_in(int store, const std::string& from, int directory, const st
 
 }  // namespace
 
-Result<void> append_record(int store, const Record& record) {
+Result<std::size_t> append_record(int store, const Record& record) {
   UniqueFd file(::openat(store, kRecords, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!file.valid()) return fail_errno("record a quarantine", kRecords);
-  return write_all(file.get(), to_json(record).dump() + "\n", kRecords);
+  const std::string line = to_json(record).dump() + "\n";
+  TRY_VOID(write_all(file.get(), line, kRecords));
+  return line.size();
 }
 
 Result<std::vector<Record>> read_records(const std::string& store) {

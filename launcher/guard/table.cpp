@@ -39,7 +39,9 @@ constexpr FolderRule kGitFolders[] = {
 constexpr Folder kGit{"git", kGitNames, kGitFolders};
 
 constexpr NameRule kEvery[] = {{"*", What::whole, "an agent or an editor executes what it says"}};
-constexpr Folder kScripts{"scripts", kEvery, {}};
+extern const Folder kScripts;
+constexpr FolderRule kMoreScripts[] = {{"*", &kScripts}};
+constexpr Folder kScripts{"scripts", kEvery, kMoreScripts};
 
 constexpr NameRule kCodeNames[] = {
     kHead,
@@ -62,12 +64,14 @@ constexpr Folder kIdea{"idea", kIdeaNames, kIdeaFolders};
 constexpr NameRule kZedNames[] = {
     kHead,
     {"tasks.json", What::whole, "Zed runs tasks"},
+    {"debug.json", What::whole, "Zed runs what it launches"},
     {"settings.json", What::whole, "Zed starts language servers from it"},
 };
 constexpr Folder kZed{"zed", kZedNames, {}};
 
 constexpr NameRule kCursorNames[] = {kHead,
-                                     {"mcp.json", What::whole, "Cursor starts the servers in it"}};
+                                     {"mcp.json", What::whole, "Cursor starts the servers in it"},
+                                     {"hooks.json", What::whole, "Cursor runs its hooks"}};
 constexpr Folder kCursor{"cursor", kCursorNames, {}};
 
 constexpr NameRule kClaudeNames[] = {
@@ -76,7 +80,7 @@ constexpr NameRule kClaudeNames[] = {
     {"settings.local.json", What::whole, "Claude Code runs its hooks and obeys its permissions"},
 };
 constexpr FolderRule kClaudeFolders[] = {
-    {"commands", &kScripts}, {"agents", &kScripts}, {"hooks", &kScripts}};
+    {"commands", &kScripts}, {"agents", &kScripts}, {"hooks", &kScripts}, {"skills", &kScripts}};
 constexpr Folder kClaude{"claude", kClaudeNames, kClaudeFolders};
 
 constexpr NameRule kCodexNames[] = {kHead,
@@ -84,11 +88,30 @@ constexpr NameRule kCodexNames[] = {kHead,
 constexpr Folder kCodex{"codex", kCodexNames, {}};
 constexpr NameRule kGeminiNames[] = {
     kHead, {"settings.json", What::whole, "Gemini starts servers from it"}};
-constexpr Folder kGemini{"gemini", kGeminiNames, {}};
+constexpr FolderRule kGeminiFolders[] = {{"commands", &kScripts}, {"extensions", &kScripts}};
+constexpr Folder kGemini{"gemini", kGeminiNames, kGeminiFolders};
+
+constexpr NameRule kHeadOnly[] = {kHead};
+constexpr FolderRule kOpencodeFolders[] = {
+    {"agent", &kScripts}, {"agents", &kScripts}, {"command", &kScripts}, {"commands", &kScripts},
+    {"tool", &kScripts},  {"tools", &kScripts},  {"plugin", &kScripts},  {"plugins", &kScripts},
+};
+constexpr Folder kOpencode{"opencode", kHeadOnly, kOpencodeFolders};
+
+constexpr NameRule kHgNames[] = {kHead,
+                                 {"hgrc", What::whole, "Mercurial executes its hooks and aliases"}};
+constexpr Folder kHg{"hg", kHgNames, {}};
+constexpr NameRule kJjRepoNames[] = {
+    kHead, {"config.toml", What::whole, "Jujutsu executes its tools and aliases"}};
+constexpr Folder kJjRepo{"jj-repo", kJjRepoNames, {}};
+constexpr FolderRule kJjFolders[] = {{"repo", &kJjRepo}};
+constexpr Folder kJj{"jj", kHeadOnly, kJjFolders};
 
 constexpr NameRule kContainerNames[] = {
     kHead, {"devcontainer.json", What::whole, "it runs commands on the host and mounts from it"}};
-constexpr Folder kContainer{"devcontainer", kContainerNames, {}};
+extern const Folder kContainer;
+constexpr FolderRule kMoreContainers[] = {{"*", &kContainer}};
+constexpr Folder kContainer{"devcontainer", kContainerNames, kMoreContainers};
 
 constexpr NameRule kHuskyNames[] = {{"*", What::whole, "husky's hooks, which git executes"}};
 constexpr Folder kHuskyOwn{"husky", kHuskyNames, {}};
@@ -112,20 +135,38 @@ constexpr NameRule kTreeNames[] = {
     {".yarnrc.yml", What::whole, "yarn executes the program that it names"},
     {".pnpmfile.cjs", What::whole, "pnpm executes it"},
     {"bunfig.toml", What::whole, "bun loads what it names"},
+    {".pnpmfile.mjs", What::whole, "pnpm executes it"},
     {".mise.toml", What::whole, "mise executes its hooks"},
+    {"mise.toml", What::whole, "mise executes its hooks"},
+    {".mise.local.toml", What::whole, "mise executes its hooks"},
+    {"mise.local.toml", What::whole, "mise executes its hooks"},
     {"lefthook-local.yml", What::whole, "lefthook executes it from git's hooks"},
+    {".lefthook-local.yml", What::whole, "lefthook executes it from git's hooks"},
+    {".devcontainer.json", What::whole, "it runs commands on the host and mounts from it"},
+    {"opencode.json", What::whole, "opencode starts the servers in it"},
+    {"opencode.jsonc", What::whole, "opencode starts the servers in it"},
+    {".aider.conf.yml", What::whole, "aider runs its commands"},
+    {".lazygit.yml", What::whole, "lazygit runs its commands"},
     {".gdbinit", What::whole, "gdb executes it"},
     {".lldbinit", What::whole, "lldb executes it"},
     {".exrc", What::whole, "vi executes it"},
     {".vimrc", What::whole, "vim executes it"},
     {".nvim.lua", What::whole, "nvim executes it"},
+    {".nvimrc", What::whole, "nvim executes it"},
+    {".pdbrc", What::whole, "Python's debugger executes it"},
+    {".Rprofile", What::whole, "R executes it"},
+    {".ghci", What::whole, "GHCi executes it"},
+    {".ocamlinit", What::whole, "OCaml executes it"},
+    {".irbrc", What::whole, "irb executes it"},
+    {".pryrc", What::whole, "pry executes it"},
     {"swarm.py", What::swarm_code, "swarm ralph spawn executes it in this directory"},
 };
 constexpr FolderRule kPlainFolders[] = {
     {".git", &kGit},       {".vscode", &kCode},   {".claude", &kClaude},
     {".husky", &kHusky},   {".idea", &kIdea},     {".devcontainer", &kContainer},
     {".zed", &kZed},       {".cursor", &kCursor}, {".codex", &kCodex},
-    {".gemini", &kGemini}, {".cargo", &kCargo},
+    {".gemini", &kGemini}, {".cargo", &kCargo},   {".opencode", &kOpencode},
+    {".hg", &kHg},         {".jj", &kJj},         {".run", &kScripts},
 };
 
 template <class Rule, std::size_t N, std::size_t M>

@@ -62,8 +62,15 @@ UniqueFd Guard::open_place(std::size_t tree, const std::string& path) const {
   open_how how{};
   how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, trees_[tree].get(),
-                                             path.empty() ? "." : path.c_str(), &how, sizeof how)));
+  auto open = [&] {
+    return UniqueFd(static_cast<int>(::syscall(
+        SYS_openat2, trees_[tree].get(), path.empty() ? "." : path.c_str(), &how, sizeof how)));
+  };
+  UniqueFd fd = open();
+  // One that can be read and not searched shows no file either.
+  const bool closed = !fd.valid() || ::faccessat(fd.get(), ".", X_OK, 0) != 0;
+  if (closed && errno == EACCES && add_rights_to_look(tree, path)) fd = open();
+  return fd;
 }
 
 /// The directory that a watch is of; not valid where another one has its path.
@@ -231,17 +238,23 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
     known = before_.emplace(path, Before{true, entry->text, entry->status.st_mode}).first;
     watch_file(node, directory, name);
   }
-  const Before before = known != before_.end() ? known->second : Before{};
-  auto found =
-      judge_entry(*rule, before, *entry, path_to_tree(node),
-                  [&](What what, const std::string& text) { return follow(node, what, text); });
+  auto judge = [&] {
+    return judge_entry(
+        *rule, before_of(path), *entry, path_to_tree(node),
+        [&](What what, const std::string& text) { return follow(node, what, text); });
+  };
+  auto found = judge();
+  if (!found.empty() && before_.contains(path)) {
+    look_at_others();
+    found = judge();
+  }
   if (found.empty()) {
     // What was written between the look and the watch is no event.
     if (S_ISREG(entry->status.st_mode) && watch_file(node, directory, name))
       look(node, directory, name);
     return;
   }
-  undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before, *entry,
+  undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before_of(path), *entry,
        std::move(found));
 }
 
@@ -252,17 +265,29 @@ void Guard::undo(const Node& node, int directory, const std::string& name, const
   if (spec_.mode != Mode::report && !is_told(rule.what)) {
     kept = fmt::format("{}", kept_ + 1);
     auto store = open_store();
+    const bool keeps = has_room_to_keep(path, before, now);
     auto done =
-        store ? undo_entry(directory, name, rule, before, now, path_to_tree(node), *store, kept)
+        store ? undo_with_rights(directory,
+                                 [&] {
+                                   return undo_entry(directory, name, rule, before, now,
+                                                     path_to_tree(node), keeps ? *store : -1, kept);
+                                 })
               : Result<void>(Failure(store.error()));
+    if (done && !keeps) {
+      ++uncounted_;
+      return;
+    }
     if (!done) {
       complaints_.push_back(fmt::format("guard: {}: {}", path, done.error().message()));
       kept.clear();
     } else {
       ++kept_;
-      const Record record{kept_, std::time(nullptr), path, found};
-      if (auto noted = append_record(*store, record); !noted)
-        complaints_.push_back("guard: " + noted.error().message());
+      Record record{kept_, std::time(nullptr), path, found, now_in_ns(), begun(), {}};
+      if (before.exists && before.text && S_ISREG(before.mode)) record.put_back = before.text;
+      auto noted = append_record(*store, record);
+      if (!noted) complaints_.push_back("guard: " + noted.error().message());
+      stored_ += static_cast<std::uint64_t>(now.status.st_size);
+      recorded_ += noted.value_or(0);
     }
   }
   for (Finding& finding : found) {
@@ -370,15 +395,6 @@ void Guard::look_at_all() {
       if (!is_directory) look(node, directory.get(), name);
     }
   }
-}
-
-Result<int> Guard::open_store() {
-  if (store_.valid()) return store_.get();
-  if (store_path_.empty()) return fail("quarantine", "", "no home directory");
-  TRY_VOID(make_directories(store_path_));
-  store_.reset(::open(store_path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!store_.valid()) return fail_errno("quarantine", escape_for_terminal(store_path_));
-  return store_.get();
 }
 
 }  // namespace dirbox::guard

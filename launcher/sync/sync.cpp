@@ -245,7 +245,8 @@ Result<std::string> Syncer::keep(const std::string& path, const std::string& tex
   if (!file.valid()) return fail_errno("keep a file aside", name);
   TRY_VOID(write_all(file.get(), text, name));
   for (guard::Finding& finding : findings) finding.kept = name;
-  TRY_VOID(guard::append_record(store.get(), {kept_, std::time(nullptr), path, findings}));
+  TRY_VOID(
+      guard::append_record(store.get(), {kept_, std::time(nullptr), path, findings, 0, 0, {}}));
   for (guard::Finding& finding : findings) findings_.push_back(std::move(finding));
   return name;
 }

@@ -291,7 +291,10 @@ class Guard(sandbox.Boundary):
     def test_files_of_editors_and_agents(self):
         for name in (".envrc", ".mcp.json", ".npmrc", ".vscode/tasks.json", ".vscode/settings.json",
                      ".claude/settings.json", ".claude/settings.local.json", ".claude/commands/x.md", ".husky/pre-commit",
-                     ".dirbox.toml", "sub/.envrc", "sub/.vscode/tasks.json", ".idea/workspace.xml", ".cargo/config.toml"):
+                     ".dirbox.toml", "sub/.envrc", "sub/.vscode/tasks.json", ".idea/workspace.xml", ".cargo/config.toml",
+                     ".claude/commands/deep/er/x.md", ".claude/skills/s/SKILL.md", ".devcontainer.json", ".hg/hgrc",
+                     ".devcontainer/a/devcontainer.json", ".jj/repo/config.toml", ".run/x.run.xml", "mise.toml",
+                     ".opencode/plugin/x.ts", ".cursor/hooks.json", ".nvimrc", ".gemini/commands/x.toml"):
             with self.subTest(name=name):
                 folder = os.path.dirname(name) or "."
                 self.quarantined(f"mkdir -p {folder}; echo x > {name}", os.path.basename(name))

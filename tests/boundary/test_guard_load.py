@@ -5,12 +5,13 @@ import subprocess
 
 import sandbox
 
-# Without an event: a store through a mapping, of the size that the file has.
+# Without an event: a store through a mapping, of the size that the file has, which stays open.
 STORE = """
 import mmap, os
-with open(".git/config", "r+b") as file:
-    size = os.fstat(file.fileno()).st_size
-    mmap.mmap(file.fileno(), size)[:] = (b"[core]\\nfsmonitor = evil\\n" + b"#" * size)[:size]
+file = open(".git/config", "r+b")
+size = os.fstat(file.fileno()).st_size
+kept = globals().get("kept", []) + [file]
+mmap.mmap(file.fileno(), size)[:] = (b"[core]\\nfsmonitor = evil\\n" + b"#" * size)[:size]
 """
 
 
@@ -113,6 +114,65 @@ for i in range(1 << 30):
         child.send_signal(signal.SIGTERM)
         self.assertEqual(child.wait(sandbox.PATIENCE), 128 + signal.SIGTERM)
         child.stdout.close()
+
+    def test_directories_without_rights(self):
+        """What can be entered can be executed, readable and writable or not."""
+        self.control("stat", self.project("file"))
+        for mode in ("311", "555", "111", "000"):
+            for first in ("", "seq 2000 >/dev/null; for i in $(seq 60); do touch D/t; done; "):
+                with self.subTest(mode=mode, first=first):
+                    done = self.sh(f"mkdir -p D/.git/objects D/.git/refs; {first}echo x > D/.envrc; echo x > D/plain; "
+                                   f"printf '[core]\nfsmonitor = evil\n' > D/.git/config; chmod {mode} D/.git D",
+                                   options=("-p", "worker"))
+                    self.assertEqual(done.code, 0, done)
+                    for path in (self.project("D"), self.project("D/.git")):
+                        os.chmod(path, 0o755)
+                    self.assertIn("D/.envrc", done.err)
+                    self.assertFalse(os.path.exists(self.project("D/.envrc")))
+                    self.assertTrue(os.path.exists(self.project("D/plain")))
+                    with open(self.project("D/.git/config"), encoding="utf-8") as file:
+                        self.assertEqual(file.read(), "[core]\n")
+                    subprocess.run(["rm", "-rf", "D"], cwd=self.world.project, check=True)
+
+    def test_what_another_sandbox_planted_is_no_state_to_go_back_to(self):
+        """One plants without an event; another begins; the first ends, and its guard undoes; the other plants again."""
+        self.world.plant(self.project(".envrc"), "mine\n" + "#" * 100 + "\n")
+        self.addCleanup(os.unlink, self.project(".envrc"))
+        envrc = STORE.replace(".git/config", ".envrc")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        wait = "\nprint('ready', flush=True)\ninput()\n"
+        # What is done before the watches are there is found when they are.
+        armed = "import os\nopen('.exrc', 'w').write('x')\nwhile os.path.exists('.exrc'): pass\n"
+        first = self.start("python3", "-c", armed + STORE + envrc + wait, options=("-p", "worker"), **pipes)
+        self.assertEqual(first.stdout.readline(), "ready\n")
+        again = """
+for name in (".git/config", ".envrc"):
+    with open("/tmp/" + name[1:5].rstrip("/"), "rb") as file, open(name, "wb") as to:
+        to.write(file.read())
+"""
+        second = self.start("python3", "-c", "import shutil\nshutil.copy('.git/config', '/tmp/git')\n"
+                            "shutil.copy('.envrc', '/tmp/envr')" + wait + again, options=("-p", "worker"), **pipes)
+        self.assertEqual(second.stdout.readline(), "ready\n")
+        self.assertIn("core.fsmonitor = evil", first.communicate("\n", timeout=sandbox.PATIENCE)[1])
+        err = second.communicate("\n", timeout=sandbox.PATIENCE)[1]
+        self.assertIn("core.fsmonitor = evil", err)
+        self.assertNotIn("evil", self.config())
+        with open(self.project(".envrc"), encoding="utf-8") as file:
+            self.assertEqual(file.read()[:5], "mine\n", err)
+
+    def test_the_quarantine_is_bounded(self):
+        done = self.python("""
+for i in range(400):
+    try:
+        with open(".envrc", "w") as file:
+            file.write("x" * (1 << 20))
+    except OSError:
+        pass
+""")
+        self.assertIn(".envrc", done.err)
+        store = self.home(".local/state/dirbox/quarantine")
+        sizes = [sum(os.path.getsize(os.path.join(folder, name)) for name in names) for folder, _, names in os.walk(store)]
+        self.assertLess(max(sizes), 80 << 20)
 
 
 if __name__ == "__main__":

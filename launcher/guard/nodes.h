@@ -1,0 +1,34 @@
+#pragma once
+#include <sys/types.h>
+#include <time.h>
+
+#include <cstddef>
+#include <string>
+
+#include "launcher/base/unique_fd.h"
+#include "launcher/guard/table.h"
+
+/// What the Guard remembers of directories.
+namespace dirbox::guard {
+
+struct GuardNode {
+  std::size_t tree = 0;
+  std::string path;  ///< relative to the tree; "" for its top
+  const Folder* folder = nullptr;
+  dev_t device = 0;
+  ino_t inode = 0;
+  struct timespec changed {};  ///< when its watch began
+};
+struct GuardPlace {
+  std::size_t tree;
+  std::string path;
+  bool made = false;   ///< since the start
+  bool alone = false;  ///< in it, only directories of a kind of their own
+};
+struct GuardAbove {
+  GuardNode node;
+  UniqueFd directory;
+  std::string name;
+};
+
+}  // namespace dirbox::guard
