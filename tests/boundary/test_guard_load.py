@@ -95,7 +95,8 @@ put("z/b/config", "[core]\\nfsmonitor = evil\\n")
         few = opened("cat file")
         for i in range(300):
             os.makedirs(self.project(f"d{i}/e"))
-        self.assertLess(opened("cat file"), few + 100)
+        # A run that a busy machine makes longer than 20 ms has its directories watched: one of many is short.
+        self.assertLess(min(opened("cat file") for _ in range(20)), few + 100)
         self.assertGreater(opened("echo x > d1/f; cat file"), few + 600)
 
     def test_signals_are_served_under_a_flood(self):
@@ -141,24 +142,37 @@ for i in range(1 << 30):
         envrc = STORE.replace(".git/config", ".envrc")
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         wait = "\nprint('ready', flush=True)\ninput()\n"
-        # What is done before the watches are there is found when they are.
+        # The guard's first walk, which has no end that can be seen, would find it: then all begins again.
         armed = "import os\nopen('.exrc', 'w').write('x')\nwhile os.path.exists('.exrc'): pass\n"
-        first = self.start("python3", "-c", armed + STORE + envrc + wait, options=("-p", "worker"), **pipes)
-        self.assertEqual(first.stdout.readline(), "ready\n")
         again = """
 for name in (".git/config", ".envrc"):
     with open("/tmp/" + name[1:5].rstrip("/"), "rb") as file, open(name, "wb") as to:
         to.write(file.read())
 """
-        second = self.start("python3", "-c", "import shutil\nshutil.copy('.git/config', '/tmp/git')\n"
-                            "shutil.copy('.envrc', '/tmp/envr')" + wait + again, options=("-p", "worker"), **pipes)
-        self.assertEqual(second.stdout.readline(), "ready\n")
-        self.assertIn("core.fsmonitor = evil", first.communicate("\n", timeout=sandbox.PATIENCE)[1])
-        err = second.communicate("\n", timeout=sandbox.PATIENCE)[1]
-        self.assertIn("core.fsmonitor = evil", err)
-        self.assertNotIn("evil", self.config())
-        with open(self.project(".envrc"), encoding="utf-8") as file:
-            self.assertEqual(file.read()[:5], "mine\n", err)
+        copy = """
+import shutil
+shutil.copy(".git/config", "/tmp/git")
+shutil.copy(".envrc", "/tmp/envr")
+print(all("evil" in open(name).read() for name in ("/tmp/git", "/tmp/envr")), flush=True)
+input()
+"""
+        before = self.config()
+        for _ in range(50):
+            first = self.start("python3", "-c", armed + STORE + envrc + wait, options=("-p", "worker"), **pipes)
+            self.assertEqual(first.stdout.readline(), "ready\n")
+            second = self.start("python3", "-c", copy + again, options=("-p", "worker"), **pipes)
+            planted = second.stdout.readline() == "True\n"
+            ends = [child.communicate("\n", timeout=sandbox.PATIENCE)[1] for child in (first, second)]
+            self.assertNotIn("evil", self.config())
+            with open(self.project(".envrc"), encoding="utf-8") as file:
+                self.assertEqual(file.read()[:5], "mine\n", ends)
+            if planted:
+                break
+            with open(self.project(".git/config"), "w", encoding="utf-8") as file:
+                file.write(before)
+        self.assertTrue(planted)
+        self.assertIn("core.fsmonitor = evil", ends[0])
+        self.assertIn("core.fsmonitor = evil", ends[1])
 
     def test_the_quarantine_is_bounded(self):
         done = self.python("""
