@@ -94,6 +94,19 @@ class Enforce(sandbox.Boundary):
         for name in names:
             self.assertFalse(os.path.lexists(self.project(name)), name)
 
+    def test_names_on_their_way_to_guarded_ones(self):
+        """What another sandbox's writer is about to put in a guarded name's place is not opened or replaced meanwhile."""
+        self.inside("sh", "-c", "echo x > .config; mv .config .git/.plain; git config a.b c; test \"$(git config a.b)\" = c")
+        temporary = self.project(".git/.config.dirbox-3")
+        self.world.plant(temporary, "[core]\n")
+        self.addCleanup(os.unlink, temporary)
+        for way in ("echo x >> $f", "echo x > x; mv -f x $f", "rm -f $f", "ln $f y", "mv $f z", "truncate -s 0 $f"):
+            with self.subTest(way=way):
+                done = self.dirbox("sh", "-c", f"f={temporary}; {way}", options=["-p", self.strict])
+                self.assertIn("not permitted", done.err)
+                with open(temporary, encoding="utf-8") as file:
+                    self.assertEqual(file.read(), "[core]\n")
+
     def test_files_that_are_there(self):
         self.world.plant(self.project(".envrc"), "mine\n")
         self.world.plant(self.project("tools/.vscode/tasks.json"), "mine\n")
