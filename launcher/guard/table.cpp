@@ -205,7 +205,7 @@ const Folder& hooks_folder() { return kHooks; }
 
 const NameRule* find_name(const Folder& folder, std::string_view name) {
   for (const NameRule& rule : folder.names) {
-    if ((rule.name == "*" && !name.ends_with(".sample")) || is_same_name(rule.name, name))
+    if ((rule.name == "*" && !name.ends_with(".sample")) || is_same_name_quickly(rule.name, name))
       return &rule;
   }
   return nullptr;
@@ -213,7 +213,7 @@ const NameRule* find_name(const Folder& folder, std::string_view name) {
 
 const Folder* find_folder(const Folder& folder, std::string_view name) {
   for (const FolderRule& rule : folder.folders) {
-    if (rule.name == "*" || is_same_name(rule.name, name)) return rule.folder;
+    if (rule.name == "*" || is_same_name_quickly(rule.name, name)) return rule.folder;
   }
   return folder.open ? &kTree : nullptr;
 }
@@ -225,7 +225,7 @@ const Folder& folder_in(const Folder& folder, std::string_view name) {
 
 bool is_special(const Folder& folder, std::string_view name) {
   for (const FolderRule& rule : folder.folders) {
-    if (is_same_name(rule.name, name)) return true;
+    if (is_same_name_quickly(rule.name, name)) return true;
   }
   return false;
 }

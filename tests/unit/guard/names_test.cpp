@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+
 using dirbox::guard::is_same_name;
 
 TEST_CASE("a name is compared as by a file system that ignores case") {
@@ -24,4 +26,13 @@ TEST_CASE("and other names are others") {
   CHECK(!is_same_name("config", "con\xef\xac\x81"));
   CHECK(!is_same_name("con", "con\xef\xac\x81"));
   CHECK(!is_same_name(".git@", ".git`"));
+}
+
+TEST_CASE("the quick way says the same") {
+  for (int p = 1; p < 0x80; ++p) {
+    for (int n = 1; n < 0x100; ++n) {
+      const std::string plain(1, static_cast<char>(p)), name(1, static_cast<char>(n));
+      CHECK(dirbox::guard::is_same_name_quickly(plain, name) == is_same_name(plain, name));
+    }
+  }
 }
