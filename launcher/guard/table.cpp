@@ -84,14 +84,31 @@ constexpr FolderRule kClaudeFolders[] = {
 constexpr Folder kClaude{"claude", kClaudeNames, kClaudeFolders};
 
 constexpr NameRule kCodexNames[] = {kHead,
-                                    {"config.toml", What::whole, "Codex starts servers from it"}};
+                                    {"config.toml", What::whole, "Codex starts servers from it"},
+                                    {"hooks.json", What::whole, "Codex runs its hooks"}};
 constexpr Folder kCodex{"codex", kCodexNames, {}};
 constexpr NameRule kGeminiNames[] = {
-    kHead, {"settings.json", What::whole, "Gemini starts servers from it"}};
+    kHead,
+    {"settings.json", What::whole, "Gemini starts servers from it"},
+    {".env", What::whole, "Gemini takes variables for its programs from it"}};
 constexpr FolderRule kGeminiFolders[] = {{"commands", &kScripts}, {"extensions", &kScripts}};
 constexpr Folder kGemini{"gemini", kGeminiNames, kGeminiFolders};
 
+constexpr NameRule kServerNames[] = {
+    kHead, {"mcp.json", What::whole, "an agent starts the servers in it"}};
+constexpr Folder kServers{"servers", kServerNames, {}};
+constexpr FolderRule kAmazonFolders[] = {{"cli-agents", &kScripts}};
+constexpr Folder kAmazon{"amazonq", kServerNames, kAmazonFolders};
 constexpr NameRule kHeadOnly[] = {kHead};
+constexpr FolderRule kKiroFolders[] = {{"settings", &kServers}, {"hooks", &kScripts}};
+constexpr Folder kKiro{"kiro", kHeadOnly, kKiroFolders};
+constexpr NameRule kQwenNames[] = {
+    kHead, {"settings.json", What::whole, "Qwen Code starts servers from it"}};
+constexpr Folder kQwen{"qwen", kQwenNames, {}};
+constexpr NameRule kMiseNames[] = {kHead,
+                                   {"config.toml", What::whole, "mise executes its hooks"},
+                                   {"config.local.toml", What::whole, "mise executes its hooks"}};
+constexpr Folder kMise{"mise", kMiseNames, {}};
 constexpr FolderRule kOpencodeFolders[] = {
     {"agent", &kScripts}, {"agents", &kScripts}, {"command", &kScripts}, {"commands", &kScripts},
     {"tool", &kScripts},  {"tools", &kScripts},  {"plugin", &kScripts},  {"plugins", &kScripts},
@@ -162,11 +179,13 @@ constexpr NameRule kTreeNames[] = {
     {"swarm.py", What::swarm_code, "swarm ralph spawn executes it in this directory"},
 };
 constexpr FolderRule kPlainFolders[] = {
-    {".git", &kGit},       {".vscode", &kCode},   {".claude", &kClaude},
-    {".husky", &kHusky},   {".idea", &kIdea},     {".devcontainer", &kContainer},
-    {".zed", &kZed},       {".cursor", &kCursor}, {".codex", &kCodex},
-    {".gemini", &kGemini}, {".cargo", &kCargo},   {".opencode", &kOpencode},
-    {".hg", &kHg},         {".jj", &kJj},         {".run", &kScripts},
+    {".git", &kGit},        {".vscode", &kCode},   {".claude", &kClaude},
+    {".husky", &kHusky},    {".idea", &kIdea},     {".devcontainer", &kContainer},
+    {".zed", &kZed},        {".cursor", &kCursor}, {".codex", &kCodex},
+    {".gemini", &kGemini},  {".cargo", &kCargo},   {".opencode", &kOpencode},
+    {".hg", &kHg},          {".jj", &kJj},         {".run", &kScripts},
+    {".roo", &kServers},    {".kiro", &kKiro},     {".qwen", &kQwen},
+    {".amazonq", &kAmazon}, {".mise", &kMise},
 };
 
 template <class Rule, std::size_t N, std::size_t M>

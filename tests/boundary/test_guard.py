@@ -294,7 +294,9 @@ class Guard(sandbox.Boundary):
                      ".dirbox.toml", "sub/.envrc", "sub/.vscode/tasks.json", ".idea/workspace.xml", ".cargo/config.toml",
                      ".claude/commands/deep/er/x.md", ".claude/skills/s/SKILL.md", ".devcontainer.json", ".hg/hgrc",
                      ".devcontainer/a/devcontainer.json", ".jj/repo/config.toml", ".run/x.run.xml", "mise.toml",
-                     ".opencode/plugin/x.ts", ".cursor/hooks.json", ".nvimrc", ".gemini/commands/x.toml"):
+                     ".opencode/plugin/x.ts", ".cursor/hooks.json", ".nvimrc", ".gemini/commands/x.toml",
+                     ".codex/hooks.json", ".gemini/.env", ".roo/mcp.json", ".kiro/hooks/x.kiro.hook", ".kiro/settings/mcp.json",
+                     ".qwen/settings.json", ".amazonq/mcp.json", ".amazonq/cli-agents/a.json", ".mise/config.toml"):
             with self.subTest(name=name):
                 folder = os.path.dirname(name) or "."
                 self.quarantined(f"mkdir -p {folder}; echo x > {name}", os.path.basename(name))
