@@ -295,7 +295,7 @@ class Terminal:
         self.master, self.slave = os.openpty()
         self.resize(rows, columns)
         self.before = self.modes()
-        self.text = ""
+        self.text, self.past = "", ""
         self.child = subprocess.Popen(argv, cwd=cwd, env=env, stdin=self.slave, stdout=self.slave, stderr=self.slave,
                                       start_new_session=True, preexec_fn=self._take)
 
@@ -345,11 +345,12 @@ class Terminal:
         while True:
             match = re.search(pattern, self.text)
             if match:
+                self.past += self.text[:match.end()]
                 self.text = self.text[match.end():]
                 return match
             ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
             if not ready:
-                raise AssertionError(f"the terminal never showed {pattern!r}, but: ...{self.text[-500:]!r}")
+                raise AssertionError(f"the terminal never showed {pattern!r}, but: ...{self.past[-1000:]!r}, then {self.text[-500:]!r}")
             self.text += os.read(self.master, 65536).decode(errors="replace")
 
     def wait(self):
