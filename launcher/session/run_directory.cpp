@@ -87,8 +87,10 @@ void sweep(int root, const std::string& own) {
   for (const std::string& name : names) {
     if (name == own) continue;
     UniqueFd fd = open_directory(root, name.c_str());
-    if (fd.valid() && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0)
+    if (fd.valid() && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 &&
+        is_linked(root, name.c_str(), fd.get())) {  // or it was made again since it was opened
       remove_session(root, fd.get(), name.c_str());
+    }
   }
 }
 
