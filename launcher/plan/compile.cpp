@@ -176,6 +176,19 @@ void compile_limits(const Profile& profile, Plan& plan) {
   }
 }
 
+/// Those of `paths` that are not beneath another one, sorted.
+std::vector<std::string> outermost(std::vector<std::string> paths) {
+  std::sort(paths.begin(), paths.end());
+  std::vector<std::string> out;
+  for (std::string& path : paths) {
+    const bool within = std::any_of(out.begin(), out.end(), [&](const std::string& other) {
+      return path_is_beneath(path, other);
+    });
+    if (!within) out.push_back(std::move(path));
+  }
+  return out;
+}
+
 /// What the sandbox may write, by its outermost directories.
 Result<void> compile_guard(const Profile& profile, Plan& plan) {
   plan.guard.mode = static_cast<guard::Mode>(profile.guard.value);
@@ -189,8 +202,7 @@ Result<void> compile_guard(const Profile& profile, Plan& plan) {
         {"guard: report, what is planted for the host to execute is told and stays",
          profile.guard.origin});
   }
-  std::vector<std::string> found;  // on the host: what is shown elsewhere too (swarm_state)
-  std::vector<std::string_view> written;
+  std::vector<std::string> written, found;  // inside, and on the host: another one by swarm_state
   for (const PathRule& rule : plan.rules) {
     if (rule.access != PathAccess::write || rule.type != FileType::directory) continue;
     written.push_back(rule.path);
@@ -203,14 +215,7 @@ Result<void> compile_guard(const Profile& profile, Plan& plan) {
                         });
     if (within) plan.guard.hidden.push_back(map_to_host(plan, rule.path).value_or(rule.path));
   }
-  std::sort(found.begin(), found.end());
-  std::vector<std::string>& trees = plan.guard.trees;
-  for (const std::string& tree : found) {
-    const bool within = std::any_of(trees.begin(), trees.end(), [&](const std::string& other) {
-      return path_is_beneath(tree, other);
-    });
-    if (!within) trees.push_back(tree);
-  }
+  plan.guard.trees = outermost(std::move(found));
   if (plan.guard.mode != guard::Mode::enforce) return {};
   if (profile.nested_userns.value) {
     return fail("enforce the guard", profile.guard.origin.text(),
@@ -218,7 +223,7 @@ Result<void> compile_guard(const Profile& profile, Plan& plan) {
                 "which names are checked",
                 "guard = \"quarantine\"");
   }
-  plan.spec.guarded = trees;
+  plan.spec.guarded = outermost(std::move(written));
   return {};
 }
 

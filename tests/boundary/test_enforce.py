@@ -586,6 +586,21 @@ for act in (lambda: os.readlink(f"/proc/{writer}/fd/3"), lambda: os.listdir(f"/p
         self.assertIn(".envrc", done.err)
         self.assertIn("direnv executes it", done.err)
 
+    def test_director_strict_enforces(self):
+        """Where ~/.swarm inside is another directory than the host's, too."""
+        script = ("mkdir -p ~/.swarm/logs && echo w > ~/.swarm/state.json && echo x > fresh && git add fresh;"
+                  " echo $?; mkdir .vscode; echo '{}' > .vscode/tasks.json; echo $?; mkdir -p ~/.swarm/.vscode;"
+                  " echo '{}' > ~/.swarm/.vscode/tasks.json; echo $?; cat ~/.swarm/state.json")
+        done = self.dirbox("sh", "-c", script, options=["-p", "director-strict"])
+        self.assertEqual((done.code, done.out.split()), (0, ["0", "2", "2", "w"]), done)
+        self.assertNotIn("quarantined", done.err)
+        self.assertFalse(os.path.exists(self.project(".vscode/tasks.json")))
+        self.assertFalse(os.path.exists(self.home(".swarm/state.json")))
+        done = self.dirbox("sh", "-c", "cat ~/.swarm/state.json; echo '{}' > .vscode/tasks.json",
+                           options=["-p", self.profile('extends = "director-strict"\n[filesystem]\nguard = "quarantine"\n')])
+        self.assertEqual(done.out, "w\n", done)
+        self.assertIn("quarantined", done.err)
+
     def test_nested_namespaces_exclude_it(self):
         profile = self.profile('extends = "worker"\n[filesystem]\nguard = "enforce"\n[process]\nnested_userns = true\n', "nested.toml")
         self.assertRefused(self.dirbox("true", options=["-p", profile]), "nested_userns")

@@ -32,6 +32,12 @@ class Day(claude.ClaudeTest):
         self.before = self.world.picture()
 
     def test_a_task_from_plan_to_commit(self):
+        self.do_a_task()
+
+    def test_a_task_under_director_strict(self):
+        self.do_a_task(options=("-p", "director-strict"))
+
+    def do_a_task(self, **start):
         plan = self.project("PLAN.md")
         day = self.play(
             read(plan),
@@ -44,7 +50,7 @@ class Day(claude.ClaudeTest):
             run("mkdir -p sub && cd sub && pwd", label="cd"),
             run("pwd; cd ..", label="still there"),
             together(run("echo one", label="one"), read(self.project("calc.py"), label="two")),
-            say("task two is done"))
+            say("task two is done"), **start)
         for label, pattern in (("read", "task two"), ("edit", "updated successfully"), ("code", "created successfully"),
                                ("test", "created successfully"), ("tests", "^OK$"), ("commit", r"^0\ntask two$"),
                                ("cd", "/sub$"), ("still there", "/sub"), ("one", "^one"), ("two", "def add")):
@@ -56,6 +62,7 @@ class Day(claude.ClaudeTest):
         subject = subprocess.run(["git", "log", "-1", "--format=%s"], cwd=self.world.project, capture_output=True,
                                  text=True, check=True).stdout
         self.assertEqual(subject, "task two\n", "the host sees the commit")
+        self.git("reset", "-q", "--hard", "HEAD~1")
 
     def test_what_shells_do(self):
         day = self.play(

@@ -73,6 +73,8 @@ TEST_CASE("what each built-in profile opens") {
   CHECK(director.network_mode.value == NetworkMode::proxy);
   CHECK(has(director.net_allow, "@anthropic"));
   CHECK(load_builtin("director-strict").swarm_state.value == SwarmState::own);
+  CHECK(load_builtin("director-strict").guard.value == GuardMode::enforce);
+  CHECK(load_builtin("director").guard.value == GuardMode::quarantine);
   CHECK(load_builtin("worker").write.size() == 1);
   CHECK(load_builtin("offline").network_mode.origin.file == "offline.toml");
   CHECK(has(load_builtin("build").syscalls_allow, "@ptrace"));
