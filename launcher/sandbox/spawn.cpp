@@ -36,15 +36,15 @@ std::string_view clone_hint(int err) {
   }
 }
 
-/// Beside those without which nothing could be set up.
+/// Beside the user namespace.
 struct Namespace {
   std::string_view name;
   std::uint64_t flag;
 };
-constexpr Namespace kNamespaces[] = {{"ipc-namespace", CLONE_NEWIPC},
-                                     {"uts-namespace", CLONE_NEWUTS},
-                                     {"cgroup-namespace", CLONE_NEWCGROUP},
-                                     {"net-namespace", CLONE_NEWNET}};
+constexpr Namespace kNamespaces[] = {
+    {"mount-namespace", CLONE_NEWNS},      {"pid-namespace", CLONE_NEWPID},
+    {"ipc-namespace", CLONE_NEWIPC},       {"uts-namespace", CLONE_NEWUTS},
+    {"cgroup-namespace", CLONE_NEWCGROUP}, {"net-namespace", CLONE_NEWNET}};
 
 }  // namespace
 
@@ -58,7 +58,7 @@ Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options) {
   SocketPair pair = TRY(make_socket_pair());
   int pidfd = -1;
   clone_args args{};
-  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD;
+  args.flags = CLONE_NEWUSER | CLONE_PIDFD;
   for (const Namespace& space : kNamespaces) {
     if (space.flag == CLONE_NEWNET && !spec.own_network) continue;
     if (!is_skipped(options, space.name)) args.flags |= space.flag;

@@ -52,6 +52,10 @@ void check_names(Context& context) {
   context.must_be("host name", "node-name", {}, wanted);
 }
 
+void check_control_groups(Context& context) {
+  context.must_refuse("their names in /proc/self/cgroup", "control-groups", {}, {ENOENT});
+}
+
 /// In the sandbox as it would be, without the servers that verify lets the other one reach.
 void check_profile(Context& context) {
   if (context.plan().checks.empty()) return;
@@ -94,6 +98,8 @@ constexpr Row kRows[] = {
     {"network.abstract", "abstract sockets of the host are out of reach", "net namespace, Landlock",
      check_abstract},
     {"host.name", "the host name is the sandbox's own", "uts namespace", check_names},
+    {"host.groups", "the host's control groups are not named", "cgroup namespace",
+     check_control_groups},
     {"profile.waivers", "no layer is given up", "all", check_waivers},
     {"profile.checks", "what the profile's [[verify]] lines expect", "all", check_profile},
 };

@@ -60,6 +60,19 @@ Outcome verb_processes(const Words& words) {
   return found.empty() ? refused(ENOENT) : succeeded(std::move(found));
 }
 
+/// The control groups of this process, a line each, but for the root of what it sees.
+Outcome verb_control_groups(const Words&) {
+  std::string found;
+  const std::string text = short_text("/proc/self/cgroup");
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (!line.ends_with(":/")) found += std::string(line) + "\n";
+  }
+  if (text.empty()) return {Outcome::Kind::not_run, 0, "no /proc/self/cgroup"};
+  return found.empty() ? refused(ENOENT) : succeeded(std::move(found));
+}
+
 /// PID SIGNAL
 Outcome verb_kill(const Words& words) {
   return from_call(::kill(static_cast<pid_t>(number(word_at(words, 0))),
@@ -99,8 +112,13 @@ Outcome verb_unshared(const Words& words) {
 }
 
 constexpr Verb kVerbs[] = {
-    {"status", verb_status},   {"processes", verb_processes}, {"kill", verb_kill},
-    {"session", verb_session}, {"shell", verb_shell},         {"unshared", verb_unshared},
+    {"status", verb_status},
+    {"processes", verb_processes},
+    {"control-groups", verb_control_groups},
+    {"kill", verb_kill},
+    {"session", verb_session},
+    {"shell", verb_shell},
+    {"unshared", verb_unshared},
 };
 
 }  // namespace

@@ -97,6 +97,8 @@ constexpr Layer kLayers[] = {
     {"uts", "hostname,uts-namespace", nullptr},
     {"net", "network,net-namespace", nullptr},
     {"ipc", "ipc-namespace", nullptr},
+    {"cgroup", "cgroup-namespace", nullptr},
+    {"pid", "pid-namespace", nullptr},
     {"session", "terminal", nullptr},
     {"mount", "", remove_read_only},
     {"masks", "", remove_masks},

@@ -16,6 +16,7 @@ BUILT_IN = ["director", "director-guide", "director-strict", "worker", "offline"
 NOTICED = {
     "userns": {"identity.userns"},
     "uts": {"host.name"},
+    "cgroup": {"host.groups"},
     "net": {"network.loopback", "network.datagrams"},
     "ipc": {"ipc.objects"},
     "session": {"identity.limits"},
@@ -55,7 +56,7 @@ WEAKENED = {
     "command": ('[[excluded]]\ncommand = "sleep"\nmode = "host"\n', "broker.rules"),
 }
 # Without these no sandbox comes to be, so nothing can be tested: never a pass.
-FATAL = ["root", "mounts", "pivot", "no-new-privs"]
+FATAL = ["mount-namespace", "pid", "root", "mounts", "pivot", "no-new-privs"]
 
 
 class Verify(sandbox.Boundary):
