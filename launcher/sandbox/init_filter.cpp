@@ -98,8 +98,12 @@ std::vector<sock_filter> build(std::span<const int> allowed) {
   };
   for (int number : kCommonCalls) allow(number);
   for (int number : allowed) allow(number);
-  // AddressSanitizer asks where the stacks are before each function that does not return.
-  if constexpr (kSanitized) allow(SYS_sigaltstack);
+  // AddressSanitizer asks where the stacks are before each function that does not return, and what
+  // time it is when it gives memory back.
+  if constexpr (kSanitized) {
+    allow(SYS_sigaltstack);
+    allow(SYS_clock_gettime);
+  }
   program.push_back(statement(kReturn, SECCOMP_RET_KILL_PROCESS));
   return program;
 }

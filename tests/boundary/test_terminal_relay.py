@@ -313,7 +313,8 @@ class Ends(sandbox.WithTerminal):
     def test_nested(self):
         """Without user namespaces inside, a launcher inside the sandbox fails cleanly."""
         shutil.copy2(sandbox.DIRBOX, self.project("inner-dirbox"))
-        terminal = self.terminal("./inner-dirbox", "run", "--force-cwd", "--", "true")
+        # LeakSanitizer wants to trace its process, which nothing inside may.
+        terminal = self.terminal("env", "ASAN_OPTIONS=detect_leaks=0", "./inner-dirbox", "run", "--force-cwd", "--", "true")
         self.assertEqual(terminal.wait(), 125)
         self.assertIn("dirbox: ", terminal.text)
         self.assertEqual(terminal.modes(), terminal.before)
@@ -330,7 +331,8 @@ class Floods(sandbox.WithTerminal):
         sandbox.select.select([], [], [], 0.5)
         self.assertLess(cpu_seconds(terminal.child.pid) - before, 0.1)
         # No buffer grows: the debug build itself takes 8.5 MiB; tests/bench/start holds the release build to its target.
-        self.assertLess(int(status_of(terminal.child.pid, "VmHWM")), (64 if "DIRBOX_SANITIZED" in os.environ else 11) << 10)
+        # AddressSanitizer keeps up to 256 MiB of what was freed.
+        self.assertLess(int(status_of(terminal.child.pid, "VmHWM")), (320 if "DIRBOX_SANITIZED" in os.environ else 11) << 10)
         terminal.send("\x03")
         self.assertEqual(terminal.wait(), 130)
         self.assertEqual(terminal.modes(), terminal.before)
