@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
@@ -41,24 +42,34 @@ std::string cut(std::string text) {
   return text + "...";
 }
 
-/// Not subject to --quiet: it is about the user's own files.
+std::string guard_line(const guard::Finding& finding) {
+  const std::string what = finding.key.empty() ? "" : finding.key + " = ";
+  const std::string before = finding.before ? ", before: " + *finding.before : "";
+  return fmt::format("{}: {}: {} ({}{})", finding.kept.empty() ? "dangerous change" : "quarantined",
+                     escape_for_terminal(finding.path),
+                     escape_for_terminal(cut(what + finding.after)),
+                     escape_for_terminal(finding.why), escape_for_terminal(cut(before)));
+}
+
+/// A line each, in the order in which they were first made. Not subject to --quiet: it is about the
+/// user's own files.
 void print_guarded(const std::vector<guard::Finding>& findings, const std::string& session) {
   constexpr std::size_t kMostLines = 100;
   bool kept = false;
-  std::size_t lines = 0;
+  std::vector<std::string> lines;
+  std::map<std::string, std::size_t> counts;
   for (const guard::Finding& finding : findings) {
-    if (++lines > kMostLines) {
-      fmt::print(stderr, "dirbox: guard: {} more\n", findings.size() - kMostLines);
-      break;
-    }
-    const std::string what = finding.key.empty() ? "" : finding.key + " = ";
-    const std::string before = finding.before ? ", before: " + *finding.before : "";
-    fmt::print(stderr, "dirbox: {}: {}: {} ({}{})\n",
-               finding.kept.empty() ? "dangerous change" : "quarantined",
-               escape_for_terminal(finding.path), escape_for_terminal(cut(what + finding.after)),
-               escape_for_terminal(finding.why), escape_for_terminal(cut(before)));
+    std::string line = guard_line(finding);
+    if (++counts[line] == 1) lines.push_back(std::move(line));
     kept |= !finding.kept.empty();
   }
+  for (std::size_t i = 0; i < std::min(lines.size(), kMostLines); ++i) {
+    const std::size_t count = counts[lines[i]];
+    fmt::print(stderr, "dirbox: {}{}\n", lines[i],
+               count > 1 ? fmt::format(", {} times", count) : std::string());
+  }
+  if (lines.size() > kMostLines)
+    fmt::print(stderr, "dirbox: guard: {} more\n", lines.size() - kMostLines);
   if (kept) fmt::print(stderr, "hint: dirbox guard show {0}; dirbox guard restore {0}\n", session);
 }
 

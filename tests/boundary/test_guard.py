@@ -54,6 +54,11 @@ class Guard(sandbox.Boundary):
         self.assertEqual(self.git("config", "core.fsmonitor"), "/bin/false\n")
         self.git("config", "--unset", "core.fsmonitor")
 
+    def test_the_same_again_is_one_line(self):
+        again = "for i in 1 2 3; do echo evil > .envrc; while test -e .envrc; do sleep 0.01; done; done; echo other > .envrc"
+        said = self.quarantined(again, "5 bytes (direnv executes it), 3 times\n", "6 bytes (direnv executes it)\n")
+        self.assertEqual(said.count("quarantined"), 2)
+
     # What the host's swarm believes is told, and left: a director is to write it.
     def swarm(self, script, options=()):
         profile = self.profile('extends = "worker"\n[filesystem]\nwrite = [{ path = "~/.swarm", create = true }]\n', "swarm.toml")
