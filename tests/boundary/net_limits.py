@@ -450,10 +450,11 @@ print(outcome(lambda: connect("127.0.0.1", 3128).close()), flush=True); print("a
             status = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
         for capabilities in "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
             self.assertEqual(int(status[capabilities], 16), 0, capabilities)
-        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        filtered = "0" if "DIRBOX_SANITIZED" in os.environ else "2"  # the sanitizer's calls are its own
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", filtered))
         for task in os.listdir(f"/proc/{proxy}/task"):
             with open(f"/proc/{proxy}/task/{task}/status", encoding="ascii") as f:
-                self.assertIn("Seccomp:\t2", f.read())
+                self.assertIn(f"Seccomp:\t{filtered}", f.read())
         if os.geteuid() == 0:  # its /proc files belong to root alone: it is not dumpable
             self.assertNotEqual(os.readlink(f"/proc/{proxy}/ns/user"), os.readlink("/proc/self/ns/user"))
             self.assertEqual(os.readlink(f"/proc/{proxy}/ns/net"), os.readlink("/proc/self/ns/net"))
