@@ -20,7 +20,8 @@ namespace dirbox::guard {
 namespace {
 
 constexpr const char* kDoing = "quarantine";
-constexpr int kRounds = 16;  // of a race with somebody who goes on changing the entry
+constexpr int kRounds = 16;   // of a race with somebody who goes on changing the entry
+constexpr int kPatience = 4;  // of them, those in which his last change is taken up
 
 bool is_there(int directory, const char* name, mode_t type) {
   struct stat status {};
@@ -182,14 +183,31 @@ Result<void> undo_entry(int directory, const std::string& name, const NameRule& 
                         const Before& before, const Entry& judged, const Inside& inside, int store,
                         const std::string& kept) {
   Entry now = judged;
+  std::optional<std::string> expected = judged.text;  // of what stands at the name
   const std::string temporary = temporary_name(name);
+  // The first that is displaced is what was judged, or made from it.
+  auto set_aside = [&](const std::string& entry) {
+    return keep(directory, entry, std::exchange(store, -1), kept);
+  };
   for (int round = 0; round < kRounds; ++round) {
     const auto wanted = decide_wanted(rule, before, now, inside);
-    if (!wanted) return keep(directory, name, store, kept);
+    if (!wanted) return set_aside(name);
     if (auto done = put_wanted(directory, temporary, *wanted); !done) {
       // No room, or no right: then at least what is dangerous goes.
-      TRY_VOID(keep(directory, name, store, kept));
+      TRY_VOID(set_aside(name));
       return done;
+    }
+    // Somebody may replace the file at any time, as git does to change it. Before the exchange
+    // nobody has seen what would take its place, so nothing of theirs is lost. Who does it without
+    // end is not waited for.
+    if (rule.what == What::config && round < kPatience) {
+      auto fresh = look_at(directory, name);
+      if (fresh && fresh->text != expected) {
+        expected = fresh->text;
+        now = std::move(*fresh);
+        if (::unlinkat(directory, temporary.c_str(), 0) != 0) return fail_errno(kDoing, temporary);
+        continue;
+      }
     }
     if (::renameat2(directory, temporary.c_str(), directory, name.c_str(), RENAME_EXCHANGE) != 0) {
       const int err = errno;
@@ -197,15 +215,15 @@ Result<void> undo_entry(int directory, const std::string& name, const NameRule& 
       if (err == ENOENT) return {};  // gone meanwhile
       return fail_errno(kDoing, name, err);
     }
-    const auto displaced = look_at(directory, temporary);
-    const bool expected = displaced && displaced->text == now.text &&
-                          (displaced->status.st_mode & S_IFMT) == (now.status.st_mode & S_IFMT);
-    if (!displaced || expected || rule.what != What::config) {
-      return displaced ? keep(directory, temporary, store, kept) : Result<void>{};
-    }
-    // Somebody replaced the file between the look and the exchange: theirs goes back, cleaned too.
-    now = *displaced;
-    if (::unlinkat(directory, temporary.c_str(), 0) != 0) return fail_errno(kDoing, temporary);
+    auto displaced = look_at(directory, temporary);
+    if (!displaced) return {};
+    const bool same = displaced->text == expected &&
+                      (displaced->status.st_mode & S_IFMT) == (now.status.st_mode & S_IFMT);
+    TRY_VOID(set_aside(temporary));
+    if (same || rule.what != What::config) return {};
+    // Replaced just before the exchange: theirs goes back, cleaned too.
+    expected = wanted->text;
+    now = std::move(*displaced);
   }
   return fail(kDoing, name, "it changes faster than it can be cleaned");
 }
