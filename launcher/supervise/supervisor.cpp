@@ -10,7 +10,6 @@
 
 #include "launcher/base/event_loop.h"
 #include "launcher/base/path.h"
-#include "launcher/base/scheduling.h"
 #include "launcher/guard/guard.h"
 #include "launcher/guard/store.h"
 #include "launcher/guard/writer.h"
@@ -91,7 +90,6 @@ class Supervisor {
       };
     }
     sandbox_ = TRY(sandbox::spawn_sandbox(spec_, options_));
-    ask_for_short_slices();
     // While init mounts; the command waits for both.
     if (auto ready = prepare_beside(); !ready) return Failure(why_init_failed(ready.error()));
     session_timer_ = loop_.after(kUntilSession, [this] { open_session(); });
