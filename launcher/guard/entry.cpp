@@ -20,6 +20,7 @@ namespace dirbox::guard {
 namespace {
 
 constexpr const char* kDoing = "quarantine";
+constexpr mode_t kExecute = S_IXUSR | S_IXGRP | S_IXOTH;
 constexpr int kRounds = 16;   // of a race with somebody who goes on changing the entry
 constexpr int kPatience = 4;  // of them, those in which his last change is taken up
 
@@ -54,9 +55,14 @@ std::string describe(const Entry& entry) {
   return fmt::format("{} bytes", entry.status.st_size);
 }
 
-bool is_same(const Before& before, const Entry& now) {
+bool has_same_text(const Before& before, const Entry& now) {
   return before.exists && (before.mode & S_IFMT) == (now.status.st_mode & S_IFMT) && before.text &&
          now.text && *before.text == *now.text;
+}
+
+/// A hook that was there, and that git passed over because nobody may execute it, is none yet.
+bool becomes_executable(const Before& before, const Entry& now) {
+  return (before.mode & kExecute) == 0 && (now.status.st_mode & kExecute) != 0;
 }
 
 std::string temporary_name(const std::string& name) {
@@ -158,11 +164,12 @@ std::optional<Entry> look_at(int directory, const std::string& name) {
 
 std::vector<Finding> judge_entry(const NameRule& rule, const Before& before, const Entry& now,
                                  const Inside& inside, const Follow& follow) {
-  if (is_same(before, now) || S_ISDIR(now.status.st_mode)) return {};
+  const bool same = has_same_text(before, now);
+  if ((same && !becomes_executable(before, now)) || S_ISDIR(now.status.st_mode)) return {};
   const bool file = S_ISREG(now.status.st_mode);
   if (file && now.status.st_size == 0) return {};  // says nothing; looked at again when it does
   if (file && is_told(rule.what)) return judge_swarm(rule, before, now, follow);
-  const Finding whole{{}, {}, std::nullopt, describe(now), rule.why, {}};
+  const Finding whole{{}, {}, std::nullopt, same ? "made executable" : describe(now), rule.why, {}};
   if (!file || !now.text || rule.what == What::whole) return {whole};
   if (rule.what != What::config)
     return follow(rule.what, *now.text) ? std::vector<Finding>{} : std::vector<Finding>{whole};

@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint32_t kTreeEvents =
     IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR | IN_EXCL_UNLINK;
 // In directories of a known kind nearly every name is guarded, and there are few events.
-constexpr std::uint32_t kSpecialEvents = kTreeEvents | IN_MODIFY | IN_CLOSE_WRITE;
+constexpr std::uint32_t kSpecialEvents = kTreeEvents | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB;
 constexpr std::uint32_t kFileEvents = IN_MODIFY | IN_CLOSE_WRITE;
 
 /// Closes an inotify instance without waiting. close(2) and the end of the process wait until no

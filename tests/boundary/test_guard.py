@@ -216,6 +216,10 @@ class Guard(sandbox.Boundary):
         evil = f"printf '#!/bin/sh\\ntouch {self.canary}\\n'"
         self.quarantined(f"{evil} > tools/hooks/pre-commit; chmod +x tools/hooks/pre-commit; true", "tools/hooks/pre-commit")
         self.quarantined(f"{evil} >> tools/hooks/pre-push", "tools/hooks/pre-push")
+        self.world.plant(self.project("tools/hooks/pre-merge"), self.script, 0o644)
+        for way in ("chmod +x tools/hooks/pre-merge", "chmod +x tools/hooks/pre-merge; sleep 0.3"):
+            self.quarantined(way, "tools/hooks/pre-merge: made executable (git executes its hooks)")
+            self.assertEqual(os.stat(self.project("tools/hooks/pre-merge")).st_mode & 0o777, 0o644)
         for way in ("printf '[core]\\nfsmonitor = evil\\n' >> shared.conf",
                     "cp shared.conf x; printf '[core]\\nfsmonitor = evil\\n' >> x; mv x shared.conf"):
             self.quarantined(f"{way}; git config -f shared.conf a.b c", "shared.conf", "core.fsmonitor = evil")
