@@ -56,8 +56,15 @@ constexpr Test kMknodChar[] = {is(1, S_IFCHR, S_IFMT)};
 constexpr Test kMknodBlock[] = {is(1, S_IFBLK, S_IFMT)};
 constexpr Test kMknodatChar[] = {is(2, S_IFCHR, S_IFMT)};
 constexpr Test kMknodatBlock[] = {is(2, S_IFBLK, S_IFMT)};
+constexpr Test kChmod[] = {is(1, S_ISUID, S_ISUID)};
+constexpr Test kChmodat[] = {is(2, S_ISUID, S_ISUID)};
 constexpr Test kListener[] = {is(0, SECCOMP_SET_MODE_FILTER),
                               is_not(1, 0, SECCOMP_FILTER_FLAG_NEW_LISTENER)};
+
+// open(2) and mknod(2) can make the file with the bit, but whoever lacks CAP_FSETID loses it with
+// the first byte written.
+constexpr std::string_view kSetuidReason =
+    "A setuid program in a granted directory hands its owner's rights to every user of the host.";
 
 constexpr HardDenial kHardDenials[] = {
     {"ioctl", "terminal-input", kTiocsti, EPERM,
@@ -96,6 +103,10 @@ constexpr HardDenial kHardDenials[] = {
     {"mknod", "device-node", kMknodBlock, EPERM, "No device nodes.", single_userns},
     {"mknodat", "device-node", kMknodatChar, EPERM, "No device nodes.", single_userns},
     {"mknodat", "device-node", kMknodatBlock, EPERM, "No device nodes.", single_userns},
+    {"chmod", "setuid-bit", kChmod, EPERM, kSetuidReason},
+    {"fchmod", "setuid-bit", kChmod, EPERM, kSetuidReason},
+    {"fchmodat", "setuid-bit", kChmodat, EPERM, kSetuidReason},
+    {"fchmodat2", "setuid-bit", kChmodat, EPERM, kSetuidReason},
     {"seccomp", "second-listener", kListener, EBUSY,
      "A second listener would answer what this filter asks the supervisor; the kernel's own "
      "refusal ends with the first one.",

@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <cstdio>
 #include <cstring>
@@ -112,7 +114,20 @@ int list_options() {
   return 0;
 }
 
+/// Where the caller closed one of 0-2, the next file to be opened would be that one: what is
+/// printed would go into it, and the command inherit it.
+bool fill_standard_descriptors() {
+  pollfd standard[] = {{0, 0, 0}, {1, 0, 0}, {2, 0, 0}};
+  if (::poll(standard, 3, 0) < 0) return false;
+  for (const pollfd& entry : standard) {
+    const bool closed = (entry.revents & POLLNVAL) != 0;
+    if (closed && ::open("/dev/null", O_RDWR) != entry.fd) return false;
+  }
+  return true;
+}
+
 int dispatch(int argc, char** argv) {
+  if (!fill_standard_descriptors()) return kFailed;
   if (argc < 2) {
     fmt::print(stderr, "{}", help_of("", kSubcommands));
     return kFailed;

@@ -228,16 +228,19 @@ Result<void> RuleSet::add_hidden(const profiles::Entry& entry, const std::string
 }
 
 /// A host's procfs that is mounted somewhere in a granted tree (of a chroot, of a container) shows
-/// the host's processes, and sysfs the machine.
+/// the host's processes, and sysfs the machine. A cgroup is shown where it is granted by name: a
+/// file of it, written by its owner, ends or stops processes of the host.
 void RuleSet::hide_kernel_mounts() {
-  constexpr std::string_view kTypes[] = {"proc",   "sysfs",    "debugfs",    "tracefs",
-                                         "devpts", "devtmpfs", "securityfs", "configfs",
-                                         "bpf",    "efivarfs", "pstore",     "binfmt_misc",
-                                         "mqueue", "fusectl",  "hugetlbfs",  "rpc_pipefs"};
+  constexpr std::string_view kTypes[] = {
+      "proc",       "sysfs",    "debugfs",   "tracefs",    "devpts", "devtmpfs",
+      "securityfs", "configfs", "bpf",       "efivarfs",   "pstore", "binfmt_misc",
+      "mqueue",     "fusectl",  "hugetlbfs", "rpc_pipefs", "cgroup", "cgroup2",
+      "selinuxfs",  "smackfs",  "nfsd",      "resctrl"};
   for (const MountPoint& mount : facts_.mounts) {
     if (std::find(std::begin(kTypes), std::end(kTypes), mount.type) == std::end(kTypes)) continue;
     const PathRule* rule = decide(mount.point);
     if (rule == nullptr || rule->access == PathAccess::hide || own_.is_own(mount.point)) continue;
+    if (mount.type.starts_with("cgroup") && rule->path == mount.point) continue;
     put({mount.point,
          {},
          PathAccess::hide,

@@ -46,10 +46,11 @@ struct ProcRow {
 
 /// Written by host tools with uid 0, which a root caller keeps inside: runc's readonlyPaths.
 constexpr ProcRow kReadOnlyProc[] = {
-    {"/proc/sys", false},   {"/proc/sysrq-trigger", true},
-    {"/proc/irq", true},    {"/proc/bus", true},
-    {"/proc/fs", true},     {"/proc/mtrr", true},
-    {"/proc/driver", true},
+    {"/proc/sys", false},    {"/proc/sysrq-trigger", true},
+    {"/proc/irq", true},     {"/proc/bus", true},
+    {"/proc/fs", true},      {"/proc/mtrr", true},
+    {"/proc/driver", true},  {"/proc/dynamic_debug", true},
+    {"/proc/profile", true}, {"/proc/lock_stat", true},
 };
 /// Kernel memory, keys and timers: runc's maskedPaths and Docker's defaults.
 constexpr ProcRow kMaskedProc[] = {

@@ -194,7 +194,8 @@ Result<void> apply_bind(const Tree& in, const Mount& mount) {
   mount_attr attr{};
   attr.attr_set = MOUNT_ATTR_NOSUID;
   if (!mount.devices) attr.attr_set |= MOUNT_ATTR_NODEV;
-  if (!mount.writable) attr.attr_set |= MOUNT_ATTR_RDONLY;
+  // A device is written to all the same; its owner, root's command, must not change its mode.
+  if (!mount.writable || mount.devices) attr.attr_set |= MOUNT_ATTR_RDONLY;
   attr.propagation = MS_PRIVATE;
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0) {
     return fail_errno("set mount attributes", mount.source);

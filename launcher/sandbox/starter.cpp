@@ -188,8 +188,10 @@ class Starter {
     if (request.argv.empty() || message.fds.size() != request.passed())
       return fail(kDoing, "", "the request is not complete");
     if (jobs_.size() >= kMaxStarted) return fail(kDoing, "", "too many of them run");
-    for (const UniqueFd& fd : message.fds)
+    for (UniqueFd& fd : message.fds) {
       TRY_VOID(check_passed(fd.get(), spec_.landlock, !spec_.guarded.empty()));
+      TRY_VOID(replace_by_own_device(fd));
+    }
     Pty pty;
     if (message.fds.size() < 3) {
       pty = TRY(make_pty(request.modes, request.size));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <climits>
 
@@ -12,9 +13,10 @@ namespace {
 
 std::string fd_operand(int fd) { return fmt::format("descriptor {}", fd); }
 
-/// The file of `fd` on a read-only mount, open for reading at the same offset; invalid when the
-/// file has no path any more, or one that this process cannot reach.
-Result<UniqueFd> open_read_only(int fd, const struct stat& st) {
+/// The file of `fd` on a read-only mount, open in the same mode at the same offset; invalid when
+/// the file has no path any more, or one that this process cannot reach. Only a device can be
+/// written so.
+Result<UniqueFd> open_on_read_only_mount(int fd, const struct stat& st) {
   char path[PATH_MAX];
   std::string link = fmt::format("/proc/self/fd/{}", fd);
   ssize_t n = ::readlink(link.c_str(), path, sizeof path - 1);
@@ -30,21 +32,39 @@ Result<UniqueFd> open_read_only(int fd, const struct stat& st) {
   UniqueFd tree(::open_tree(source.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
   if (!tree.valid()) return fail_errno("clone the mount of", fd_operand(fd));
   mount_attr attr{};
-  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  attr.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID;
+  if (!S_ISCHR(st.st_mode)) attr.attr_set |= MOUNT_ATTR_NODEV;
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) {
     return fail_errno("set mount attributes of", fd_operand(fd));
   }
   std::string through = fmt::format("/proc/self/fd/{}", tree.get());
   int flags = ::fcntl(fd, F_GETFL);
-  UniqueFd reopened(::open(through.c_str(), O_RDONLY | O_CLOEXEC | (flags & O_NONBLOCK)));
+  UniqueFd reopened(
+      ::open(through.c_str(), O_CLOEXEC | O_NOCTTY | (flags & (O_ACCMODE | O_NONBLOCK))));
   // The caller may hold a file open that it could not open again (a shell with other rights did).
   if (!reopened.valid() && errno == EACCES) return UniqueFd();
   if (!reopened.valid()) return fail_errno("reopen", fd_operand(fd));
+  if (!S_ISREG(st.st_mode)) return reopened;
   off_t offset = ::lseek(fd, 0, SEEK_CUR);
   if (offset < 0 || ::lseek(reopened.get(), offset, SEEK_SET) != offset) {
     return fail_errno("seek in", fd_operand(fd));
   }
   return reopened;
+}
+
+/// /dev/null and its kin, when the command owns them: root's could change their mode for the whole
+/// host. Opening another device may do something.
+bool is_own_memory_device(const struct stat& st) {
+  constexpr unsigned kMemory = 1;  // admin-guide/devices.txt
+  return S_ISCHR(st.st_mode) && major(st.st_rdev) == kMemory && st.st_uid == ::geteuid();
+}
+
+/// Puts what open_on_read_only_mount() finds in the place of `fd`. False when it finds nothing.
+Result<bool> replace_by_read_only(int fd, const struct stat& st) {
+  UniqueFd reopened = TRY(open_on_read_only_mount(fd, st));
+  if (!reopened.valid()) return false;
+  if (::dup2(reopened.get(), fd) < 0) return fail_errno("duplicate", fd_operand(fd));
+  return true;
 }
 
 Result<void> put_null(int fd) {
@@ -88,6 +108,22 @@ Result<void> check_passed(int fd, bool landlock, bool guarded) {
   return {};
 }
 
+Result<void> replace_by_own_device(UniqueFd& fd) {
+  struct stat st {};
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fstat(fd.get(), &st) != 0) return fail_errno("stat", fd_operand(fd.get()));
+  if (!is_own_memory_device(st)) return {};
+  for (const char* path : {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}) {
+    struct stat own {};
+    if (::stat(path, &own) != 0 || own.st_rdev != st.st_rdev) continue;
+    UniqueFd opened(::open(path, O_CLOEXEC | (flags & (O_ACCMODE | O_NONBLOCK))));
+    if (!opened.valid()) return fail_errno("open", path);
+    fd = std::move(opened);
+    return {};
+  }
+  return fail("pass", fd_operand(fd.get()), "a device that gives away memory of the host");
+}
+
 Result<std::vector<LandlockFile>> apply_stdio(const StdioKind (&kinds)[3], bool landlock) {
   std::vector<LandlockFile> files;
   for (int fd = 0; fd < 3; ++fd) {
@@ -96,20 +132,17 @@ Result<std::vector<LandlockFile>> apply_stdio(const StdioKind (&kinds)[3], bool 
     if (::fstat(fd, &st) != 0) {
       if (errno != EBADF) return fail_errno("stat", fd_operand(fd));
       TRY_VOID(put_null(fd));
-      continue;
+      if (::fstat(fd, &st) != 0) return fail_errno("stat", "/dev/null");
     }
     int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0) return fail_errno("read the flags of", fd_operand(fd));
     TRY_VOID(check_kind(fd, st, flags));
+    if (is_own_memory_device(st)) TRY_VOID(replace_by_read_only(fd, st));
     if (!S_ISREG(st.st_mode)) continue;
     int mode = flags & O_ACCMODE;
-    if (mode == O_RDONLY) {
-      UniqueFd reopened = TRY(open_read_only(fd, st));
-      if (reopened.valid()) {
-        if (::dup2(reopened.get(), fd) < 0) return fail_errno("duplicate", fd_operand(fd));
-        files.push_back({fd, true, false});
-        continue;
-      }
+    if (mode == O_RDONLY && TRY(replace_by_read_only(fd, st))) {
+      files.push_back({fd, true, false});
+      continue;
     }
     if (!landlock && mode != O_RDWR) {
       return fail("pass", fd_operand(fd),

@@ -152,6 +152,8 @@ class Attach(sandbox.WithTerminal):
         os.remove(path)
         folder = os.open(self.world.home, os.O_RDONLY)
         self.addCleanup(os.close, folder)
+        done = self.attached(session, "chmod 666 /proc/self/fd/0; echo $?; cat", stdin=subprocess.DEVNULL)
+        self.assertEqual((done.code, done.out), (0, "1\n"), "a device of the host's keeps its mode")
         done = self.attach(session, "--", "ls", "/proc/self/fd/0/", stdin=folder)
         self.assertEqual(done.code, 125)
         self.assertIn("a directory", done.err)

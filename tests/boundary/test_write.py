@@ -1,6 +1,8 @@
 """Nothing outside the grants changes; what a command may write has no powers beyond its content."""
 import os
+import shutil
 import stat
+import subprocess
 
 import sandbox
 
@@ -116,6 +118,23 @@ class Powers(sandbox.Boundary):
         self.allowed("mknod", "fifo", self.project("fifo"))
         os.unlink(self.project("fifo"))
 
+    def test_device_nodes_of_the_host_keep_their_modes(self):
+        """Root owns them inside as well, by path and by what it was passed; they work nonetheless."""
+        mode = oct(stat.S_IMODE(os.stat("/dev/null").st_mode))[2:]
+        if sandbox.AS_ROOT:
+            self.control("chmod", mode, "/dev/null")
+        self.all_denied([("chmod", oct(stat.S_IMODE(os.stat(path).st_mode))[2:], path) for path in
+                         ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")], "EROFS")
+        script = "for fd in 0 1 2; do chmod $MODE /proc/self/fd/$fd && touch changed; done; exit 3"
+        for redirection in "< /dev/null > /dev/null 2> /dev/null", "<&- >&- 2>&-", "< /dev/zero > /dev/full 2> /dev/null":
+            with self.subTest(redirection=redirection):
+                done = subprocess.run(["sh", "-c", 'exec "$@" ' + redirection, "sh", sandbox.DIRBOX, "run", "--env", "MODE=" + mode, "--", "sh", "-c", script],
+                                      cwd=self.world.project, env=self.world.environment, check=False, timeout=sandbox.PATIENCE)
+                self.assertEqual(done.returncode, 3)
+                self.assertFalse(os.path.exists(self.project("changed")))
+        done = self.run_ok("sh", "-c", "echo lost > /dev/null; cat; head -c 3 /dev/zero | wc -c; exec 5<> /dev/null; echo lost >&5; echo here")
+        self.assertEqual(done.out, "3\nhere\n")
+
     def test_mounts_are_nosuid_and_nodev(self):
         table = self.run_ok("cat", "/proc/self/mounts").out
         for line in table.splitlines():
@@ -133,8 +152,36 @@ class Powers(sandbox.Boundary):
             self.skipTest("this machine has no setuid program")
         self.allowed("nnp")
         uid = os.geteuid()
-        done = self.sh("cp /usr/bin/id ./own-id; chmod u+s ./own-id; ./own-id -u; id -u")
+        program = self.project("own-id")
+        shutil.copy("/usr/bin/id", program)
+        os.chmod(program, 0o4755)
+        done = self.sh("./own-id -u; id -u")
         self.assertEqual(set(done.out.split()), {str(uid)})
+
+    def test_no_setuid_program_is_left_behind(self):
+        """Any user of the host could run it, root's too; what is made with the bit loses it when it gets content."""
+        program = self.project("left")
+        shutil.copy("/usr/bin/id", program)
+        self.control("chmod", "4755", program)
+        os.chmod(program, 0o755)
+        self.allowed("chmod", "755", program)
+        self.denied("chmod", "4755", program, "EPERM")
+        done = self.run_ok("/usr/bin/python3", "-c", """
+import errno, os
+def answer(call):
+    try: return call()
+    except OSError as e: return errno.errorcode[e.errno]
+fd, folder = os.open("left", os.O_RDWR), os.open(".", os.O_RDONLY)
+print(answer(lambda: os.fchmod(fd, 0o6755)), answer(lambda: os.chmod("left", 0o4711, dir_fd=folder)))
+os.umask(0)
+fd = os.open("made", os.O_RDWR | os.O_CREAT, 0o4755)
+os.write(fd, b"content")
+fd = os.open("sized", os.O_RDWR | os.O_CREAT, 0o4755)
+os.ftruncate(fd, 4096)
+""")
+        self.assertEqual(done.out, "EPERM EPERM\n")
+        for name in "left", "made", "sized":
+            self.assertEqual(stat.S_IMODE(os.stat(self.project(name)).st_mode), 0o755, name)
 
     def test_temporary_filesystems_are_capped(self):
         with open("/proc/meminfo", encoding="ascii") as file:

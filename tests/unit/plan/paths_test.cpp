@@ -170,6 +170,18 @@ TEST_CASE("a kernel file system within a grant is hidden") {
   CHECK(shown(plan, "/home/u/p/chroot/proc") == "mask");
 }
 
+TEST_CASE("a cgroup is shown only where it is named") {
+  FakeHost host;
+  host.files.directory("/home/u/p/chroot/cgroup");
+  host.files.directory("/sys/fs/cgroup");
+  host.facts.mounts = {{"8:1", "/", "/", "ext4"},
+                       {"0:25", "/", "/sys/fs/cgroup", "cgroup2"},
+                       {"0:25", "/", "/home/u/p/chroot/cgroup", "cgroup2"}};
+  Plan plan = host.filesystem("read = [\"/sys/fs/cgroup\"]");
+  CHECK(shown(plan, "/home/u/p/chroot/cgroup") == "mask");
+  CHECK(shown(plan, "/sys/fs/cgroup") == "read");
+}
+
 TEST_CASE("symlinks that a sandbox may have made lead nowhere") {
   FakeHost host;
   host.files.file("/home/u/other/.env");
