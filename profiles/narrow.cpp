@@ -14,6 +14,7 @@ namespace {
 enum class Rule {
   nothing,         ///< no value grants anything
   path,            ///< see Effect::by_path
+  path_refuses,    ///< the same, but an element less widens: of what an option grants as well
   grants,          ///< a list: an element more widens, one less narrows
   refuses,         ///< a list: an element more narrows, one less widens
   at_most,         ///< a number: a smaller one narrows, as does one where there was none
@@ -34,8 +35,8 @@ constexpr KeyRule kRules[] = {
     {"verify", Rule::nothing},  // runs inside
     {"filesystem.read", Rule::path},
     {"filesystem.write", Rule::path},
-    {"filesystem.hide", Rule::path},
-    {"filesystem.protect", Rule::path},
+    {"filesystem.hide", Rule::path_refuses},
+    {"filesystem.protect", Rule::path_refuses},
     {"filesystem.copy", Rule::grants},
     {"filesystem.sync", Rule::grants},
     {"filesystem.home", Rule::stricter_first},
@@ -108,6 +109,8 @@ Effect judge(const std::vector<Difference>& all, const Difference& one) {
       return Effect::none;
     case Rule::path:
       return Effect::by_path;
+    case Rule::path_refuses:
+      return one.added ? Effect::by_path : Effect::widens;
     case Rule::grants:
       return one.added ? Effect::widens : Effect::narrows;
     case Rule::refuses:

@@ -14,7 +14,6 @@
 #include "launcher/base/unique_fd.h"
 #include "launcher/log/event_log.h"
 #include "launcher/plan/paths.h"
-#include "profiles/decode.h"
 
 namespace dirbox::cli {
 namespace {
@@ -58,6 +57,7 @@ bool ProjectFile::widens() const {
 }
 
 Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& profile,
+                                                     const profiles::Overrides& options,
                                                      const plan::HostFacts& facts) {
   plan::Resolver resolver(*facts.files);
   const std::string project =
@@ -79,9 +79,12 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
   TRY_VOID(profiles::merge_layer(out.profile, std::move(layer)));
   out.profile.description = profile.description;
   out.profile.chain.push_back(shown);
-  const plan::Plan before = TRY(compile_alone(profile, facts));
-  const plan::Plan after = TRY(compile_alone(out.profile, facts));
-  out.changes = plan::compare_plans(profile, before, out.profile, after);
+  profiles::Profile without = profile, with = out.profile;
+  TRY_VOID(profiles::apply_overrides(without, options));
+  TRY_VOID(profiles::apply_overrides(with, options));
+  const plan::Plan before = TRY(compile_alone(without, facts));
+  const plan::Plan after = TRY(compile_alone(with, facts));
+  out.changes = plan::compare_plans(without, before, with, after);
   return out;
 }
 

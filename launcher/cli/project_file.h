@@ -6,6 +6,7 @@
 #include "launcher/base/result.h"
 #include "launcher/plan/compare.h"
 #include "launcher/plan/plan.h"
+#include "profiles/decode.h"
 #include "profiles/profile.h"
 
 /// .dirbox.toml in the top directory of a project: settings that come with the code. It may narrow
@@ -22,9 +23,12 @@ struct ProjectFile {
 };
 
 /// Reads and judges the file of the project around the working directory; nullopt where there is
-/// none. Errors: it is no regular file (a symlink is none), it is malformed, it has `extends`, or
-/// one of the two profiles does not compile.
+/// none. `options`: what the command line adds to the profile; the file is judged on top of it, so
+/// that it does not uncover what `profile` keeps from a directory that an option grants. Errors: it
+/// is no regular file (a symlink is none), it is malformed, it has `extends`, or one of the two
+/// profiles does not compile.
 Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& profile,
+                                                     const profiles::Overrides& options,
                                                      const plan::HostFacts& facts);
 
 /// "widens  write /home/u/x (before: not visible)  file:line" lines.

@@ -77,8 +77,9 @@ std::string cache_directory() { return xdg_directory("XDG_CACHE_HOME", ".cache")
 
 /// `profile` with the project's file.
 Result<profiles::Profile> add_project_file(profiles::Profile profile,
+                                           const profiles::Overrides& options,
                                            const plan::HostFacts& facts) {
-  auto file = TRY(find_project_file(profile, facts));
+  auto file = TRY(find_project_file(profile, options, facts));
   if (!file) return profile;
   if (file->widens() && !check_trusted(*file)) {
     fmt::print(stderr, "{}", render_changes(file->changes));
@@ -95,7 +96,6 @@ Result<profiles::Profile> load_settings(const RunSettings& settings, const std::
   request.name = name;
   request.config_dir = config_directory();
   profiles::Profile profile = TRY(profiles::load_profile(request));
-  profile = TRY(add_project_file(std::move(profile), facts));
   profiles::Overrides overrides;
   char* cwd = ::get_current_dir_name();
   if (cwd == nullptr) return fail_errno("find the working directory", "");
@@ -112,6 +112,7 @@ Result<profiles::Profile> load_settings(const RunSettings& settings, const std::
   overrides.publish = settings.publish;
   overrides.host_ports = settings.host_ports;
   overrides.exclude = settings.exclude;
+  profile = TRY(add_project_file(std::move(profile), overrides, facts));
   TRY_VOID(profiles::apply_overrides(profile, overrides));
   if (settings.explain) profile.observe = {seccomp::Observe::reads, {"--explain", 0, 0}};
   return profile;

@@ -54,7 +54,7 @@ Result<std::optional<ProjectFile>> find_file(const std::string& asked) {
   request.name = chosen.profile;
   request.config_dir = config_directory();
   const profiles::Profile base = TRY(profiles::load_profile(request));
-  return find_project_file(base, facts);
+  return find_project_file(base, {}, facts);
 }
 
 }  // namespace

@@ -15,10 +15,12 @@ struct OwnDirectory {
   std::string_view variable;
   std::string_view fallback;  ///< below the home
 };
-// Profiles and projects; trust, logs, quarantine; compiled filters.
+// Profiles and projects; trust, logs, quarantine; compiled filters; sockets of the sessions, which
+// without a variable lie in /run or /tmp, where the sandbox has its own.
 constexpr OwnDirectory kOwn[] = {{"XDG_CONFIG_HOME", ".config"},
                                  {"XDG_STATE_HOME", ".local/state"},
-                                 {"XDG_CACHE_HOME", ".cache"}};
+                                 {"XDG_CACHE_HOME", ".cache"},
+                                 {"XDG_RUNTIME_DIR", ""}};
 
 }  // namespace
 
@@ -33,11 +35,18 @@ Result<void> RuleSet::keep_own_files() {
   TRY_VOID(add_protected(entry));
   for (const OwnDirectory& own : kOwn) {
     const std::string_view set = facts_.variable(own.variable);
+    if (own.fallback.empty() && (!set.starts_with('/') || set.starts_with("/run/"))) continue;
     const std::string base =
         set.starts_with('/') ? std::string(set) : path_join(facts_.home, own.fallback);
     entry.text = path_join(base, "dirbox");
     TRY_VOID(add_hidden(entry, entry.text));
     const Resolver::Resolution found = resolver_.resolve(entry.text);
+    // A grant beneath what is hidden is the nearer rule, and the working directory is one.
+    if (path_is_beneath(places_.cwd, found.path)) {
+      return fail("use the working directory", escape_for_terminal(places_.cwd),
+                  "dirbox keeps there what it believes at the next start",
+                  "copy what is needed to a directory of its own");
+    }
     const PathRule* above = decide(path_parent(found.path));
     if (above == nullptr || above->access != PathAccess::write) continue;
     if (found.stat.type == FileType::missing) plan_.missing_directories.push_back(found.path);

@@ -198,6 +198,31 @@ class ProjectFile(Project):
                 self.widened(text, fragment, self.file)
                 self.assertFalse(os.path.exists(self.home + "/new"))
 
+    def test_what_an_option_grants_is_not_uncovered(self):
+        """What the profile keeps back of a directory matters only where an option grants the directory."""
+        os.chmod(self.home, 0o700)
+        self.write(self.home + "/tools/gh/token", "secret")
+        self.write(self.home + "/tools/git/config", "[x]\n")
+        self.write(self.config + "/mine.toml", 'extends = "director"\n[filesystem]\nhide = ["~/tools/gh"]\n'
+                   'read = ["~/tools/git"]\nprotect = ["~/tools/git/config"]\n')
+        self.ok("project", "set", "mine")
+        rows = [("--read", 'hide = ["-~/tools/gh"]', "cat ~/tools/gh/token", "read " + self.home + "/tools/gh"),
+                ("--write", 'read = ["-~/tools/git"]\nprotect = ["-~/tools/git/config"]', "echo x >> ~/tools/git/config",
+                 "write " + self.home + "/tools/git (before: read)")]
+        for option, text, attack, fragment in rows:
+            with self.subTest(text=text):
+                if os.path.exists(self.file):
+                    os.unlink(self.file)
+                words = ("run", option, self.home + "/tools", "--", "sh", "-c", attack)
+                self.assertNotEqual(self.dirbox(*words).returncode, 0)
+                self.write(self.file, f"[filesystem]\n{text}\n")
+                refusal = self.refused(*words)
+                self.assertIn(fragment, refusal)
+                self.assertIn("is not trusted with this content", refusal)
+        self.assertEqual(self.text(self.home + "/tools/git/config"), "[x]\n")
+        for key, entry in (("hide", "~/tools/gh"), ("protect", "~/tools/git/config")):
+            self.widened(f'[filesystem]\n{key} = ["-{entry}"]\n', f"- filesystem.{key} {entry}")
+
     def test_trust_is_for_one_content(self):
         os.makedirs(self.home + "/data")
         self.widened(f'[filesystem]\nread = ["{self.home}/data"]\n')
@@ -260,6 +285,23 @@ class ProjectFile(Project):
         self.write(self.project + "/conf/dirbox/mine.toml", 'extends = "worker"\n')
         done = self.inside("cat conf/dirbox/mine.toml; echo x >> conf/dirbox/mine.toml; mv conf c2; mkdir -p conf/dirbox")
         self.assertEqual(self.text(self.project + "/conf/dirbox/mine.toml"), 'extends = "worker"\n', done)
+
+    def test_a_run_directory_in_the_project(self):
+        runtime = self.environment["XDG_RUNTIME_DIR"] = self.project + "/rt"
+        os.mkdir(runtime, 0o700)
+        attack = "sleep 1; ls rt/dirbox/*; mv rt rt2; rmdir rt/dirbox; echo x > rt/dirbox/x"
+        done = self.inside(attack)
+        self.assertEqual((done.returncode != 0, done.stdout), (True, ""), done)
+        self.assertFalse(os.path.exists(self.project + "/rt2"))
+
+    def test_the_working_directory_beneath_its_own(self):
+        for name in (".config/dirbox", ".local/state/dirbox/trust", ".local/state/dirbox/quarantine/x", ".cache/dirbox/y"):
+            own = os.path.join(self.home, name)
+            os.makedirs(own, exist_ok=True)
+            for options in ((), ("--force-cwd",)):
+                said = self.refused("run", *options, "--", "touch", "planted", cwd=own)
+                self.assertIn("dirbox keeps there what it believes", said)
+            self.assertEqual(os.listdir(own), [])
 
 
 if __name__ == "__main__":

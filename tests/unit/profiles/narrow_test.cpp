@@ -32,6 +32,17 @@ TEST_CASE("a list that grants, and one that refuses") {
   CHECK(judged(more, less) == Effect::widens);
 }
 
+TEST_CASE("what is hidden or protected no more widens, whatever the profile alone grants there") {
+  Profile less = default_profile(), more = default_profile();
+  more.hide.push_back(entry("~/.ssh"));
+  CHECK(judged(less, more) == Effect::by_path);
+  CHECK(judged(more, less) == Effect::widens);
+  more.hide.clear();
+  more.protect.push_back(entry("~/x"));
+  CHECK(judged(less, more) == Effect::by_path);
+  CHECK(judged(more, less) == Effect::widens);
+}
+
 TEST_CASE("the guard is stricter the later its word") {
   Profile off = default_profile(), on = default_profile();
   off.guard.value = GuardMode::off;
