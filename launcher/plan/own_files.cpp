@@ -7,6 +7,7 @@
 #include "launcher/base/text.h"
 #include "launcher/plan/paths.h"
 #include "launcher/plan/worktree.h"
+#include "profiles/selection.h"
 
 namespace dirbox::plan {
 namespace {
@@ -53,6 +54,7 @@ Result<void> RuleSet::keep_own_files() {
     const std::string top = above->path;  // hold() adds rules, which moves `above`
     hold(path_parent(found.path), top);
   }
+  keep_profiles();
   const PathRule* above = decide(facts_.self);
   if (above == nullptr || above->access != PathAccess::write) return {};
   const std::string top = above->path;
@@ -62,6 +64,36 @@ Result<void> RuleSet::keep_own_files() {
                                      escape_for_terminal(facts_.self)),
                          {}});
   return {};
+}
+
+/// The files of the profile, and which profile a directory gets: named by a path, or by a symlink
+/// of a dotfile manager, they can lie in a tree that is writable inside.
+void RuleSet::keep_profiles() {
+  const std::string_view config = facts_.variable("XDG_CONFIG_HOME");
+  std::vector<std::string> files{
+      path_join(config.starts_with('/') ? std::string(config) : path_join(facts_.home, ".config"),
+                path_join("dirbox", profiles::kSelectionFile))};
+  for (const std::string& file : plan_.chain) {
+    if (file.find('/') != file.npos) files.push_back(path_join(facts_.cwd, file));
+  }
+  const Origin origin{"built in", 0, 0};
+  for (const std::string& file : files) {
+    const Resolver::Resolution found = resolver_.resolve(file);
+    const PathRule* rule = decide(found.path);
+    if (found.stat.type != FileType::regular || rule == nullptr ||
+        rule->access != PathAccess::write)
+      continue;
+    if (planted_hop(found) != nullptr) {
+      plan_.warnings.push_back(
+          {fmt::format("{} decides about the next start, and a symlink on the way to it can be "
+                       "replaced inside",
+                       escape_for_terminal(file)),
+           origin});
+    }
+    const std::string top = rule->path;  // put() moves the rules
+    put({found.path, found.path, PathAccess::protect, FileType::regular, origin});
+    hold(path_parent(found.path), top);
+  }
 }
 
 Result<void> RuleSet::add_worktree(const std::string& project) {

@@ -90,6 +90,7 @@ class RuleSet {
   Result<void> check_option(const profiles::Entry& entry, const PathRule& hidden,
                             const std::string& path);
   Result<void> keep_own_files();
+  void keep_profiles();
   void hold(const std::string& path, const std::string& top);
   void put(PathRule rule);
   void index_rules();

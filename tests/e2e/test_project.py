@@ -286,6 +286,29 @@ class ProjectFile(Project):
         done = self.inside("cat conf/dirbox/mine.toml; echo x >> conf/dirbox/mine.toml; mv conf c2; mkdir -p conf/dirbox")
         self.assertEqual(self.text(self.project + "/conf/dirbox/mine.toml"), 'extends = "worker"\n', done)
 
+    def test_profiles_in_a_writable_tree(self):
+        """Named by a path, extended by one, or behind the symlink of a dotfile manager."""
+        kept = {name: self.project + "/dots/" + name for name in ("mine.toml", "base.toml", "linked.toml", "projects.toml")}
+        self.write(kept["mine.toml"], 'extends = "./base.toml"\n')
+        for name in ("base.toml", "linked.toml"):
+            self.write(kept[name], 'extends = "worker"\n')
+        self.write(kept["projects.toml"], f'[projects]\n"{self.project}" = "linked"\n')
+        for name in ("linked.toml", "projects.toml"):
+            os.symlink(kept[name], f"{self.config}/{name}")
+        before = {path: self.text(path) for path in kept.values()}
+        attack = ("cd dots; for f in *.toml; do echo '#' >> $f; echo x > new; mv -f new $f; rm -f $f; mv $f gone; done; cd ..; "
+                  "mv dots dots2; touch dots/allowed")
+        for options, names in ((("-p", "./dots/mine.toml"), ("mine.toml", "base.toml", "projects.toml")),
+                               ((), ("linked.toml", "projects.toml"))):
+            with self.subTest(options=options):
+                done = self.dirbox("run", *options, "--", "sh", "-c", attack)
+                self.assertEqual(done.returncode, 0, done)
+                for name in names:
+                    self.assertEqual(self.text(kept[name]), before[kept[name]], done)
+                for path, text in before.items():
+                    self.write(path, text)
+                os.unlink(self.project + "/dots/allowed")
+
     def test_a_run_directory_in_the_project(self):
         runtime = self.environment["XDG_RUNTIME_DIR"] = self.project + "/rt"
         os.mkdir(runtime, 0o700)

@@ -51,11 +51,14 @@ TEST_CASE("a pattern holds what is not there yet") {
   const std::string write = "write = [\"/srv/a\"]\n";
   const std::string one = write + "hide = [\"/srv/a/*.env\"]";
   const std::string two = write + "hide = [\"/srv/a/*.env\", \"/srv/a/**/*.pem\"]";
-  CHECK(changes(host, fs(two), fs(one)) == "widens leave what appears at /srv/a/**/*.pem\n");
+  CHECK(changes(host, fs(two), fs(one)) ==
+        "widens leave what appears at /srv/a/**/*.pem\n"
+        "widens - filesystem.hide /srv/a/**/*.pem\n");
   CHECK(changes(host, fs(one), fs(two)) == "narrows take away what appears at /srv/a/**/*.pem\n");
   CHECK(changes(host, fs(one), fs(write)) ==
         "widens write /srv/a/.env (before: not visible)\n"
-        "widens leave what appears at /srv/a/*.env\n");
+        "widens leave what appears at /srv/a/*.env\n"
+        "widens - filesystem.hide /srv/a/*.env\n");
 }
 
 TEST_CASE("what is not known to narrow widens") {
