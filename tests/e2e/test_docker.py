@@ -66,6 +66,14 @@ def make_image(directory, host):
                    capture_output=True)
 
 
+def remove_engine(directory):
+    """What an engine that has ended leaves there."""
+    subprocess.run(["umount", "-q", f"{directory}/exec/netns/default"], check=False, capture_output=True)
+    if not ROOT:  # files of subordinate ids
+        subprocess.run(["podman", "unshare", "rm", "-rf", f"{directory}/storage"], check=False, capture_output=True, cwd="/")
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 # To the socket that DOCKER_HOST names: a container with bare names of variables, and what it has of them.
 BARE = r'''
 import http.client, json, os, socket
@@ -138,7 +146,7 @@ class Docker(unittest.TestCase):
         if not DOCKER or not BUSYBOX:
             raise unittest.SkipTest("docker's client or busybox is not installed")
         cls.directory = tempfile.mkdtemp(prefix="dirbox-docker-", dir="/tmp")
-        cls.addClassCleanup(cls.remove)
+        cls.addClassCleanup(remove_engine, cls.directory)
         cls.project = f"{cls.directory}/project"
         os.mkdir(cls.project)
         started = start_engine(cls.directory)
@@ -161,14 +169,6 @@ class Docker(unittest.TestCase):
     def stop(cls):
         cls.engine.terminate()
         cls.engine.wait()
-
-    @classmethod
-    def remove(cls):
-        subprocess.run(["umount", "-q", f"{cls.directory}/exec/netns/default"], check=False, capture_output=True)
-        if not ROOT:  # files of subordinate ids
-            subprocess.run(["podman", "unshare", "rm", "-rf", f"{cls.directory}/storage"], check=False,
-                           capture_output=True, cwd="/")
-        shutil.rmtree(cls.directory, ignore_errors=True)
 
     def inside(self, script, data=None, project=None, profile="profile"):
         return subprocess.run([DIRBOX, "run", "-q", "-p", f"{self.directory}/{profile}.toml", "--", "sh", "-c", script],
