@@ -124,6 +124,7 @@ void Dialer::cancel(Ticket ticket) {
   for (auto timer : {attempt.deadline, attempt.stagger, attempt.soon}) loop_.cancel(timer);
   resolver_.cancel(attempt.lookup);
   for (UniqueFd& fd : attempt.sockets) loop_.remove(fd.get());
+  sockets_ -= attempt.sockets.size();
 }
 
 void Dialer::finish(Ticket ticket, DialResult result) {
@@ -207,9 +208,22 @@ Result<void> Dialer::read_own_addresses() {
   return {};
 }
 
+bool Dialer::may_open_another(const Attempt& attempt) const {
+  return attempt.sockets.empty() || sockets_ < attempts_.size() + kSpareSockets;
+}
+
+void Dialer::plan_next(Attempt& attempt) {
+  attempt.stagger =
+      loop_.after(kAttemptDelay, [this, ticket = attempt.ticket] { try_next(ticket); });
+}
+
 /// False when no address is left to try.
 bool Dialer::connect_next(Attempt& attempt) {
   loop_.cancel(attempt.stagger);
+  if (!attempt.addresses.empty() && !may_open_another(attempt)) {
+    plan_next(attempt);
+    return true;
+  }
   while (!attempt.addresses.empty()) {
     IpAddress address = attempt.addresses.back();
     attempt.addresses.pop_back();
@@ -219,10 +233,7 @@ bool Dialer::connect_next(Attempt& attempt) {
     if (fd.valid() && local) choose_local_congestion_control(fd.get());
     if (fd.valid() && (::connect(fd.get(), to.get(), to.length) == 0 || errno == EINPROGRESS)) {
       watch(attempt, std::move(fd));
-      if (!attempt.addresses.empty()) {
-        attempt.stagger =
-            loop_.after(kAttemptDelay, [this, ticket = attempt.ticket] { try_next(ticket); });
-      }
+      if (!attempt.addresses.empty()) plan_next(attempt);
       return true;
     }
     attempt.last_error = errno;
@@ -248,6 +259,7 @@ void Dialer::watch(Attempt& attempt, UniqueFd fd) {
     return fail_soon(attempt, Cause::connect_failed, fail_errno("prepare a socket", "").value());
   }
   attempt.sockets.push_back(std::move(fd));
+  ++sockets_;
   // Once: its next owner need not be there yet when it is ready again.
   auto added = loop_.add(raw, EPOLLOUT | EPOLLONESHOT,
                          [this, ticket = attempt.ticket, raw](std::uint32_t events) {
@@ -261,6 +273,7 @@ UniqueFd Dialer::take_socket(Attempt& attempt, int fd) {
     if (at->get() != fd) continue;
     UniqueFd out = std::move(*at);
     attempt.sockets.erase(at);
+    --sockets_;
     return out;
   }
   return UniqueFd();
@@ -278,6 +291,7 @@ void Dialer::on_socket(Ticket ticket, int raw, std::uint32_t events) {
     return try_next(ticket);
   }
   for (UniqueFd& other : attempt.sockets) loop_.remove(other.get());
+  sockets_ -= attempt.sockets.size();
   attempt.sockets.clear();
   attempt.addresses.clear();
   loop_.cancel(attempt.stagger);
@@ -300,6 +314,7 @@ void Dialer::ask_parent(Attempt& attempt, UniqueFd fd) {
   }
   int raw = fd.get();
   attempt.sockets.push_back(std::move(fd));
+  ++sockets_;
   auto added = loop_.add(raw, EPOLLIN, [this, ticket = attempt.ticket, raw](std::uint32_t) {
     on_parent(ticket, raw);
   });

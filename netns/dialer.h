@@ -19,9 +19,10 @@
 /// could give another answer. When one of several addresses is refused by the guard, all are: a
 /// name that mixes public and private answers is being played with. Addresses are tried in an
 /// order that alternates families, the next one kAttemptDelay after the last or as soon as it
-/// failed (RFC 8305); the first to connect wins. With a parent proxy the name is sent to it and
-/// resolved there, so the address guard does not apply; the parent's own address is not guarded
-/// either, for the host's user chose it.
+/// failed (RFC 8305); the first to connect wins. Beyond its first socket a dial gets one of
+/// kSpareSockets, which all share: names whose addresses never answer cost others nothing. With a
+/// parent proxy the name is sent to it and resolved there, so the address guard does not apply; the
+/// parent's own address is not guarded either, for the host's user chose it.
 namespace dirbox::netns {
 
 struct DialFailure {
@@ -45,6 +46,8 @@ class Dialer {
  public:
   using Ticket = std::uint64_t;
   static constexpr std::chrono::milliseconds kAttemptDelay{250};
+  /// Less than what read_capacity() (confine.h) keeps back.
+  static constexpr std::size_t kSpareSockets = 128;
 
   /// `spec` outlives the Dialer.
   Dialer(EventLoop& loop, Resolver& resolver, const NetworkSpec& spec, ParentChoice parents);
@@ -84,6 +87,8 @@ class Dialer {
   void guard_and_connect(Attempt& attempt, const std::vector<IpAddress>& addresses);
   void connect(Attempt& attempt, const std::vector<IpAddress>& addresses, std::uint16_t port);
   bool connect_next(Attempt& attempt);
+  bool may_open_another(const Attempt& attempt) const;
+  void plan_next(Attempt& attempt);
   void try_next(Ticket ticket);
   void watch(Attempt& attempt, UniqueFd fd);
   UniqueFd take_socket(Attempt& attempt, int fd);
@@ -103,6 +108,7 @@ class Dialer {
   ParentChoice parents_;
   std::map<Ticket, std::unique_ptr<Attempt>> attempts_;
   Ticket next_ = 1;
+  std::size_t sockets_ = 0;  // of all attempts
   std::vector<IpAddress> own_addresses_;
   EventLoop::Clock::time_point own_addresses_until_{};
 };

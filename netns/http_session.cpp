@@ -197,12 +197,14 @@ std::optional<Denial> HttpSession::judge(const HttpRequest& request) {
 
 void HttpSession::connect_server(const Host& host, std::uint16_t port) {
   HostPort wanted{host, port};
-  if (server_.valid() && server_target_ == wanted && from_server_.empty() &&
-      is_still_open(server_.get())) {
+  // By other rules the name's address may be a refused one.
+  if (server_.valid() && server_target_ == wanted && dialed_by_ == engine_.policy_number() &&
+      from_server_.empty() && is_still_open(server_.get())) {
     return send_request_head();
   }
   drop_server();
   server_target_ = wanted;
+  dialed_by_ = engine_.policy_number();
   state_ = State::dialing;
   dial_ = engine_.dialer().dial(wanted.host, port, engine_.policy().rules, DialFor::plain_http,
                                 [this](DialResult result) { on_dialed(std::move(result)); });
@@ -217,7 +219,10 @@ void HttpSession::on_dialed(DialResult result) {
   }
   server_ = std::move(result->fd);
   if (judged_by_ != engine_.policy_number()) {
+    judged_by_ = engine_.policy_number();
     if (auto denial = judge(*request_)) return refuse(*denial);
+    const HostPort target = *server_target_;
+    return connect_server(target.host, target.port.value_or(kHttpPort));
   }
   absolute_form_ = result->absolute_form;
   parent_authorization_ = std::move(result->proxy_authorization);

@@ -184,9 +184,18 @@ std::optional<Denial> Session::verdict() {
   return engine_.decide(*host_, port_);
 }
 
-std::optional<Denial> Session::verdict_if_rules_changed() {
-  if (judged_by_ == engine_.policy_number()) return std::nullopt;
-  return verdict();
+/// Since the verdict; forwarded ports are under none.
+bool Session::rules_changed() const {
+  if (via_ == Via::host_port || via_ == Via::publish) return false;
+  return judged_by_ != engine_.policy_number();
+}
+
+/// The name is allowed still, but the address that it led to may have been opened by a rule that is
+/// gone.
+void Session::dial_again() {
+  engine_.loop().remove(upstream_.get());
+  upstream_.reset();
+  dial();
 }
 
 void Session::dial() {
@@ -223,8 +232,11 @@ void Session::on_dialed(DialResult result) {
     return refuse(denial);
   }
   upstream_ = std::move(result->fd);
-  if (auto denial = verdict_if_rules_changed()) return refuse(*denial);
-  if (explicit_ && !accept_tunnel()) return;
+  if (rules_changed()) {
+    if (auto denial = verdict()) return refuse(*denial);
+    return dial_again();
+  }
+  if (explicit_ && !accepted_ && !accept_tunnel()) return;
   deadline_ = Clock::now() + engine_.spec().limits.header_timeout;
   if (explicit_ && gated()) {
     stage_ = Stage::hello;

@@ -84,7 +84,8 @@ class Session {
   void flush();
   void wait_for_rate(const NameState& name);
   std::optional<Denial> verdict();
-  std::optional<Denial> verdict_if_rules_changed();
+  bool rules_changed() const;
+  void dial_again();
   void start_flushing();
   void stop_dialing();
   void end();

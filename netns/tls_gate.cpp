@@ -17,7 +17,10 @@ void Session::read_hello() {
   TlsHelloStatus status = hello_.feed(std::as_bytes(std::span(fresh.data(), fresh.size())));
   if (status == TlsHelloStatus::need_more) return;
   if (auto denial = judge_hello()) return refuse(*denial);
-  if (auto denial = verdict_if_rules_changed()) return refuse(*denial);
+  if (rules_changed()) {
+    if (auto denial = verdict()) return refuse(*denial);
+    if (upstream_.valid()) return dial_again();
+  }
   if (upstream_.valid()) return start_flushing();
   dial();
 }

@@ -174,6 +174,9 @@ void compile_limits(const Profile& profile, Plan& plan) {
   for (const Row& row : rows) {
     if (row.setting.value) plan.spec.limits.push_back({row.resource, *row.setting.value});
   }
+  if (profile.limit_nproc.value && plan.spec.uid == 0)
+    plan.warnings.push_back({"limits.nproc: the kernel does not count root's processes against it",
+                             profile.limit_nproc.origin});
 }
 
 /// Those of `paths` that are not beneath another one, sorted.

@@ -1,4 +1,5 @@
 """The network as `dirbox run` offers it: options, ports of both sides, what is granted while it runs."""
+import contextlib
 import json
 import os
 import pathlib
@@ -282,6 +283,89 @@ class Grants(Launcher):
         self.assertEqual(box.ask("finish('tls.test')"), "0")
         self.assertNotIn(b"tls.test", taken.received)
         self.assertIn("tls.test:443 (deny-rule", box.end())
+
+    def kept_alive(self, allow):
+        """A session with three connections to g.test:80 that stay open: direct, by URL and through a tunnel."""
+        code = Session.CODE.replace("for line in", """
+def head(url): return b"GET %s/k HTTP/1.1\\r\\nHost: g.test\\r\\n\\r\\n" % url
+def opened():
+    tunnel = connect("127.0.0.1", 3128); tunnel.sendall(b"CONNECT g.test:80 HTTP/1.1\\r\\nHost: g.test:80\\r\\n\\r\\n"); assert tunnel.recv(100)[9:12] == b"200"
+    return [(connect("g.test", 80), b""), (connect("127.0.0.1", 3128), b"http://g.test"), (tunnel, b"")]
+def again(s, url):
+    s.sendall(head(url)); answer = b""
+    while not answer.endswith(b"hello /k\\n") and (piece := s.recv(65536)): answer += piece
+    return answer[9:12].decode()
+KEPT = []
+def all_again():
+    KEPT[:] = KEPT or opened()
+    return [again(*c) for c in KEPT]
+for line in""", 1)
+        return self.session(allow, code=code)
+
+    def test_revoke_between_two_requests_of_one_connection(self):
+        box = self.kept_alive(["g.test", "h.test"])
+        for _ in range(2):
+            self.assertEqual(box.ask("all_again()"), "['200', '200', '200']")
+        kept = {request[3] for request in self.web.requests[-6:]}
+        self.assertEqual(len(kept), 3, "each connection of the client's has one to the server")
+        # Rules that leave the name alone: the request passes, by a connection that the rules in force allow.
+        self.assertEqual(box.dirbox("revoke", box.id, "h.test").code, 0)
+        self.assertEqual(box.ask("all_again()"), "['200', '200', '200']")
+        self.assertFalse(kept & {request[3] for request in self.web.requests[-3:]}, "an address that was judged by older rules")
+        seen = len(self.web.requests)
+        self.assertEqual(box.dirbox("revoke", box.id, "g.test").code, 0)
+        self.assertEqual(box.ask("all_again()"), "['403', '403', '403']")
+        self.assertEqual(len(self.web.requests), seen)
+
+    def test_a_grant_that_ends_between_two_requests(self):
+        box = self.kept_alive([])
+        self.assertEqual(box.dirbox("grant", "--for", "2s", box.id, "g.test").code, 0)
+        answers = [box.ask("all_again()")]
+        deadline = time.monotonic() + 30
+        while answers[-1] == "['200', '200', '200']":
+            self.assertLess(time.monotonic(), deadline)
+            answers.append(box.ask("all_again()"))
+        self.assertGreater(len(answers), 1, answers)
+        self.assertRegex(answers[-1], r"^\['(200|403)', '(200|403)', '403'\]$")
+
+    def test_revoke_while_the_server_is_dialled(self):
+        """A server that takes the connection only after its name was revoked gets not a byte of it."""
+        deaf = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(deaf.close)
+        port, held = deaf.getsockname()[1], []
+        for _ in range(4):  # until its queue is full
+            s = socket.socket()
+            self.addCleanup(s.close)
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", port))
+            held.append(s)
+        maps = {f"deaf.test:{p}": port for p in (80, 9000)}
+        code = Session.CODE.replace("for line in", """
+WAITING = []
+def begin():
+    raw, web = connect("deaf.test", 9000), connect("127.0.0.1", 3128)
+    raw.sendall(b"secret"); web.sendall(b"GET http://deaf.test/secret HTTP/1.1\\r\\nHost: deaf.test\\r\\n\\r\\n")
+    WAITING.extend((raw, web)); return len(WAITING)
+for line in""", 1)
+        box = Session(self, self.spec(["deaf.test", "deaf.test:9000"], maps=maps), code=code)
+        self.assertEqual(box.ask("begin()"), "2")
+        self.assertEqual(box.dirbox("revoke", box.id, "deaf.test").code, 0)
+        for s in held:
+            s.close()
+        taken = []
+
+        def take():
+            with contextlib.suppress(OSError):
+                while True:
+                    client = deaf.accept()[0]
+                    client.settimeout(20)
+                    with client, contextlib.suppress(ConnectionResetError):
+                        taken.append(client.recv(100))
+
+        threading.Thread(target=take, daemon=True).start()
+        self.assertEqual(box.ask("[outcome(lambda: s.recv(12)) for s in WAITING]"), """['ECONNRESET', "b'HTTP/1.1 403'"]""")
+        self.assertEqual(set(taken) - {b""}, set())
+        self.assertEqual(len(re.findall("deny-rule", box.end())), 2)
 
     def test_a_high_port_is_transparent_after_a_grant(self):
         box = self.session()

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -154,6 +155,45 @@ TEST_CASE("a cancelled dial does not call back") {
                                    [](DialResult) { FAIL("called"); });
   world.dialer->cancel(ticket);
   for (int i = 0; i < 10; ++i) REQUIRE(world.loop.run_once(2ms));
+}
+
+TEST_CASE("servers that never answer hold one socket each, and few beyond that") {
+  // On both loopback addresses a listener whose queue is full: connect(2) neither succeeds nor
+  // fails.
+  std::vector<UniqueFd> held;
+  std::uint16_t port = 0;
+  for (const char* text : {"127.0.0.1", "::1"}) {
+    SocketAddress at = socket_address(*parse_ip(text), port);
+    const int family = at.storage.ss_family;
+    UniqueFd deaf(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::bind(deaf.get(), at.get(), at.length) != 0) return;  // no ::1, or the port is taken there
+    REQUIRE(::listen(deaf.get(), 0) == 0);
+    port = local_endpoint(deaf.get())->port;
+    at = socket_address(*parse_ip(text), port);
+    for (int i = 0; i < 4; ++i) {
+      UniqueFd client(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      const bool taken = ::connect(client.get(), at.get(), at.length) == 0;
+      CHECK((taken || errno == EINPROGRESS));
+      held.push_back(std::move(client));
+    }
+    held.push_back(std::move(deaf));
+  }
+  auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  };
+  constexpr int kDials = 300;
+  World world({});
+  const auto before = open_files();
+  int ended = 0;
+  for (int i = 0; i < kDials; ++i)
+    world.dialer->dial_host_loopback(port, [&](const DialResult&) { ++ended; });
+  bool over = false;
+  world.loop.after(3 * Dialer::kAttemptDelay, [&] { over = true; });
+  while (!over) REQUIRE(world.loop.run_once(10s));
+  CHECK(ended == 0);
+  const auto opened = open_files() - before;
+  CHECK(opened > kDials);
+  CHECK(opened <= kDials + static_cast<int>(Dialer::kSpareSockets));
 }
 
 TEST_CASE("when the host's own addresses cannot be read, nothing is dialled") {
