@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "launcher/base/file.h"
 #include "launcher/base/json.h"
@@ -42,9 +43,19 @@ Result<plan::Plan> compile_alone(const profiles::Profile& profile, const plan::H
   return std::move(*plan);
 }
 
+/// Errors: there is no such place, or it lies in the project, which can bring a record along.
 Result<std::string> trust_path(const std::string& path) {
   const std::string directory = log::state_directory();
   if (directory.empty()) return fail("trust a project file", "", "no home directory", "set HOME");
+  char* real = ::realpath(directory.c_str(), nullptr);
+  const std::string resolved = real != nullptr ? real : directory;
+  std::free(real);
+  for (const std::string& place : {path_normalize(directory), resolved}) {
+    if (!path_is_beneath(place, path_parent(path))) continue;
+    return fail("trust a project file", escape_for_terminal(place),
+                "the project itself could say there that it is trusted",
+                "set XDG_STATE_HOME to a directory outside of it");
+  }
   return path_join(path_join(directory, "trust"), sha256_hex(path));
 }
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -12,16 +13,19 @@
 namespace dirbox::plan {
 namespace {
 
+enum class Own { profiles, state, cache, sockets };
+
 struct OwnDirectory {
+  Own what;
   std::string_view variable;
   std::string_view fallback;  ///< below the home
 };
 // Profiles and projects; trust, logs, quarantine; compiled filters; sockets of the sessions, which
 // without a variable lie in /run or /tmp, where the sandbox has its own.
-constexpr OwnDirectory kOwn[] = {{"XDG_CONFIG_HOME", ".config"},
-                                 {"XDG_STATE_HOME", ".local/state"},
-                                 {"XDG_CACHE_HOME", ".cache"},
-                                 {"XDG_RUNTIME_DIR", ""}};
+constexpr OwnDirectory kOwn[] = {{Own::profiles, "XDG_CONFIG_HOME", ".config"},
+                                 {Own::state, "XDG_STATE_HOME", ".local/state"},
+                                 {Own::cache, "XDG_CACHE_HOME", ".cache"},
+                                 {Own::sockets, "XDG_RUNTIME_DIR", ""}};
 
 }  // namespace
 
@@ -48,6 +52,16 @@ Result<void> RuleSet::keep_own_files() {
                   "dirbox keeps there what it believes at the next start",
                   "copy what is needed to a directory of its own");
     }
+    if (set.starts_with('/') && is_of_work_tree(entry.text, found)) {
+      plan_.foreign_cache |= own.what == Own::cache;
+      if (own.what == Own::profiles) {
+        plan_.warnings.push_back(
+            {fmt::format("profiles are looked for in {} first: whoever wrote this work tree can "
+                         "have put them there",
+                         escape_for_terminal(entry.text)),
+             {std::string(own.variable), 0, 0}});
+      }
+    }
     const PathRule* above = decide(path_parent(found.path));
     if (above == nullptr || above->access != PathAccess::write) continue;
     if (found.stat.type == FileType::missing) plan_.missing_directories.push_back(found.path);
@@ -64,6 +78,15 @@ Result<void> RuleSet::keep_own_files() {
                                      escape_for_terminal(facts_.self)),
                          {}});
   return {};
+}
+
+/// Whether `path`, or what leads from it to `found`, lies in the project, where a clone has what
+/// its author put there.
+bool RuleSet::is_of_work_tree(const std::string& path, const Resolver::Resolution& found) const {
+  const auto lies_in = [&](const std::string& at) { return path_is_beneath(at, places_.project); };
+  return lies_in(path_normalize(path)) || lies_in(found.path) ||
+         std::any_of(found.hops.begin(), found.hops.end(),
+                     [&](const Resolver::Hop& hop) { return lies_in(hop.path); });
 }
 
 /// The files of the profile, and which profile a directory gets: named by a path, or by a symlink

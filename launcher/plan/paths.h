@@ -90,6 +90,7 @@ class RuleSet {
   Result<void> check_option(const profiles::Entry& entry, const PathRule& hidden,
                             const std::string& path);
   Result<void> keep_own_files();
+  bool is_of_work_tree(const std::string& path, const Resolver::Resolution& found) const;
   void keep_profiles();
   void hold(const std::string& path, const std::string& top);
   void put(PathRule rule);

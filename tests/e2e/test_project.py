@@ -1,7 +1,10 @@
 """Which profile a directory gets, and what a project file may say."""
+import errno
+import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -308,6 +311,56 @@ class ProjectFile(Project):
                 for path, text in before.items():
                     self.write(path, text)
                 os.unlink(self.project + "/dots/allowed")
+
+    def keyctl(self):
+        """The errno of a call that the filter refuses with EPERM, and the kernel with another one."""
+        call = "import ctypes; l = ctypes.CDLL(None, use_errno=True); l.syscall(250, -1, 0, 0, 0, 0); print(ctypes.get_errno())"
+        done = self.dirbox("run", "-q", "--", "/usr/bin/python3", "-c", call)
+        self.assertEqual(done.returncode, 0, done)
+        return int(done.stdout)
+
+    @unittest.skipUnless(os.uname().machine == "x86_64", "the number of a system call of x86_64")
+    def test_a_clone_brings_no_filter(self):
+        cache = self.environment["XDG_CACHE_HOME"] = self.base + "/cache"
+        self.assertEqual(self.keyctl(), errno.EPERM)
+        (name,) = os.listdir(cache + "/dirbox")
+        with open(f"{cache}/dirbox/{name}", "rb") as file:
+            built = file.read()
+        allow_all = struct.pack("<HBBI", 6, 0, 0, 0x7FFF0000)
+        body = built[136:140] + struct.pack("<I", len(allow_all)) + allow_all
+        planted = built[:72] + hashlib.sha256(body).hexdigest().encode() + body
+        shipped = self.project + "/.cache/dirbox/" + name
+        os.makedirs(os.path.dirname(shipped))
+        for path in (f"{cache}/dirbox/{name}", shipped):
+            with open(path, "wb") as file:
+                file.write(planted)
+            os.chmod(path, 0o600)
+        self.assertNotEqual(self.keyctl(), errno.EPERM, "that filter works where it is believed")
+        self.environment["XDG_CACHE_HOME"] = self.project + "/.cache"
+        self.assertEqual(self.keyctl(), errno.EPERM)
+        os.symlink(self.project + "/.cache", self.base + "/link")
+        self.environment["XDG_CACHE_HOME"] = self.base + "/link"
+        self.assertEqual(self.keyctl(), errno.EPERM)
+
+    def test_a_clone_brings_no_trust(self):
+        os.makedirs(self.home + "/data")
+        text = f'[filesystem]\nread = ["{self.home}/data"]\n'
+        self.write(self.file, text)
+        self.ok("trust", "--yes")
+        self.assertEqual(self.inside("true").returncode, 0)
+        shutil.copytree(self.home + "/.local/state/dirbox/trust", self.project + "/.state/dirbox/trust")
+        self.environment["XDG_STATE_HOME"] = self.project + "/.state"
+        self.widened(text)
+        self.assertIn("the project itself could say", self.refused_to_trust())
+
+    def refused_to_trust(self):
+        done = self.dirbox("trust", "--yes")
+        self.assertEqual(done.returncode, 125, done)
+        return done.stderr
+
+    def test_profiles_of_a_clone_are_announced(self):
+        self.environment["XDG_CONFIG_HOME"] = self.project + "/conf"
+        self.assertIn("whoever wrote this work tree", self.inside("true").stderr)
 
     def test_a_run_directory_in_the_project(self):
         runtime = self.environment["XDG_RUNTIME_DIR"] = self.project + "/rt"
