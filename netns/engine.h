@@ -26,7 +26,8 @@
 ///
 /// Limits (NetworkSpec::limits, and below): Sessions and HttpSessions count as pending until they
 /// relay. When max_pending are there, the oldest goes: a client that opens connections and says
-/// nothing cannot keep others out. Above max_connections a connection is reset when accepted.
+/// nothing cannot keep others out. Above max_connections a connection is reset when accepted. Who
+/// connects to published ports from outside gets half of them, and nobody's place.
 /// Events are limited to kEventsPerSecond; what is dropped is counted.
 ///
 /// Failure policy: what is not understood is refused. When the process dies, so do its listeners:
@@ -96,7 +97,9 @@ class Engine {
   /// `outward`: the direction of what the sandbox sends. `client_is_watched`: by the loop, for
   /// Relay::kReadable.
   void start_relay(UniqueFd client, UniqueFd upstream, NameState& name, Direction outward,
-                   bool client_is_watched = false);
+                   bool client_is_watched = false, PublishPlace place = {});
+  /// Held for as long as a connection to a published port lives.
+  PublishPlace publish_place() const { return published_; }
   /// Sends `bytes` and closes in good order; without bytes: resets.
   void send_farewell(UniqueFd client, std::string bytes);
   /// Closes without a reset, whatever the client still sends.
@@ -115,7 +118,7 @@ class Engine {
   void rest(Watched& watched);
   Result<void> watch_listener(Watched& watched);
   void take_connection(const Listener& listener, UniqueFd client);
-  bool make_room();
+  bool make_room(ListenerKind kind);
   void finish_relay(Relay& relay, Cause cause);
   void bid_farewell(UniqueFd client, std::string bytes);
   void tick();
@@ -127,6 +130,7 @@ class Engine {
   std::uint64_t policy_number_ = 0;
   Counters counters_;
   FakeTable fakes_;
+  PublishPlace published_ = std::make_shared<const char>();  ///< its copies are the connections
   PipePool pipes_;
   RelayContext relay_context_;
   std::unique_ptr<Resolver> resolver_;

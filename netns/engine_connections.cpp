@@ -81,7 +81,7 @@ void Engine::rest(Watched& watched) {
 
 void Engine::take_connection(const Listener& listener, UniqueFd client) {
   if (listener.kind == ListenerKind::dns_tcp) return dns_->serve_tcp(std::move(client));
-  if (!make_room()) return send_farewell(std::move(client), {});
+  if (!make_room(listener.kind)) return send_farewell(std::move(client), {});
   switch (listener.kind) {
     case ListenerKind::proxy:
       return start_session(std::make_unique<Session>(*this, std::move(client)));
@@ -128,15 +128,20 @@ void Engine::check_drained() {
 }
 
 /// False when there is no room for another connection.
-bool Engine::make_room() {
-  if (sessions_.size() + http_.size() + relays_.size() + farewells_.size() >=
-      spec_.limits.max_connections) {
+bool Engine::make_room(ListenerKind kind) {
+  const bool from_outside = kind == ListenerKind::publish;
+  const std::uint32_t most = spec_.limits.max_connections;
+  const bool outsiders_are_enough = from_outside && published_.use_count() > most / 2;
+  if (outsiders_are_enough ||
+      sessions_.size() + http_.size() + relays_.size() + farewells_.size() >= most) {
     report({.kind = EventKind::limit,
             .cause = Cause::too_many_connections,
-            .detail = "max_connections is " + std::to_string(spec_.limits.max_connections)});
+            .detail = "max_connections is " + std::to_string(most) +
+                      (outsiders_are_enough ? ", half of them for published ports" : "")});
     return false;
   }
   if (sessions_.size() + http_.size() < spec_.limits.max_pending) return true;
+  if (from_outside) return false;
   if (Session* oldest = sessions_.oldest()) {
     oldest->evict();
   } else if (HttpSession* idle = http_.oldest()) {
@@ -154,10 +159,10 @@ void Engine::start_http(std::unique_ptr<HttpSession> session) {
 }
 
 void Engine::start_relay(UniqueFd client, UniqueFd upstream, NameState& name, Direction outward,
-                         bool client_is_watched) {
+                         bool client_is_watched, PublishPlace place) {
   relays_
       .add(std::make_unique<Relay>(relay_context_, std::move(client), std::move(upstream), name,
-                                   outward))
+                                   outward, std::move(place)))
       .start(client_is_watched);
 }
 

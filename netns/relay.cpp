@@ -45,12 +45,13 @@ void reset_connection(int socket) {
 }
 
 Relay::Relay(RelayContext& context, UniqueFd client, UniqueFd upstream, NameState& name,
-             Direction outward)
+             Direction outward, PublishPlace place)
     : context_(context),
       client_(std::move(client)),
       upstream_(std::move(upstream)),
       name_(name),
       outward_(outward),
+      place_(std::move(place)),
       active_(Clock::now()) {}
 
 Relay::~Relay() {

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "launcher/base/event_loop.h"
 #include "netns/counters.h"
@@ -29,6 +30,9 @@ namespace dirbox::netns {
 
 class Relay;
 
+/// One of the connections that peers outside made to published ports, by being one of its copies.
+using PublishPlace = std::shared_ptr<const char>;
+
 /// What relays share. Outlives them.
 struct RelayContext {
   EventLoop& loop;
@@ -45,7 +49,7 @@ class Relay {
   /// Both connected and non-blocking. `name` counts the bytes and outlives the relay. `outward`:
   /// the direction of what the sandbox sends.
   Relay(RelayContext& context, UniqueFd client, UniqueFd upstream, NameState& name,
-        Direction outward = Direction::up);
+        Direction outward = Direction::up, PublishPlace place = {});
   ~Relay();
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
@@ -96,6 +100,7 @@ class Relay {
   UniqueFd client_, upstream_;
   NameState& name_;
   Direction outward_;
+  PublishPlace place_;
   Flow up_, down_;
   std::uint32_t client_mask_ = 0, upstream_mask_ = 0;
   Clock::time_point active_;

@@ -29,7 +29,9 @@ Session::Session(Engine& engine, UniqueFd client, Via via, Host host, std::uint1
       via_(via),
       stage_(Stage::dialing),
       host_(std::move(host)),
-      port_(port) {}
+      port_(port) {
+  if (via_ == Via::publish) place_ = engine_.publish_place();
+}
 
 Session::~Session() {
   stop_dialing();
@@ -292,7 +294,8 @@ void Session::flush() {
   // What is watched from here on, the relay watches.
   if (!watched_) engine_.loop().remove(client_.get());
   engine_.start_relay(std::move(client_), std::move(upstream_), name,
-                      via_ == Via::publish ? Direction::down : Direction::up, watched_);
+                      via_ == Via::publish ? Direction::down : Direction::up, watched_,
+                      std::move(place_));
   engine_.retire(*this);
 }
 

@@ -11,6 +11,7 @@
 #include "netns/event.h"
 #include "netns/host.h"
 #include "netns/http1.h"
+#include "netns/relay.h"
 #include "netns/tls_hello.h"
 
 namespace dirbox::netns {
@@ -111,6 +112,7 @@ class Session {
   Engine& engine_;
   UniqueFd client_, upstream_;
   Via via_;
+  PublishPlace place_;
   Stage stage_;
   bool explicit_ = false;      // the client waits for an answer of ours before it talks on
   bool accepted_ = false;      // and has got it

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import select
 import socket
 import stat
@@ -159,6 +160,39 @@ c.sendall(data.upper()); c.close()
             box.communicate("\n")
         self.assertIn(f"0100007F:{port:04X}", listening)
         self.assertNotIn(f"00000000:{port:04X}", listening)
+
+    def test_visitors_of_a_published_port_leave_room(self):
+        """Who connects from outside and stays takes half of the connections, not those of the command."""
+        port = nettest.free_port()
+        argv = [*self.launcher(self.spec(["raw.test:9000"], maps={"raw.test:9000": self.echo.port})), "--publish", f"{port}:3000", "--",
+                nettest.PYTHON, "-c", nettest.PRELUDE + """
+import threading
+server = socket.create_server(("127.0.0.1", 3000), backlog=1024); held = []
+def serve():
+    while True: held.append(server.accept()[0])
+threading.Thread(target=serve, daemon=True).start()
+print("up", flush=True)
+def asked():
+    s = connect("raw.test", 9000); s.sendall(b"ping"); return s.recv(4)
+for line in sys.stdin: print(outcome(asked), flush=True)
+"""]
+        box = subprocess.Popen(argv, cwd=self.scratch, env=self.environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1500, 1500)))
+        with box:
+            self.assertEqual(box.stdout.readline(), "up\n")
+            visitors = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(500)]
+            gone = select.poll()  # the server never sends: what can be read was reset
+            for visitor in visitors:
+                gone.register(visitor, select.POLLIN)
+            self.until(lambda: len(gone.poll(0)) > 250)
+            box.stdin.write("ask\n")
+            box.stdin.flush()
+            self.assertEqual(box.stdout.readline(), "b'ping'\n")
+            self.assertLess(len(gone.poll(0)), 400)
+            for visitor in visitors:
+                visitor.close()
+            _, err = box.communicate(timeout=60)
+        self.assertIn("half of them for published ports", err)
 
     def test_a_taken_port_runs_nothing(self):
         canary = self.scratch + "/ran"
