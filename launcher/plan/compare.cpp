@@ -64,6 +64,15 @@ void compare_made(const Plan& before, const Plan& after, std::vector<Change>& ou
   }
 }
 
+/// An entry that may be absent, and stands behind no rule: of what is not there yet. Whoever looks
+/// at the changes before it appears would not see it otherwise.
+bool grants_later(const Plan& after, const profiles::Difference& d) {
+  return d.added && d.value.starts_with('?') &&
+         (d.key == "filesystem.read" || d.key == "filesystem.write") &&
+         std::none_of(after.rules.begin(), after.rules.end(),
+                      [&](const PathRule& rule) { return rule.origin == d.origin; });
+}
+
 }  // namespace
 
 std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& before_plan,
@@ -73,10 +82,11 @@ std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& b
   compare_held(before_plan, after_plan, out);
   compare_made(before_plan, after_plan, out);
   for (const profiles::Judged& judged : profiles::judge_changes(before, after)) {
-    if (judged.effect == Effect::none || judged.effect == Effect::by_path) continue;
     const profiles::Difference& d = judged.difference;
-    out.push_back(
-        {judged.effect, fmt::format("{} {} {}", d.added ? "+" : "-", d.key, d.value), d.origin});
+    const bool later = judged.effect == Effect::by_path && grants_later(after_plan, d);
+    if (judged.effect == Effect::none || (judged.effect == Effect::by_path && !later)) continue;
+    out.push_back({later ? Effect::widens : judged.effect,
+                   fmt::format("{} {} {}", d.added ? "+" : "-", d.key, d.value), d.origin});
   }
   std::stable_sort(out.begin(), out.end(), [](const Change& a, const Change& b) {
     return (a.effect == Effect::widens) > (b.effect == Effect::widens);

@@ -131,8 +131,9 @@ class Client {
         if (!stop_job(SIGTSTP, false) && terminal_) terminal_->resume();
       } else if (signal == SIGCONT) {
         if (terminal_) terminal_->resume();
-      } else if (signal == SIGHUP || signal == SIGTERM) {
-        stop(128 + signal);  // the connection's end hangs up the command
+      } else if (signal == SIGHUP || signal == SIGTERM || (!started_ && signal == SIGINT)) {
+        // The connection's end hangs up the command; the starter may have been stopped inside.
+        stop(128 + signal);
       } else if (!sandbox::send_control(socket_.get(), ControlType::signal_group, signal)) {
         on_end();
       }

@@ -257,6 +257,21 @@ class Attach(sandbox.WithTerminal):
         self.child.stdin.flush()
         self.assertEqual(self.child.stdout.readline(), b"alive\n")
 
+    def test_a_stopped_starter_does_not_hold_the_client(self):
+        session, _ = self.session("for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = dirbox-starter ] && kill -STOP ${p#/proc/}; done")
+        client = subprocess.Popen([sandbox.DIRBOX, "attach", session, "--", "true"], cwd=self.world.project, stdin=subprocess.DEVNULL,
+                                  env={**self.world.environment, **self.extra})
+        # It has asked when it waits: its signals are blocked before.
+        sandbox.wait_until(lambda: self.blocks(client.pid, signal.SIGINT), "it watches for signals")
+        client.send_signal(signal.SIGINT)
+        self.assertEqual(client.wait(sandbox.PATIENCE), 128 + signal.SIGINT)
+
+    @staticmethod
+    def blocks(pid, number):
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            mask = next(line.split()[1] for line in status if line.startswith("SigBlk:"))
+        return int(mask, 16) >> (number - 1) & 1
+
     # Who may not.
     def test_a_session_that_is_not_open(self):
         plain = self.profile('extends = "worker"\n', "plain.toml")

@@ -226,6 +226,10 @@ class ProjectFile(Project):
         for key, entry in (("hide", "~/tools/gh"), ("protect", "~/tools/git/config")):
             self.widened(f'[filesystem]\n{key} = ["-{entry}"]\n', f"- filesystem.{key} {entry}")
 
+    def test_what_is_not_there_yet_is_shown_too(self):
+        """Or who trusts a file for something else would trust it unseen."""
+        self.widened('[filesystem]\nread = ["?~/later/token"]\n', "+ filesystem.read ?~/later/token", self.file + ":2:9")
+
     def test_trust_is_for_one_content(self):
         os.makedirs(self.home + "/data")
         self.widened(f'[filesystem]\nread = ["{self.home}/data"]\n')

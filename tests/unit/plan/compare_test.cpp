@@ -61,6 +61,16 @@ TEST_CASE("a pattern holds what is not there yet") {
         "widens - filesystem.hide /srv/a/*.env\n");
 }
 
+TEST_CASE("what may be absent is told while it is") {
+  FakeHost host;
+  const std::string entry = "write = [\"?/srv/later\"]";
+  CHECK(changes(host, "", fs(entry)) == "widens + filesystem.write ?/srv/later\n");
+  CHECK(changes(host, fs(entry), fs(entry)).empty());
+  CHECK(changes(host, fs(entry), "").empty());
+  host.files.directory("/srv/later");
+  CHECK(changes(host, "", fs(entry)) == "widens write /srv/later (before: not visible)\n");
+}
+
 TEST_CASE("what is not known to narrow widens") {
   FakeHost host;
   struct Row {
