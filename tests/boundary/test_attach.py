@@ -258,7 +258,7 @@ class Attach(sandbox.WithTerminal):
         self.assertEqual(self.child.stdout.readline(), b"alive\n")
 
     def test_a_stopped_starter_does_not_hold_the_client(self):
-        session, _ = self.session("for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = dirbox-starter ] && kill -STOP ${p#/proc/}; done")
+        session, _ = self.session("until p=$(grep -ls dirbox-starter /proc/[0-9]*/comm); do :; done; p=${p%/comm}; kill -STOP ${p#/proc/}")
         client = subprocess.Popen([sandbox.DIRBOX, "attach", session, "--", "true"], cwd=self.world.project, stdin=subprocess.DEVNULL,
                                   env={**self.world.environment, **self.extra})
         # It has asked when it waits: its signals are blocked before.
