@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -56,6 +57,8 @@ constexpr Test kMknodChar[] = {is(1, S_IFCHR, S_IFMT)};
 constexpr Test kMknodBlock[] = {is(1, S_IFBLK, S_IFMT)};
 constexpr Test kMknodatChar[] = {is(2, S_IFCHR, S_IFMT)};
 constexpr Test kMknodatBlock[] = {is(2, S_IFBLK, S_IFMT)};
+constexpr Test kSetCore[] = {is(0, RLIMIT_CORE)};
+constexpr Test kSetCore64[] = {is(1, RLIMIT_CORE), {2, true, Op::ne, ~std::uint64_t{0}, 0}};
 constexpr Test kChmod[] = {is(1, S_ISUID, S_ISUID)};
 constexpr Test kChmodat[] = {is(2, S_ISUID, S_ISUID)};
 constexpr Test kListener[] = {is(0, SECCOMP_SET_MODE_FILTER),
@@ -65,6 +68,10 @@ constexpr Test kListener[] = {is(0, SECCOMP_SET_MODE_FILTER),
 // the first byte written.
 constexpr std::string_view kSetuidReason =
     "A setuid program in a granted directory hands its owner's rights to every user of the host.";
+
+constexpr std::string_view kCoreReason =
+    "The limit of core dumps stays: lowered to 0 it would let a crash run the host's handler, as "
+    "root, with what the program has in its memory.";
 
 constexpr HardDenial kHardDenials[] = {
     {"ioctl", "terminal-input", kTiocsti, EPERM,
@@ -103,6 +110,8 @@ constexpr HardDenial kHardDenials[] = {
     {"mknod", "device-node", kMknodBlock, EPERM, "No device nodes.", single_userns},
     {"mknodat", "device-node", kMknodatChar, EPERM, "No device nodes.", single_userns},
     {"mknodat", "device-node", kMknodatBlock, EPERM, "No device nodes.", single_userns},
+    {"setrlimit", "core-limit", kSetCore, 0, kCoreReason},
+    {"prlimit64", "core-limit", kSetCore64, 0, kCoreReason},
     {"chmod", "setuid-bit", kChmod, EPERM, kSetuidReason},
     {"fchmod", "setuid-bit", kChmod, EPERM, kSetuidReason},
     {"fchmodat", "setuid-bit", kChmodat, EPERM, kSetuidReason},

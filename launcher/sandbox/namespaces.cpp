@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "launcher/base/unique_fd.h"
@@ -57,7 +58,11 @@ Result<void> apply_loopback() {
 }
 
 Result<void> apply_limits(const std::vector<Limit>& limits) {
-  rlimit none{0, 0};
+  // Not 0: a handler that core_pattern names by a pipe runs for that as well, on the host and as
+  // root (core(5)). The kernel takes 1 for "none at all". Whoever has a hard limit of 0 keeps it.
+  rlimit none{};
+  if (::getrlimit(RLIMIT_CORE, &none) != 0) return fail_errno("read a limit", "RLIMIT_CORE");
+  none.rlim_cur = none.rlim_max = std::min<rlim_t>(none.rlim_max, 1);
   if (::setrlimit(RLIMIT_CORE, &none) != 0) return fail_errno("set a limit", "RLIMIT_CORE");
   for (const Limit& limit : limits) {
     rlimit value{limit.value, limit.value};

@@ -19,7 +19,7 @@ Result<void> apply_hostname(const std::string& name);
 /// Brings `lo` up in the new network namespace.
 Result<void> apply_loopback();
 
-/// RLIMIT_CORE 0 and the Spec's limits. A limit above the inherited hard limit is an error.
+/// No core dumps and the Spec's limits. A limit above the inherited hard limit is an error.
 Result<void> apply_limits(const std::vector<Limit>& limits);
 
 }  // namespace dirbox::sandbox

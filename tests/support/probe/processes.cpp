@@ -125,7 +125,7 @@ Outcome verb_seccomp_mode(const Arguments&) {
 Outcome verb_rlimit_core(const Arguments&) {
   rlimit limit{};
   if (getrlimit(RLIMIT_CORE, &limit) < 0) return {errno, {}};
-  return {limit.rlim_cur == 0 && limit.rlim_max == 0 ? 0 : EPERM, std::to_string(limit.rlim_max)};
+  return {limit.rlim_cur <= 1 && limit.rlim_max == 1 ? 0 : EPERM, std::to_string(limit.rlim_max)};
 }
 
 /// Open descriptors above 2, read before anything of this program opens one.
