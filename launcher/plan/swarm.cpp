@@ -30,6 +30,12 @@ Result<void> compile_swarm(const profiles::Profile& profile, const HostFacts& fa
       path_join(xdg.starts_with('/') ? std::string(xdg) : path_join(plan.home, ".local/state"),
                 "dirbox/projects/" + project_key(plan.project) + "/swarm");
   const Resolver::Resolution found = resolver.resolve(state);
+  // With the state in the project, a clone can bring a link along that leads anywhere.
+  for (const Resolver::Hop& hop : found.hops) {
+    if (path_is_beneath(hop.path, plan.project))
+      return fail(kDoing, hop.path, "a symlink of the project leads there",
+                  "set XDG_STATE_HOME to a directory outside of it");
+  }
   mount->kind = sandbox::MountKind::bind;
   mount->source = found.path;
   mount->id = found.stat.id;

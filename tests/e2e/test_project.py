@@ -362,6 +362,19 @@ class ProjectFile(Project):
         self.assertEqual(done.returncode, 125, done)
         return done.stderr
 
+    def test_a_clone_brings_no_swarm(self):
+        self.write(self.home + "/other/file", "mine")
+        self.environment["XDG_STATE_HOME"] = self.project + "/.state"
+        key = "p-" + hashlib.sha256(self.project.encode()).hexdigest()[:16]
+        words = ("run", "-p", "director-strict", "--", "sh", "-c", "cat ~/.swarm/file; echo x > ~/.swarm/new")
+        self.assertEqual(self.dirbox(*words).returncode, 0)
+        own = f"{self.project}/.state/dirbox/projects/{key}/swarm"
+        self.assertEqual(os.listdir(own), ["new"])
+        shutil.rmtree(own)
+        os.symlink(self.home + "/other", own)
+        self.assertIn("a symlink of the project", self.refused(*words))
+        self.assertEqual(os.listdir(self.home + "/other"), ["file"])
+
     def test_profiles_of_a_clone_are_announced(self):
         self.environment["XDG_CONFIG_HOME"] = self.project + "/conf"
         self.assertIn("whoever wrote this work tree", self.inside("true").stderr)
