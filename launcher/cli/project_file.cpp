@@ -99,6 +99,18 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
   return out;
 }
 
+std::string find_outer_file(const plan::HostFacts& facts) {
+  plan::Resolver resolver(*facts.files);
+  const std::string home = resolver.resolve(facts.home).path;
+  const std::string inner = plan::find_project(resolver, facts.cwd, home);
+  const std::string above = path_parent(inner);
+  if (path_is_beneath(home, inner) || path_is_beneath(home, above)) return {};
+  const std::string outer = plan::find_project(resolver, above, home);
+  std::string file = path_join(outer, kProjectFile);
+  const bool is_project = ::access(path_join(outer, ".git").c_str(), F_OK) == 0;
+  return is_project && ::access(file.c_str(), F_OK) == 0 ? file : std::string();
+}
+
 std::string render_changes(const std::vector<plan::Change>& changes) {
   Table table;
   for (const plan::Change& change : changes) {

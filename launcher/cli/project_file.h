@@ -31,6 +31,10 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
                                                      const profiles::Overrides& options,
                                                      const plan::HostFacts& facts);
 
+/// The file of a project around the one that the working directory is in; "": none. It does not
+/// hold here, and a sandbox that makes a repository in its directory gets rid of it that way.
+std::string find_outer_file(const plan::HostFacts& facts);
+
 /// "widens  write /home/u/x (before: not visible)  file:line" lines.
 std::string render_changes(const std::vector<plan::Change>& changes);
 

@@ -79,6 +79,12 @@ std::string cache_directory() { return xdg_directory("XDG_CACHE_HOME", ".cache")
 Result<profiles::Profile> add_project_file(profiles::Profile profile,
                                            const profiles::Overrides& options,
                                            const plan::HostFacts& facts) {
+  if (const std::string outer = find_outer_file(facts); !outer.empty()) {
+    fmt::print(stderr,
+               "dirbox: warning: {} does not hold here, in a repository of its own; an earlier "
+               "sandbox may have made that\n",
+               escape_for_terminal(outer));
+  }
   auto file = TRY(find_project_file(profile, options, facts));
   if (!file) return profile;
   if (file->widens() && !check_trusted(*file)) {

@@ -226,6 +226,17 @@ class ProjectFile(Project):
         for key, entry in (("hide", "~/tools/gh"), ("protect", "~/tools/git/config")):
             self.widened(f'[filesystem]\n{key} = ["-{entry}"]\n', f"- filesystem.{key} {entry}")
 
+    def test_a_repository_within_is_announced(self):
+        """A sandbox can make one in its working directory; then the file above holds no more."""
+        self.write(self.file, '[network]\nmode = "none"\n')
+        sub = self.project + "/sub"
+        os.mkdir(sub)
+        done = self.inside("test -z \"$http_proxy\" && mkdir .git", cwd=sub)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+        done = self.inside("true", cwd=sub)
+        self.assertIn(f"{self.file} does not hold here", done.stderr)
+        self.assertNotIn("does not hold", self.inside("true").stderr)
+
     def test_what_is_not_there_yet_is_shown_too(self):
         """Or who trusts a file for something else would trust it unseen."""
         self.widened('[filesystem]\nread = ["?~/later/token"]\n', "+ filesystem.read ?~/later/token", self.file + ":2:9")
