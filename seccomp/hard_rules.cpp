@@ -1,5 +1,6 @@
 #include "seccomp/hard_rules.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -57,6 +58,9 @@ constexpr Test kMknodChar[] = {is(1, S_IFCHR, S_IFMT)};
 constexpr Test kMknodBlock[] = {is(1, S_IFBLK, S_IFMT)};
 constexpr Test kMknodatChar[] = {is(2, S_IFCHR, S_IFMT)};
 constexpr Test kMknodatBlock[] = {is(2, S_IFBLK, S_IFMT)};
+// fcntl.h has F_SETDELEG from Linux 6.19 on.
+constexpr Test kSetLease[] = {is(1, F_SETLEASE)};
+constexpr Test kSetDelegation[] = {is(1, F_SETLEASE + 16)};
 constexpr Test kSetCore[] = {is(0, RLIMIT_CORE)};
 constexpr Test kSetCore64[] = {is(1, RLIMIT_CORE), {2, true, Op::ne, ~std::uint64_t{0}, 0}};
 constexpr Test kChmod[] = {is(1, S_ISUID, S_ISUID)};
@@ -69,6 +73,9 @@ constexpr Test kListener[] = {is(0, SECCOMP_SET_MODE_FILTER),
 constexpr std::string_view kSetuidReason =
     "A setuid program in a granted directory hands its owner's rights to every user of the host.";
 
+constexpr std::string_view kLeaseReason =
+    "Programs of the host that open a file on which there is a lease wait, for 45 seconds at most; "
+    "its owner takes one, also where the file can only be read.";
 constexpr std::string_view kCoreReason =
     "The limit of core dumps stays: lowered to 0 it would let a crash run the host's handler, as "
     "root, with what the program has in its memory.";
@@ -110,6 +117,8 @@ constexpr HardDenial kHardDenials[] = {
     {"mknod", "device-node", kMknodBlock, EPERM, "No device nodes.", single_userns},
     {"mknodat", "device-node", kMknodatChar, EPERM, "No device nodes.", single_userns},
     {"mknodat", "device-node", kMknodatBlock, EPERM, "No device nodes.", single_userns},
+    {"fcntl", "file-lease", kSetLease, EACCES, kLeaseReason},
+    {"fcntl", "file-lease", kSetDelegation, EACCES, kLeaseReason},
     {"setrlimit", "core-limit", kSetCore, 0, kCoreReason},
     {"prlimit64", "core-limit", kSetCore64, 0, kCoreReason},
     {"chmod", "setuid-bit", kChmod, EPERM, kSetuidReason},

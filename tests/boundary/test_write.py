@@ -158,6 +158,24 @@ class Powers(sandbox.Boundary):
         done = self.sh("./own-id -u; id -u")
         self.assertEqual(set(done.out.split()), {str(uid)})
 
+    def test_no_leases(self):
+        """Whoever opens a file with a lease on it waits; its owner gets one even where the file is only to be read."""
+        code = """
+import errno, fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+try: fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK); print("taken")
+except OSError as e: print(errno.errorcode[e.errno])
+fcntl.lockf(os.open("file", os.O_RDWR), fcntl.LOCK_EX)
+"""
+        self.world.plant(self.outside("shown"), "text", 0o644)
+        outside = subprocess.run(["/usr/bin/python3", "-c", code, self.outside("shown")], cwd=self.world.project, capture_output=True,
+                                 text=True, check=False, timeout=sandbox.PATIENCE)
+        self.assertEqual(outside.stdout, "taken\n", outside)
+        for path, options in (self.outside("shown"), ["--read", self.outside("shown")]), (self.project("file"), []):
+            done = self.dirbox("/usr/bin/python3", "-c", code, path, options=["-q", *options])
+            self.assertEqual((done.code, done.out), (0, "EACCES\n"), done)
+        os.unlink(self.outside("shown"))
+
     def test_no_setuid_program_is_left_behind(self):
         """Any user of the host could run it, root's too; what is made with the bit loses it when it gets content."""
         program = self.project("left")
