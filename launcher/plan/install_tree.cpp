@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 

@@ -1,5 +1,6 @@
 #include "launcher/sandbox/control.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "launcher/base/unix_socket.h"

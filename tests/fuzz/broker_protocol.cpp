@@ -1,5 +1,6 @@
 // What a shim may send: any datagram, and any body of a request. A request that is accepted reads
 // the same after it has been written again.
+#include <algorithm>
 #include <cstdlib>
 #include <span>
 

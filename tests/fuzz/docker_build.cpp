@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "launcher/broker/docker/build_context.h"
 #include "launcher/broker/docker/dockerfile.h"
 #include "tests/fuzz/expect.h"

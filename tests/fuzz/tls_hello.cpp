@@ -1,5 +1,7 @@
 #include "netns/tls_hello.h"
 
+#include <algorithm>
+
 #include "tests/fuzz/expect.h"
 
 using namespace dirbox;

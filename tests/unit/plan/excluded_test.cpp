@@ -1,5 +1,7 @@
 #include "launcher/plan/excluded.h"
 
+#include <algorithm>
+
 #include "launcher/plan/swarm.h"
 #include "tests/unit/plan/fake_host.h"
 

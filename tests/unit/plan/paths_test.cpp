@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/unit/plan/fake_host.h"
 
 using namespace dirbox;
