@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +42,15 @@ constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2
 /// A command that ends before is never seen by dirbox ps; its directory and socket would take a
 /// tenth of its time.
 constexpr std::chrono::milliseconds kUntilSession{20};
+
+/// Whether the first process of this pid namespace waits for those whose parent has ended. That of
+/// a container often does not: a zombie for each run would be left there, and each holds a session
+/// keyring, of which a user has 200 (keyrings(7)).
+bool orphans_are_reaped() {
+  constexpr ino_t kInitial = 0xeffffffc;  // PROC_PID_INIT_INO of the kernel, the host's
+  struct stat space {};
+  return ::stat("/proc/self/ns/pid", &space) == 0 && space.st_ino == kInitial;
+}
 
 class Supervisor {
  public:
@@ -101,10 +111,10 @@ class Supervisor {
     sandbox_.control.reset();
     // When init has said that everything inside has ended, only it is left, on its way out: the
     // kernel takes most of a millisecond to undo the namespaces, for which nobody needs to wait.
-    while (!ended_ && ::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    if (!ended_) wait_for_init();
     guard_.finish(observer_.may_have_written() || attach_.used());
     syncer_.finish();
+    if (ended_ && !orphans_are_reaped()) wait_for_init();
     if (failure_) return Failure(*failure_);
     if (session_timer_ != 0) loop_.cancel(session_timer_);
     control_.stop();
@@ -120,6 +130,11 @@ class Supervisor {
   }
 
  private:
+  void wait_for_init() {
+    while (::waitpid(sandbox_.pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+
   Result<void> prepare_beside() {
     if (spec_.guarded.empty()) TRY_VOID(guard_.start());
     TRY_VOID(network_.receive_listeners());

@@ -266,7 +266,7 @@ for kind in (".vscode", ".claude", ".cargo", ".git/worktrees"):
 admin = ".git/worktrees/linked"
 os.unlink(admin + "/commondir")
 os.makedirs(admin + "/objects")
-os.makedirs(admin + "/refs")
+os.makedirs(admin + "/refs", exist_ok=True)
 attempt("config", lambda: write(admin + "/config", {evil!r}))
 os.makedirs(admin + "/hooks")
 attempt("hooks", lambda: write(admin + "/hooks/pre-commit"))

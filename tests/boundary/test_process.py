@@ -245,6 +245,13 @@ class Lifetime(sandbox.Boundary):
         child.communicate(b"")
         self.assertEqual({path for path in entries() - before if "log" not in path and ".jsonl" not in path}, set())
 
+    def test_a_container_whose_first_process_reaps_nobody(self):
+        script = (f"import os, subprocess; [subprocess.run(['{sandbox.DIRBOX}', 'run', '-q', '-p', 'worker', '--', 'true'], check=True)"
+                  " for _ in range(3)]; print([n for n in os.listdir('/proc') if n.isdigit() and ' Z ' in open(f'/proc/{n}/stat').read()])")
+        done = subprocess.run(["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "python3", "-c", script],
+                              cwd=self.world.project, env=self.world.environment, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout), (0, "[]\n"), done)
+
     def test_children_are_reaped(self):
         script = "for i in $(seq 50); do (./probe nnp >/dev/null &) ; done; wait; until [ $(ps -e | grep -c defunct) = 0 ]; do :; done; echo clean"
         self.assertIn("clean", self.run_ok("sh", "-c", script).out)
