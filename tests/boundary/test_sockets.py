@@ -2,6 +2,7 @@
 import os
 import socket
 import struct
+import tempfile
 
 import sandbox
 
@@ -33,9 +34,11 @@ class Unix(sandbox.Boundary):
     def test_host_sockets_by_path(self):
         """Agents, buses, engines and editors, wherever their sockets live."""
         runtime = os.path.join(self.world.base, "run")
+        agents = tempfile.mkdtemp(prefix="ssh-", dir="/tmp")
+        self.addCleanup(os.rmdir, agents)
         places = [runtime + "/bus", runtime + "/gnupg/S.gpg-agent", runtime + "/docker.sock", runtime + "/podman/podman.sock",
                   self.home(".docker/run/docker.sock"), self.home(".gnupg/S.gpg-agent"), self.home(".ssh/control"),
-                  self.outside("vscode-ipc.sock"), "/tmp/dirbox-test-ssh/agent." + self.world.marker[-8:]]
+                  self.outside("vscode-ipc.sock"), agents + "/agent.1"]
         variables = {"XDG_RUNTIME_DIR": runtime, "SSH_AUTH_SOCK": places[-1], "DBUS_SESSION_BUS_ADDRESS": "unix:path=" + places[0],
                      "DOCKER_HOST": "unix://" + places[2], "GPG_AGENT_INFO": places[1]}
         servers = [self.listen(place) for place in places]
