@@ -276,7 +276,7 @@ print(time.monotonic() - begun >= 3)
         return int(self.recorded("pid"))
 
     def assertGone(self, pid):
-        sandbox.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), f"{pid} is gone")
+        sandbox.wait_until(lambda: not sandbox.lives(pid), f"{pid} is gone")
 
     def test_killing_the_shim_kills_the_command(self):
         done = self.exclude("sh", "-c", "tool sleep | { read x; echo $x; pkill -KILL -x tool; }; echo done")

@@ -278,7 +278,7 @@ class Ends(sandbox.WithTerminal):
                                                      text=True).split()[0])
                 os.close(terminal.slave)
                 os.close(terminal.master)
-                sandbox.wait_until(lambda: not os.path.exists(f"/proc/{inside}"), "dirbox ends")
+                sandbox.wait_until(lambda: not sandbox.lives(inside), "dirbox ends")
                 terminal.child.wait(sandbox.PATIENCE)
                 subprocess.run(["flock", "-w", str(sandbox.PATIENCE), canary, "true"], check=True)
                 terminal.master, terminal.slave = os.openpty()

@@ -398,6 +398,15 @@ class WithTerminal(Boundary):
         return terminal
 
 
+def lives(pid):
+    """A zombie does not: the first process of a container may reap nobody."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def wait_until(condition, what, patience=PATIENCE):
     """Polls for what has no event to wait for (another program's effect). The one place where tests do."""
     deadline = time.monotonic() + patience
