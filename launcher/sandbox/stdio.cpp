@@ -59,12 +59,38 @@ bool is_own_memory_device(const struct stat& st) {
   return S_ISCHR(st.st_mode) && major(st.st_rdev) == kMemory && st.st_uid == ::geteuid();
 }
 
+/// The device `rdev` by the name that it has here, in the mode of `flags`; invalid: it has none.
+Result<UniqueFd> open_memory_device(dev_t rdev, int flags) {
+  for (const char* path : {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}) {
+    struct stat here {};
+    if (::stat(path, &here) != 0 || !S_ISCHR(here.st_mode) || here.st_rdev != rdev) continue;
+    UniqueFd opened(::open(path, O_CLOEXEC | (flags & (O_ACCMODE | O_NONBLOCK))));
+    if (!opened.valid()) return fail_errno("open", path);
+    return opened;
+  }
+  return UniqueFd();
+}
+
 /// Puts what open_on_read_only_mount() finds in the place of `fd`. False when it finds nothing.
 Result<bool> replace_by_read_only(int fd, const struct stat& st) {
   UniqueFd reopened = TRY(open_on_read_only_mount(fd, st));
   if (!reopened.valid()) return false;
   if (::dup2(reopened.get(), fd) < 0) return fail_errno("duplicate", fd_operand(fd));
   return true;
+}
+
+/// The same for a device, which may have been opened outside of a chroot, or be gone by its name:
+/// then the one that is here takes its place.
+Result<void> replace_device(int fd, const struct stat& st) {
+  if (TRY(replace_by_read_only(fd, st))) return {};
+  UniqueFd opened = TRY(open_memory_device(st.st_rdev, ::fcntl(fd, F_GETFL)));
+  struct stat here {};
+  if (opened.valid() && (::dup2(opened.get(), fd) < 0 || ::fstat(fd, &here) != 0))
+    return fail_errno("duplicate", fd_operand(fd));
+  if (opened.valid() && (!is_own_memory_device(here) || TRY(replace_by_read_only(fd, here))))
+    return {};
+  return fail("pass", fd_operand(fd), "a device of the host, whose mode root inside could change",
+              "< /dev/null");
 }
 
 Result<void> put_null(int fd) {
@@ -113,11 +139,8 @@ Result<void> replace_by_own_device(UniqueFd& fd) {
   const int flags = ::fcntl(fd.get(), F_GETFL);
   if (flags < 0 || ::fstat(fd.get(), &st) != 0) return fail_errno("stat", fd_operand(fd.get()));
   if (!is_own_memory_device(st)) return {};
-  for (const char* path : {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}) {
-    struct stat own {};
-    if (::stat(path, &own) != 0 || own.st_rdev != st.st_rdev) continue;
-    UniqueFd opened(::open(path, O_CLOEXEC | (flags & (O_ACCMODE | O_NONBLOCK))));
-    if (!opened.valid()) return fail_errno("open", path);
+  UniqueFd opened = TRY(open_memory_device(st.st_rdev, flags));
+  if (opened.valid()) {
     fd = std::move(opened);
     return {};
   }
@@ -137,7 +160,7 @@ Result<std::vector<LandlockFile>> apply_stdio(const StdioKind (&kinds)[3], bool 
     int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0) return fail_errno("read the flags of", fd_operand(fd));
     TRY_VOID(check_kind(fd, st, flags));
-    if (is_own_memory_device(st)) TRY_VOID(replace_by_read_only(fd, st));
+    if (is_own_memory_device(st)) TRY_VOID(replace_device(fd, st));
     if (!S_ISREG(st.st_mode)) continue;
     int mode = flags & O_ACCMODE;
     if (mode == O_RDONLY && TRY(replace_by_read_only(fd, st))) {

@@ -217,7 +217,8 @@ class Guard(sandbox.Boundary):
         self.quarantined(f"{evil} > tools/hooks/pre-commit; chmod +x tools/hooks/pre-commit; true", "tools/hooks/pre-commit")
         self.quarantined(f"{evil} >> tools/hooks/pre-push", "tools/hooks/pre-push")
         self.world.plant(self.project("tools/hooks/pre-merge"), self.script, 0o644)
-        for way in ("chmod +x tools/hooks/pre-merge", "chmod +x tools/hooks/pre-merge; sleep 0.3"):
+        live = "chmod +x tools/hooks/pre-merge; while test -x tools/hooks/pre-merge; do :; done"
+        for way in ("chmod +x tools/hooks/pre-merge", live):
             self.quarantined(way, "tools/hooks/pre-merge: made executable (git executes its hooks)")
             self.assertEqual(os.stat(self.project("tools/hooks/pre-merge")).st_mode & 0o777, 0o644)
         for way in ("printf '[core]\\nfsmonitor = evil\\n' >> shared.conf",

@@ -132,6 +132,14 @@ class Powers(sandbox.Boundary):
                                       cwd=self.world.project, env=self.world.environment, check=False, timeout=sandbox.PATIENCE)
                 self.assertEqual(done.returncode, 3)
                 self.assertFalse(os.path.exists(self.project("changed")))
+        if sandbox.AS_ROOT:  # one that has no name any more, as one from outside of a chroot has none
+            node = self.outside("null")
+            os.mknod(node, stat.S_IFCHR | 0o640, os.makedev(1, 3))
+            with open(node, "rb") as gone:
+                os.unlink(node)
+                os.fchmod(gone.fileno(), 0o644)
+                done = self.dirbox("sh", "-c", "chmod 600 /proc/self/fd/0; echo $?; cat", stdin=gone)
+                self.assertEqual((done.code, done.out, stat.S_IMODE(os.fstat(gone.fileno()).st_mode)), (0, "1\n", 0o644), done)
         done = self.run_ok("sh", "-c", "echo lost > /dev/null; cat; head -c 3 /dev/zero | wc -c; exec 5<> /dev/null; echo lost >&5; echo here")
         self.assertEqual(done.out, "3\nhere\n")
 
