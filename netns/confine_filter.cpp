@@ -37,6 +37,7 @@ constexpr const char* kCalls[] = {
     "futex",
     "poll",
     "restart_syscall",
+    "sched_yield",
     // memory; mprotect for malloc's arenas and for relocating a name service module
     "brk",
     "mmap",

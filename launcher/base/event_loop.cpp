@@ -1,5 +1,7 @@
 #include "launcher/base/event_loop.h"
 
+#include <sched.h>
+
 #include <algorithm>
 
 namespace dirbox {
@@ -100,10 +102,26 @@ void EventLoop::run_due_timers() {
   }
 }
 
+/// How many there are until the time awake or `timeout`, in milliseconds, is over; 0 for none, -1
+/// with errno.
+int EventLoop::look_for_events(epoll_event* events, int timeout) {
+  auto until = awake_until_;
+  if (timeout >= 0) until = std::min(until, Clock::now() + std::chrono::milliseconds(timeout));
+  while (Clock::now() < until) {
+    int n = ::epoll_wait(epoll_.get(), events, kBatch, 0);
+    if (n != 0) return n;
+    ::sched_yield();
+  }
+  return 0;
+}
+
 Result<void> EventLoop::run_once(std::chrono::milliseconds max_wait) {
-  epoll_event events[64];
-  int n = ::epoll_wait(epoll_.get(), events, 64, next_timeout(max_wait));
+  epoll_event events[kBatch];
+  int timeout = next_timeout(max_wait);
+  int n = timeout != 0 && awake_.count() > 0 ? look_for_events(events, timeout) : 0;
+  if (n == 0) n = ::epoll_wait(epoll_.get(), events, kBatch, timeout);
   if (n < 0 && errno != EINTR) return fail_errno("wait for events", "");
+  if (n > 0 && awake_.count() > 0) awake_until_ = Clock::now() + awake_;
   for (int i = 0; i < n; ++i) {
     auto fd = static_cast<std::size_t>(events[i].data.u64 & 0xffffff);
     if (fd >= sources_.size() || !sources_[fd]) continue;

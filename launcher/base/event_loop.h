@@ -48,6 +48,9 @@ class EventLoop {
   /// Waits at most `max_wait` once and runs what is ready.
   Result<void> run_once(std::chrono::milliseconds max_wait);
   void stop() { stopping_ = true; }
+  /// For `time` after each event, the loop looks for the next one instead of sleeping; whoever else
+  /// can run goes first. Zero, as at the start: it sleeps at once.
+  void stay_awake(std::chrono::microseconds time) { awake_ = time; }
 
  private:
   struct Source {
@@ -55,11 +58,9 @@ class EventLoop {
     std::uint64_t generation;
     Callback callback;
   };
-  struct Timer {
-    Clock::time_point when;
-    TimerCallback callback;
-  };
+  static constexpr int kBatch = 64;
   EventLoop() = default;
+  int look_for_events(epoll_event* events, int timeout);
   int next_timeout(std::chrono::milliseconds max_wait) const;
   void run_due_timers();
 
@@ -69,6 +70,8 @@ class EventLoop {
   std::map<std::pair<Clock::time_point, TimerId>, TimerCallback> timers_;
   std::map<TimerId, Clock::time_point> timer_times_;
   TimerId next_timer_ = 1;
+  std::chrono::microseconds awake_{0};
+  Clock::time_point awake_until_;
   bool stopping_ = false;
 };
 

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "launcher/base/unix_socket.h"
 
 using namespace dirbox;
@@ -96,4 +98,34 @@ TEST_CASE("a descriptor whose number was watched and closed is watched") {
   REQUIRE(::write(writer.get(), "x", 1) == 1);
   REQUIRE(loop.run_once(std::chrono::milliseconds(0)));
   CHECK(calls == 1);
+}
+
+TEST_CASE("a loop that stays awake takes what comes, keeps its timers, and gives up") {
+  EventLoop loop = *EventLoop::make();
+  loop.stay_awake(std::chrono::minutes(10));
+  int fds[2];
+  REQUIRE(::pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+  UniqueFd reader(fds[0]), writer(fds[1]);
+  int calls = 0;
+  REQUIRE(loop.add(reader.get(), EPOLLIN, [&](std::uint32_t) {
+    char byte;
+    REQUIRE(::read(reader.get(), &byte, 1) == 1);
+    ++calls;
+  }));
+  REQUIRE(::write(writer.get(), "x", 1) == 1);
+  REQUIRE(loop.run_once(std::chrono::milliseconds(-1)));  // awake from here on
+  std::thread later([&] { REQUIRE(::write(writer.get(), "x", 1) == 1); });
+  while (calls == 1) REQUIRE(loop.run_once(std::chrono::milliseconds(-1)));
+  later.join();
+  CHECK(calls == 2);
+  bool rang = false;
+  loop.after(std::chrono::milliseconds(1), [&] { rang = true; });
+  while (!rang) REQUIRE(loop.run_once(std::chrono::milliseconds(-1)));
+  REQUIRE(loop.run_once(std::chrono::milliseconds(1)));
+  CHECK(calls == 2);
+  loop.stay_awake(std::chrono::microseconds(1));
+  REQUIRE(::write(writer.get(), "x", 1) == 1);
+  REQUIRE(loop.run_once(std::chrono::milliseconds(-1)));
+  loop.after(std::chrono::milliseconds(1), [&] { calls = 0; });
+  while (calls != 0) REQUIRE(loop.run_once(std::chrono::milliseconds(-1)));
 }
