@@ -7,7 +7,7 @@ using namespace dirbox;
 TEST_CASE("text from inside cannot drive the terminal") {
   CHECK(escape_for_terminal("a\x1b[31mb\nc") == "a\\x1b[31mb\\nc");
   CHECK(escape_for_terminal("caf\xc3\xa9") == "caf\xc3\xa9");
-  CHECK(escape_for_terminal("\xe2\x80\xae") == "\\u{202e}");
+  CHECK(escape_for_terminal(std::string{'\xe2', '\x80', '\xae'}) == "\\u{202e}");
   CHECK(escape_for_terminal("\xc2\x9b") == "\\u{9b}");
   CHECK(escape_for_terminal("\xff\xc0\xaf") == "\\xff\\xc0\\xaf");
   CHECK(escape_for_terminal("\\") == "\\\\");

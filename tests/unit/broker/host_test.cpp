@@ -40,7 +40,7 @@ std::vector<std::byte> exec_packet() {
   return packet;
 }
 
-Message message_with(std::vector<int> fds) {
+Message message_with(const std::vector<int>& fds) {
   Message out;
   out.bytes = exec_packet();
   for (int fd : fds) out.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));

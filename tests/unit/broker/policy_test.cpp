@@ -18,7 +18,7 @@ Rule rule(std::string_view command, RuleKind kind, std::string_view text) {
   return *parsed;
 }
 
-Policy policy(std::string command, const Words& allow, const Words& deny = {}) {
+Policy policy(const std::string& command, const Words& allow, const Words& deny = {}) {
   Policy out;
   out.command = command;
   for (const auto& text : allow) out.allow.push_back(rule(command, RuleKind::allow, text));

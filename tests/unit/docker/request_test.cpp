@@ -166,7 +166,7 @@ TEST_CASE("what is not in the table is refused") {
                            "DELETE /_ping"}) {
     INFO(text);
     std::string where = route(text);
-    CHECK(where.find(" ") != std::string::npos);
+    CHECK(where.find(' ') != std::string::npos);
     CHECK(code(find_route(*line(text))) == EPERM);
   }
 }

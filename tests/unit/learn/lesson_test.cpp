@@ -78,12 +78,14 @@ using Texts = std::vector<std::string>;
 
 std::vector<std::string> hosts(const std::vector<std::string>& names) {
   std::vector<HostNeed> needs;
+  needs.reserve(names.size());
   for (const std::string& name : names) needs.push_back({name, ""});
   return texts(generalise_hosts(needs));
 }
 
 std::vector<std::string> paths(const std::vector<std::string>& names, List list = List::write) {
   std::vector<PathNeed> needs;
+  needs.reserve(names.size());
   for (const std::string& name : names) needs.push_back({name, ""});
   return texts(generalise_paths(needs, list, setting()));
 }

@@ -372,7 +372,7 @@ TEST_CASE("odd names stay what they are") {
     host.work_in("/home/u/p/" + name);
     Plan plan = host.filesystem("");
     CHECK(shown(plan, "/home/u/p/" + name) == "write");
-    CHECK(render_plan(plan, false).find("\xff") == std::string::npos);
+    CHECK(render_plan(plan, false).find('\xff') == std::string::npos);
     CHECK(Json::parse(plan_to_json(plan).dump(false)).has_value());
   }
 }

@@ -12,7 +12,7 @@ namespace {
 std::string imported(const std::string& json) {
   auto settings = Json::parse(json);
   REQUIRE_MESSAGE(settings.has_value(), (settings ? "" : settings.error().message()));
-  const std::string text = profiles::import_claude(*settings, "s.json");
+  std::string text = profiles::import_claude(*settings, "s.json");
   auto tree = profiles::parse_toml(text, "t.toml");
   REQUIRE_MESSAGE(tree.has_value(), (tree ? "" : tree.error().message()) << text);
   auto layer = profiles::decode_layer(*tree, "t.toml");

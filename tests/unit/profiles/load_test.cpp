@@ -17,6 +17,7 @@ namespace {
 
 std::vector<std::string> texts(const std::vector<Entry>& list) {
   std::vector<std::string> out;
+  out.reserve(list.size());
   for (const Entry& entry : list) out.push_back(entry.text);
   return out;
 }
