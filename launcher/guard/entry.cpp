@@ -123,12 +123,16 @@ Result<void> put_wanted(int directory, const std::string& name, const Wanted& wa
 
 }  // namespace
 
-std::vector<std::pair<std::string, bool>> list_entries(int directory, std::size_t most) {
-  std::vector<std::pair<std::string, bool>> out;
+Listing list_entries(int directory, std::size_t most, const Folder* knowing) {
+  Listing out;
+  std::size_t count = 0;
   for_each_entry(directory, [&](const char* name, unsigned char kind) {
-    if (out.size() == most) return false;
-    out.emplace_back(name,
-                     kind == DT_UNKNOWN ? is_there(directory, name, S_IFDIR) : kind == DT_DIR);
+    out.whole = count++ < most;
+    if (!out.whole) return false;
+    const bool is_directory =
+        kind == DT_UNKNOWN ? is_there(directory, name, S_IFDIR) : kind == DT_DIR;
+    if (is_directory || knowing == nullptr || knowing->may_know(name))
+      out.entries.emplace_back(name, is_directory);
     return true;
   });
   return out;

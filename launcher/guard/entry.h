@@ -39,9 +39,14 @@ struct Entry {
   struct stat status {};
   std::optional<std::string> text;  ///< as Before::text
 };
-/// The entries of a directory, at most `most`, and whether they are directories. `directory` is
-/// open for reading; its offset moves.
-std::vector<std::pair<std::string, bool>> list_entries(int directory, std::size_t most);
+/// Names, and whether they are directories.
+struct Listing {
+  std::vector<std::pair<std::string, bool>> entries;
+  bool whole = true;  ///< false: there were more
+};
+/// The first `most` entries of a directory; without the files that `knowing` cannot know, where it
+/// is given. `directory` is open for reading; its offset moves.
+Listing list_entries(int directory, std::size_t most, const Folder* knowing = nullptr);
 /// What git takes for a git directory (gitrepository-layout(5)), and more: what the names are does
 /// not matter here, where some may be symlinks.
 bool is_git_directory(int directory);

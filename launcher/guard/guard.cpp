@@ -74,8 +74,7 @@ void Guard::snapshot(const Node& node, int directory) {
       watch_file(here, directory, name);
   };
   // By name where there may be very many others.
-  const auto entries = list_entries(directory, kFewEntries);
-  const bool whole = entries.size() < kFewEntries;
+  const auto [entries, whole] = list_entries(directory, kFewEntries);
   std::vector<std::string> folders;
   bool every = whole;
   for (const NameRule& rule : here.folder->names) {
@@ -88,7 +87,7 @@ void Guard::snapshot(const Node& node, int directory) {
   }
   if (every) {
     for (const auto& [name, is_directory] :
-         whole ? entries : list_entries(directory, kMaxEntries)) {
+         whole ? entries : list_entries(directory, kMaxEntries).entries) {
       if (!is_directory && find_name(*here.folder, name) != nullptr) remember(name);
       const bool special = is_special(*here.folder, name) || !here.folder->open;
       if (special && find_folder(*here.folder, name) != nullptr) folders.push_back(name);

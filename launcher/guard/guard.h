@@ -104,8 +104,8 @@ class Guard {
             const Before& before, const Entry& now, std::vector<Finding> found);
   bool follow(const Node& node, What what, const std::string& text);
   void look_at_all();
-  void look_at_known(const Node& node, int directory);
-  bool is_unchanged(const Node& node, int directory) const;
+  void look_at_known(const Node& node);
+  bool is_unchanged(const Node& node) const;
   void look_now();
   void arm();
   void poll_instead();

@@ -143,7 +143,7 @@ std::vector<std::string> list_stores(const std::string& state_directory) {
   std::vector<std::pair<std::int64_t, std::string>> found;
   UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) return {};
-  for (const auto& [name, is_directory] : list_entries(fd.get(), SIZE_MAX)) {
+  for (const auto& [name, is_directory] : list_entries(fd.get(), SIZE_MAX).entries) {
     struct stat status {};
     if (is_directory && ::fstatat(fd.get(), name.c_str(), &status, 0) == 0)
       found.emplace_back(status.st_mtim.tv_sec * 1000'000'000 + status.st_mtim.tv_nsec, name);

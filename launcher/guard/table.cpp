@@ -223,16 +223,18 @@ const Folder& git_folder() { return kGit; }
 const Folder& hooks_folder() { return kHooks; }
 
 const NameRule* find_name(const Folder& folder, std::string_view name) {
+  if (!folder.may_know(name)) return nullptr;
   for (const NameRule& rule : folder.names) {
-    if ((rule.name == "*" && !name.ends_with(".sample")) || is_same_name_quickly(rule.name, name))
+    if ((rule.name == "*" && !name.ends_with(".sample")) || is_same_name(rule.name, name))
       return &rule;
   }
   return nullptr;
 }
 
 const Folder* find_folder(const Folder& folder, std::string_view name) {
+  if (!folder.may_know(name)) return folder.open ? &kTree : nullptr;
   for (const FolderRule& rule : folder.folders) {
-    if (rule.name == "*" || is_same_name_quickly(rule.name, name)) return rule.folder;
+    if (rule.name == "*" || is_same_name(rule.name, name)) return rule.folder;
   }
   return folder.open ? &kTree : nullptr;
 }
@@ -243,8 +245,9 @@ const Folder& folder_in(const Folder& folder, std::string_view name) {
 }
 
 bool is_special(const Folder& folder, std::string_view name) {
+  if (!folder.may_know(name)) return false;
   for (const FolderRule& rule : folder.folders) {
-    if (is_same_name_quickly(rule.name, name)) return true;
+    if (is_same_name(rule.name, name)) return true;
   }
   return false;
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -32,12 +33,35 @@ struct FolderRule {
   const Folder* folder;
 };
 
+/// The bit of a character, the same one for a letter in either case. What is beyond ASCII may be
+/// folded to any letter: it has all of them.
+constexpr std::uint64_t initial_of(char first) {
+  const auto c = static_cast<unsigned char>(first);
+  if (c >= 0x80) return ~std::uint64_t{0};
+  return std::uint64_t{1} << ((c & 0x1f) + ((c & 0x40) != 0 ? 32 : 0));
+}
+
 /// What is guarded in a directory of some kind.
 struct Folder {
+  constexpr Folder(std::string_view its_kind, std::span<const NameRule> its_names,
+                   std::span<const FolderRule> its_folders, bool is_open = false)
+      : kind(its_kind), names(its_names), folders(its_folders), open(is_open) {
+    auto note = [this](std::string_view name) {
+      if (!name.empty()) initials |= name == "*" ? ~std::uint64_t{0} : initial_of(name.front());
+    };
+    for (const NameRule& rule : names) note(rule.name);
+    for (const FolderRule& rule : folders) note(rule.name);
+  }
+  /// False for nearly every name that no rule knows: directories are long, and rules are many.
+  constexpr bool may_know(std::string_view name) const {
+    return !name.empty() && (initials & initial_of(name.front())) != 0;
+  }
+
   std::string_view kind;
   std::span<const NameRule> names;
   std::span<const FolderRule> folders;
-  bool open = false;  ///< other directories in it are as every directory of a tree
+  bool open;                   ///< other directories in it are as every directory of a tree
+  std::uint64_t initials = 0;  ///< of all these names
 };
 
 /// A directory that the sandbox may write, or one within.

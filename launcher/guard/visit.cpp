@@ -135,8 +135,9 @@ void Guard::visit(const Place& first) {
     if (ending_) note_kind(place, folder);
     const Node node{place.tree, place.path, folder, 0, 0, {}};
     const std::size_t most = place.made || !held_.empty() ? SIZE_MAX : kMaxEntries;
-    const auto entries = list_entries(directory.get(), most);
-    if (entries.size() == most) {
+    const bool by_path = !held_.empty() || !included_.empty();  // any name may be guarded
+    const auto [entries, whole] = list_entries(directory.get(), most, by_path ? nullptr : folder);
+    if (!whole) {
       for (const NameRule& rule : folder->names) {
         if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
       }
@@ -345,16 +346,19 @@ Inside Guard::path_to_tree(const Node& node) const {
 }
 
 /// Whether no entry of the directory has been made, renamed or removed since its watch began: the
-/// kernel sets its ctime then, and nobody can set it back.
-bool Guard::is_unchanged(const Node& node, int directory) const {
+/// kernel sets its ctime then, and nobody can set it back. A symlink on the way leads to another
+/// directory, or to this one.
+bool Guard::is_unchanged(const Node& node) const {
   struct stat status {};
-  return ::fstat(directory, &status) == 0 && status.st_dev == node.device &&
-         status.st_ino == node.inode && status.st_ctim.tv_sec == node.changed.tv_sec &&
+  const char* path = node.path.empty() ? "." : node.path.c_str();
+  return ::fstatat(trees_[node.tree].get(), path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         status.st_dev == node.device && status.st_ino == node.inode &&
+         status.st_ctim.tv_sec == node.changed.tv_sec &&
          status.st_ctim.tv_nsec == node.changed.tv_nsec && is_before(status.st_ctim, started_);
 }
 
 /// The names that were in the directory before.
-void Guard::look_at_known(const Node& node, int directory) {
+void Guard::look_at_known(const Node& node) {
   const std::string prefix = full_path(node.tree, node.path) + "/";
   std::vector<std::string> names;
   for (auto at = before_.lower_bound(prefix); at != before_.end(); ++at) {
@@ -362,7 +366,10 @@ void Guard::look_at_known(const Node& node, int directory) {
     std::string name = at->first.substr(prefix.size());
     if (name.find('/') == name.npos) names.push_back(std::move(name));
   }
-  for (const std::string& name : names) look(node, directory, name);
+  if (names.empty()) return;
+  UniqueFd directory = open_place(node.tree, node.path);
+  if (!directory.valid()) return;
+  for (const std::string& name : names) look(node, directory.get(), name);
 }
 
 /// Every name in every directory that is watched, and every name that was there before.
@@ -373,12 +380,12 @@ void Guard::look_at_all() {
     if (node.folder != nullptr) nodes.push_back(node);
   }
   for (const Node& known : nodes) {
-    UniqueFd directory = open_place(known.tree, known.path);
-    if (!directory.valid()) continue;
-    if (is_unchanged(known, directory.get())) {
-      look_at_known(known, directory.get());
+    if (is_unchanged(known)) {
+      look_at_known(known);
       continue;
     }
+    UniqueFd directory = open_place(known.tree, known.path);
+    if (!directory.valid()) continue;
     const Folder* folder = folder_at(known.tree, known.path, directory.get());
     if (folder == nullptr) continue;
     const Node node{known.tree, known.path, folder, 0, 0, {}};
@@ -391,7 +398,7 @@ void Guard::look_at_all() {
       if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
     }
     if (!every) continue;
-    for (const auto& [name, is_directory] : list_entries(directory.get(), SIZE_MAX)) {
+    for (const auto& [name, is_directory] : list_entries(directory.get(), SIZE_MAX).entries) {
       if (!is_directory) look(node, directory.get(), name);
     }
   }

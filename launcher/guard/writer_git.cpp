@@ -93,13 +93,12 @@ std::optional<Answer> Writer::refuse_git(const Seen& seen) {
   }
   if (has(directory, "hooks")) {
     UniqueFd hooks(::openat(directory, "hooks", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    const auto names = hooks.valid() ? list_entries(hooks.get(), Writer::kMostHooks)
-                                     : std::vector<std::pair<std::string, bool>>{{"", false}};
-    const bool samples = std::all_of(names.begin(), names.end(), [](const auto& entry) {
-      return find_name(hooks_folder(), entry.first) == nullptr;
-    });
-    if (!samples || names.size() == kMostHooks)
-      return guarded(place, "it would make a git directory with hooks");
+    const Listing names =
+        hooks.valid() ? list_entries(hooks.get(), Writer::kMostHooks) : Listing{{}, false};
+    const bool samples = std::all_of(
+        names.entries.begin(), names.entries.end(),
+        [](const auto& entry) { return find_name(hooks_folder(), entry.first) == nullptr; });
+    if (!samples || !names.whole) return guarded(place, "it would make a git directory with hooks");
   }
   Place config{UniqueFd(::fcntl(directory, F_DUPFD_CLOEXEC, 0)), place.parent, "config", false,
                &git_folder()};

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "launcher/guard/table.h"
+
 using dirbox::guard::is_same_name;
 
 TEST_CASE("a name is compared as by a file system that ignores case") {
@@ -28,11 +30,26 @@ TEST_CASE("and other names are others") {
   CHECK(!is_same_name(".git@", ".git`"));
 }
 
-TEST_CASE("the quick way says the same") {
+TEST_CASE("the first character rules out no name that is the same") {
+  using namespace dirbox::guard;
   for (int p = 1; p < 0x80; ++p) {
+    const std::string plain(1, static_cast<char>(p));
+    const NameRule rules[] = {{plain, What::whole, ""}};
+    const Folder folder("one", rules, {});
     for (int n = 1; n < 0x100; ++n) {
-      const std::string plain(1, static_cast<char>(p)), name(1, static_cast<char>(n));
-      CHECK(dirbox::guard::is_same_name_quickly(plain, name) == is_same_name(plain, name));
+      const std::string name(1, static_cast<char>(n));
+      const bool same = plain == "*" || is_same_name(plain, name);
+      CHECK((find_name(folder, name) != nullptr) == same);
+      CHECK((folder.may_know(name) || !same));
     }
   }
+  const FolderRule one[] = {{".git", &git_folder()}}, every[] = {{"*", &git_folder()}};
+  for (const char* name : {".git", ".GIT", "\xe2\x80\x8c.git"}) {
+    CHECK(is_special(Folder("one", {}, one), name));
+    CHECK(find_folder(Folder("one", {}, one), name) == &git_folder());
+  }
+  CHECK_FALSE(Folder("one", {}, one).may_know("git"));
+  CHECK(find_folder(Folder("one", {}, one), "git") == nullptr);
+  CHECK(find_folder(Folder("one", {}, one, true), "git") == &tree_folder());
+  CHECK(find_folder(Folder("one", {}, every), "anything") == &git_folder());
 }
