@@ -223,19 +223,23 @@ def check_man():
         yield from (answer.stdout + answer.stderr).splitlines()
 
 
-def check_threats():
-    """Every test that dirbox-security(7) names exists."""
-    page = "man/dirbox-security.7"
-    if page not in tracked():
-        return
+def named_tests(page):
+    """(line, suite, test) of what a text calls suite:test, or suite:test, test."""
+    suite = None
     for number, line in enumerate(lines_of(page), 1):
-        match = re.match(r"^(\w+):(test_\w+)$", line)
-        if not match:
-            continue
-        prefix = "" if match.group(1).startswith("net_") else "test_"
-        suite = f"tests/boundary/{prefix}{match.group(1)}.py"
-        if suite not in tracked() or not any(f"def {match.group(2)}(" in text for text in lines_of(suite)):
-            yield f"{page}:{number}: there is no test {line}"
+        for found in re.finditer(r"(?:([\w/]+):)?(?<!\w)(test_\w+)(?!\.py|\w)", line):
+            suite = found.group(1) or suite
+            yield number, suite, found.group(2)
+
+
+def check_threats():
+    """Every test that dirbox-security(7) or the record of reviews names exists."""
+    for page in ("man/dirbox-security.7", "man/decisions/0037-what-reviews-found.md"):
+        for number, suite, test in named_tests(page) if page in tracked() else ():
+            folder, _, name = (suite or "").rpartition("/")
+            files = [f"tests/{folder or 'boundary'}/{prefix}{name}.py" for prefix in ("", "test_")] + [f"tests/boundary/{suite}.py"]
+            if not any(f"def {test}(" in text for file in files if file in tracked() for text in lines_of(file)):
+                yield f"{page}:{number}: there is no test {suite}:{test}"
 
 
 CHECKS = {name[len("check_"):]: check for name, check in list(globals().items()) if name.startswith("check_")}
