@@ -23,12 +23,17 @@ std::optional<std::size_t> head_length(std::string_view bytes) {
   return whole ? *whole : std::nullopt;
 }
 
+/// A head at the limits passes them with Connection, which is written afresh.
+bool is_at_the_limits(const std::vector<HttpHeader>& headers, const std::string& rewritten) {
+  return headers.size() >= kHttpMaxHeaders || rewritten.size() > kHttpMaxHead;
+}
+
 void check_request(std::string_view head) {
   auto request = parse_http_request(head);
   if (!request || request->method == "CONNECT" || !request->target) return;
   std::string rewritten = rewrite_http_request(*request, {request->keep_alive, true});
   auto again = parse_http_request(rewritten);
-  expect(again.has_value());
+  if (!again) return expect(is_at_the_limits(request->headers, rewritten));
   expect(again->method == request->method && again->path == request->path);
   expect(again->target->host == request->target->host &&
          again->port_or(80) == request->port_or(80));
@@ -45,7 +50,7 @@ void check_response(std::string_view head, std::string_view method) {
   if (!response) return;
   std::string rewritten = rewrite_http_response(*response, {true, true});
   auto again = parse_http_response(rewritten, method);
-  expect(again.has_value());
+  if (!again) return expect(is_at_the_limits(response->headers, rewritten));
   expect(again->status == response->status && again->body == response->body);
 }
 

@@ -430,3 +430,12 @@ TEST_CASE("the head for the client") {
             {true, true}) ==
         "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
 }
+
+TEST_CASE("a head with as many fields as there may be is passed on with one of the proxy's own") {
+  std::string head = "GET / HTTP/1.1\r\nHost: a\r\n";
+  for (std::size_t i = 1; i < kHttpMaxHeaders; ++i) head += "n: v\r\n";
+  CHECK(status_of(head + "n: v\r\n\r\n") == 431);
+  const std::string passed_on = rewrite_http_request(request(head + "\r\n"), {true, true});
+  CHECK(passed_on.ends_with("n: v\r\nConnection: keep-alive\r\n\r\n"));
+  CHECK(std::count(passed_on.begin(), passed_on.end(), '\n') == kHttpMaxHeaders + 3);
+}
