@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "launcher/base/text.h"
 
 namespace dirbox::cli {
@@ -28,13 +30,16 @@ std::string summary_line(const Event& event) {
   return line;
 }
 
-void print_summary(std::FILE* out, const std::vector<Event>& events, bool verbose) {
+std::size_t print_summary(std::FILE* out, const std::vector<Event>& events, bool verbose) {
+  constexpr std::size_t kMostLines = 100;
+  std::size_t lines = 0;
   for (const Event& event : events) {
     const bool quiet =
         event.kind == Kind::failed || event.kind == Kind::rules || event.kind == Kind::run;
     if (event.kind == Kind::fault || (quiet && !verbose)) continue;
-    fmt::print(out, "dirbox: {}\n", summary_line(event));
+    if (++lines <= kMostLines || verbose) fmt::print(out, "dirbox: {}\n", summary_line(event));
   }
+  return verbose ? 0 : lines - std::min(lines, kMostLines);
 }
 
 }  // namespace dirbox::cli

@@ -74,7 +74,8 @@ void print_guarded(const std::vector<guard::Finding>& findings, const std::strin
 }
 
 /// What was refused, a line each, with what would allow it; and, when asked, what was used.
-void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
+void print_outcome(const supervise::Outcome& outcome, const std::string& session,
+                   const RunFlags& flags) {
   for (const std::string& complaint : outcome.complaints) {
     fmt::print(stderr, "dirbox: {}\n", escape_for_terminal(complaint));
   }
@@ -84,7 +85,9 @@ void print_outcome(const supervise::Outcome& outcome, const RunFlags& flags) {
   }
   std::vector<log::Event> events = outcome.events;
   std::erase_if(events, [](const log::Event& e) { return e.kind == log::Kind::guard; });
-  print_summary(stderr, events, flags.verbose);
+  const std::size_t more = print_summary(stderr, events, flags.verbose);
+  if (more != 0)
+    fmt::print(stderr, "dirbox: blocked: {} more; dirbox log {} --summary\n", more, session);
   if (outcome.dropped != 0)
     fmt::print(stderr, "dirbox: {} more events, too many to count one by one\n", outcome.dropped);
   if (!flags.verbose || outcome.counts.empty()) return;
@@ -107,7 +110,7 @@ int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arg
   auto outcome = supervise::run_sandbox(plan, std::move(options), log::state_directory());
   if (!outcome) return report(outcome.error());
   print_guarded(outcome->guarded, plan.session);
-  print_outcome(*outcome, flags);
+  print_outcome(*outcome, plan.session, flags);
   return outcome->status;
 }
 

@@ -2,6 +2,7 @@
 cure applied the same thing works."""
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -125,6 +126,20 @@ class Denials(sandbox.Boundary):
         self.assertRegex(events[0]["origin"], r"^base\.toml:\d+:\d+$")
         self.assertIn("hidden", events[0]["never"])
         self.assertNotIn("cure", events[0])
+
+    def test_very_many_are_not_all_listed_at_the_end(self):
+        where = self.fresh()
+        many = f"for i in $(seq 130); do echo > {where}/made$i; done 2> /dev/null; true"
+        run = lambda *options: self.run_ok("sh", "-c", many, options=options, env={"XDG_STATE_HOME": self.state}).err
+        lines = run().splitlines()
+        self.assertEqual(sum(f"create {where}/made" in line for line in lines), 100, lines)
+        more = re.fullmatch(r"dirbox: blocked: 30 more; (dirbox log \w+ --summary)", lines[-1])
+        self.assertTrue(more, lines[-1])
+        all_of_them = subprocess.run([sandbox.DIRBOX, *more.group(1).split()[1:]], stdout=subprocess.PIPE, text=True,
+                                     env={**self.world.environment, "XDG_STATE_HOME": self.state}, check=True, timeout=sandbox.PATIENCE).stdout
+        self.assertEqual(all_of_them.count(f"create {where}/made"), 130)
+        self.assertEqual(run("-v").count(f"create {where}/made"), 130)
+        self.assertNotIn(f"{where}/made", run("-q"))
 
     def test_what_is_allowed_is_no_event(self):
         done, events = self.run_logged("sh", "-c", "echo x > new && mv new newer && rm newer && mkdir d && rmdir d && "
