@@ -48,21 +48,27 @@ bool allows_some(const RuleSet& set, const Rule& rule, const Host& host) {
 }  // namespace
 
 /// Rules have one range each in their texts, so that what is left becomes an entry per range.
-void Grants::take_out(std::vector<Entry>& entries, const Rule& rule) {
-  std::vector<Entry> kept;
+/// Returns what was taken, in the same form.
+std::vector<Grants::Entry> Grants::take_out(std::vector<Entry>& entries, const Rule& rule) {
+  std::vector<Entry> kept, taken;
+  auto part_of = [](const Entry& entry, const PortRange& range) {
+    Entry part{entry.rule, {}, entry.until};
+    part.rule.ports = {range};
+    part.text = part.rule.text();
+    return part;
+  };
   for (Entry& entry : entries) {
     if (entry.rule.target != rule.target || !overlap(entry.rule.ports, rule.ports)) {
       kept.push_back(std::move(entry));
       continue;
     }
-    for (const PortRange& range : subtract_ports(entry.rule.ports, rule.ports)) {
-      Entry rest{entry.rule, {}, entry.until};
-      rest.rule.ports = {range};
-      rest.text = rest.rule.text();
-      kept.push_back(std::move(rest));
-    }
+    auto left = subtract_ports(entry.rule.ports, rule.ports);
+    for (const PortRange& range : left) kept.push_back(part_of(entry, range));
+    for (const PortRange& range : subtract_ports(entry.rule.ports, left))
+      taken.push_back(part_of(entry, range));
   }
   entries = std::move(kept);
+  return taken;
 }
 
 Result<void> Grants::check_lifted(const Rule& rule, const RuleSet& set) const {
@@ -109,8 +115,13 @@ Result<Grants::Notes> Grants::grant(std::string_view rule, std::optional<Clock::
   Grants next = *this;
   for (const Rule& one : rules) {
     take_out(next.granted_, one);
-    take_out(next.revoked_, one);
+    std::vector<Entry> lifted = take_out(next.revoked_, one);
     next.granted_.push_back({one, one.text(), until});
+    if (!until) continue;
+    for (Entry& entry : lifted) {
+      entry.until = until;
+      next.revoked_.push_back(std::move(entry));
+    }
   }
   RuleSet set = TRY(RuleSet::make(next.allow(), next.deny()));
   RuleSet start = TRY(RuleSet::make(start_->allow, start_->deny));
@@ -151,6 +162,9 @@ std::vector<std::string> Grants::expire(Clock::time_point now) {
     return true;
   });
   granted_.erase(gone, granted_.end());
+  for (Entry& entry : revoked_) {
+    if (entry.until && *entry.until <= now) entry.until.reset();
+  }
   return over;
 }
 
@@ -170,7 +184,9 @@ std::vector<RuleText> Grants::allow() const {
 
 std::vector<RuleText> Grants::deny() const {
   std::vector<RuleText> out;
-  for (const Entry& entry : revoked_) out.push_back(run_time_text(entry.text, true));
+  for (const Entry& entry : revoked_) {
+    if (!entry.until) out.push_back(run_time_text(entry.text, true));
+  }
   out.insert(out.end(), start_->deny.begin(), start_->deny.end());
   return out;
 }

@@ -15,8 +15,8 @@ namespace dirbox::netns {
 /// Theory of operation: grants stand behind the allow rules of the start, revocations in front of
 /// its deny rules. The last word about a host and a port wins: a grant takes its ports out of
 /// earlier revocations of the same host, and a revocation takes its ports out of earlier grants
-/// and, where another rule still allows them, refuses them. Deny rules of the start are never
-/// lifted.
+/// and, where another rule still allows them, refuses them. What a grant with an end took out of a
+/// revocation is refused again when it ends. Deny rules of the start are never lifted.
 class Grants {
  public:
   using Clock = std::chrono::steady_clock;
@@ -51,9 +51,9 @@ class Grants {
   struct Entry {
     Rule rule;
     std::string text;
-    std::optional<Clock::time_point> until;
+    std::optional<Clock::time_point> until;  ///< of a grant; a revocation is lifted so long
   };
-  static void take_out(std::vector<Entry>& entries, const Rule& rule);
+  static std::vector<Entry> take_out(std::vector<Entry>& entries, const Rule& rule);
   Result<void> check_lifted(const Rule& rule, const RuleSet& set) const;
   void note_unreachable(const Rule& rule, const RuleSet& start, Notes& notes) const;
 

@@ -97,7 +97,8 @@ void HttpSession::run() {
       if (state_ == State::over) return;
       // The server may have answered early and closed: its answer counts, if there is one.
       to_server_.clear();
-      if (from_server_.empty() && !response_ && !server_ended_) {
+      auto heard = [this] { return response_ || !from_server_.empty() || server_ended_; };
+      if (!heard() && (!receive(server_.get(), from_server_, server_ended_) || !heard())) {
         return server_failed("the server closed the connection");
       }
     }

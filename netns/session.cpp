@@ -304,6 +304,9 @@ void Session::wait_for_rate(const NameState& name) {
   if (name.exhausted(Direction::up)) {
     return refuse(make_denial(Cause::byte_limit, *host_, port_));
   }
+  // It may be watched for room, which it has: that would end the wait at once, again and again.
+  engine_.loop().remove(upstream_.get());
+  engine_.loop().cancel(pause_);
   pause_ = engine_.loop().after(kRatePause, [this] {
     if (stage_ == Stage::flushing) flush();
   });

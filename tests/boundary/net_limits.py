@@ -239,6 +239,55 @@ print(len(read_all(s)), time.monotonic() - start > 1.9)
 """)
         self.assertEqual(run.out, "300000 True\n", run)
 
+    def test_rate_of_what_came_before_the_verdict(self):
+        """To a server that has little room: waiting for the rate is not cut short by room, and nothing is lost."""
+        listener = socket.socket()
+        self.addCleanup(listener.close)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 100)  # a small send buffer at the other end
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        pieces = []
+
+        def server():
+            s = listener.accept()[0]
+            with s:
+                while piece := s.recv(1 << 16):
+                    pieces.append(len(piece))
+
+        thread = threading.Thread(target=server)
+        thread.start()
+        self.addCleanup(thread.join)
+        spec = self.spec(["slow.test:9000"], maps={"slow.test:9000": listener.getsockname()[1]}, name_limits=[{"name": "slow.test", "rate": 40000}])
+        run = self.inside(spec, """
+s = connect("127.0.0.1", 3128); s.sendall(b"CONNECT slow.test:9000 HTTP/1.1\\r\\nHost: slow.test:9000\\r\\n\\r\\n" + b"e" * 60000)
+print(s.recv(12)); s.shutdown(socket.SHUT_WR); read_all(s)
+""")
+        thread.join(60)
+        self.assertEqual((run.out, sum(pieces)), ("b'HTTP/1.1 200'\n", 60000), run)
+        self.assertLess(len(pieces), 1500, "it came byte by byte")
+
+    def test_an_answer_before_the_end_of_a_request(self):
+        """A server that refuses a body (413) and closes has said so, however much of the body is left."""
+        def server(s):
+            head = b""
+            while b"\r\n\r\n" not in head and (piece := s.recv(1024)):
+                head += piece
+            s.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+
+        rude = self.serve(nettest.Recorder(on_connection=server))
+        run = self.inside(self.spec(["early.test"], maps={"early.test:80": rude.port}), """
+answers = set()
+for _ in range(100):
+    s = connect("early.test", 80); s.sendall(b"POST / HTTP/1.1\\r\\nHost: early.test\\r\\nConnection: close\\r\\nContent-Length: 900000\\r\\n\\r\\n")
+    try:
+        for _ in range(15): s.sendall(b"x" * 60000)
+    except OSError: pass
+    answers.add(read_all(s)[:12])
+print(answers)
+""")
+        self.assertEqual(run.out, "{b'HTTP/1.1 413'}\n", run)
+
     def test_rate_of_heads(self):
         """Ten requests with heads of 30 KB at 100 KB/s, less a bucket of one second: two seconds at least."""
         run = self.inside(self.policy(name_limits=[{"name": "allowed.test", "rate": 100000}]), """

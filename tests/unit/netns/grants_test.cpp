@@ -108,6 +108,38 @@ TEST_CASE("a grant ends when its time is over; the last word about it counts") {
   CHECK(allows(grants, "c.test", 443));
 }
 
+TEST_CASE("a grant that ends leaves an earlier revocation as it was") {
+  NetworkSpec spec = start_spec();
+  Grants grants(spec);
+  REQUIRE(grants.revoke("a.test"));
+  REQUIRE(grants.grant("a.test:443", kNow + kMinute));
+  CHECK(allows(grants, "a.test", 443));
+  CHECK_FALSE(allows(grants, "a.test", 80));
+  CHECK(grants.expire(kNow).empty());
+  CHECK(allows(grants, "a.test", 443));
+  CHECK(grants.expire(kNow + kMinute) == std::vector<std::string>{"a.test:443"});
+  CHECK_FALSE(allows(grants, "a.test", 443));
+  CHECK_FALSE(allows(grants, "a.test", 80));
+  CHECK(grants.allow() == spec.allow);
+  // A longer one counts, and one without an end undoes the revocation.
+  REQUIRE(grants.grant("a.test", kNow + 2 * kMinute));
+  REQUIRE(grants.grant("a.test", kNow + 3 * kMinute));
+  CHECK(grants.expire(kNow + 2 * kMinute).empty());
+  CHECK(allows(grants, "a.test", 443));
+  REQUIRE(grants.grant("a.test", {}));
+  CHECK(grants.expire(kNow + 9 * kMinute).empty());
+  CHECK(allows(grants, "a.test", 443));
+  // And a revocation in the meantime is one.
+  REQUIRE(grants.revoke("a.test"));
+  REQUIRE(grants.grant("a.test", kNow + kMinute));
+  REQUIRE(grants.revoke("a.test:80"));
+  CHECK_FALSE(allows(grants, "a.test", 80));
+  CHECK(allows(grants, "a.test", 443));
+  CHECK(grants.expire(kNow + kMinute) == std::vector<std::string>{"a.test:443"});
+  CHECK_FALSE(allows(grants, "a.test", 80));
+  CHECK_FALSE(allows(grants, "a.test", 443));
+}
+
 TEST_CASE("what cannot work before a restart is said") {
   NetworkSpec spec = start_spec();
   spec.allow.push_back({"mail.test:25", {}});
