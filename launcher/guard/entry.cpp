@@ -204,8 +204,16 @@ Result<void> undo_entry(int directory, const std::string& name, const NameRule& 
     const auto wanted = decide_wanted(rule, before, now, inside);
     if (!wanted) return set_aside(name);
     if (auto done = put_wanted(directory, temporary, *wanted); !done) {
-      // No room, or no right: then at least what is dangerous goes.
-      TRY_VOID(set_aside(name));
+      // No room, or no right: then at least what is dangerous goes, beside its name where there is
+      // no store, since it may hold more than that.
+      ::unlinkat(directory, temporary.c_str(), 0);
+      if (store >= 0) {
+        TRY_VOID(set_aside(name));
+      } else if (::renameat(directory, name.c_str(), directory, temporary.c_str()) != 0) {
+        return fail_errno(kDoing, name);
+      } else {
+        done.error().detail = "it is in " + temporary;
+      }
       return done;
     }
     // Somebody may replace the file at any time, as git does to change it. Before the exchange

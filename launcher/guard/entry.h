@@ -32,6 +32,7 @@ struct Finding {
   std::string after;                  ///< the value of the key, or what the entry is
   std::string why;
   std::string kept;  ///< what was displaced, in the store; "" in mode report, or when that failed
+  bool undone = false;  ///< though nothing is kept
 };
 
 /// What there is, without following symlinks and without waiting for a FIFO.

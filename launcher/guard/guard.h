@@ -102,6 +102,10 @@ class Guard {
   void look(const Node& node, int directory, const std::string& name);
   void undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
             const Before& before, const Entry& now, std::vector<Finding> found);
+  std::string set_right(const Node& node, int directory, const std::string& name,
+                        const NameRule& rule, const Before& before, const Entry& now,
+                        std::vector<Finding>& found);
+  void complain(std::string text);
   bool follow(const Node& node, What what, const std::string& text);
   void look_at_all();
   void look_at_known(const Node& node);

@@ -1,8 +1,10 @@
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "launcher/base/file.h"
 #include "launcher/base/text.h"
@@ -24,6 +26,77 @@ bool Guard::has_room_to_keep(const std::string& path, const Before& before,
   return before.exists && !before.text &&
          std::none_of(findings_.begin(), findings_.end(),
                       [&](const Finding& finding) { return finding.path == path; });
+}
+
+/// Undoes a change and keeps what it displaces. The sandbox can fill the disk: what finds no place
+/// goes all the same, unless it is the user's and cannot be put back. Returns the name of what is
+/// kept, "" for nothing.
+std::string Guard::set_right(const Node& node, int directory, const std::string& name,
+                             const NameRule& rule, const Before& before, const Entry& now,
+                             std::vector<Finding>& found) {
+  const std::string path = full_name(node, name);
+  const std::string kept = fmt::format("{}", kept_ + 1);
+  auto undo_into = [&](int store) {
+    return undo_with_rights(directory, [&] {
+      return undo_entry(directory, name, rule, before, now, path_to_tree(node), store, kept);
+    });
+  };
+  if (!has_room_to_keep(path, before, now)) {
+    if (auto done = undo_into(-1); !done) {
+      complain(fmt::format("guard: {}: {}", path, done.error().message()));
+    } else {
+      ++uncounted_;
+      found.clear();
+    }
+    return "";
+  }
+  auto store = open_store();
+  auto done = store ? undo_into(*store) : Result<void>(Failure(store.error()));
+  const bool gone = store && !done && !look_at(directory, name) && look_at(*store, kept);
+  if (!done && !gone && (!before.exists || before.text)) {
+    auto undone = undo_into(-1);
+    if (undone || !look_at(directory, name)) {
+      for (Finding& finding : found) finding.undone = true;
+    }
+    if (!undone) done = std::move(undone);
+  }
+  if (!done) complain(fmt::format("guard: {}: {}", path, done.error().message()));
+  if (!done && !gone) return "";
+  ++kept_;
+  Record record{kept_, std::time(nullptr), path, found, now_in_ns(), begun(), {}};
+  if (before.exists && before.text && S_ISREG(before.mode)) record.put_back = before.text;
+  auto noted = append_record(*store, record);
+  if (!noted) complain("guard: " + noted.error().message());
+  stored_ += static_cast<std::uint64_t>(now.status.st_size);
+  recorded_ += noted.value_or(0);
+  return kept;
+}
+
+void Guard::undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
+                 const Before& before, const Entry& now, std::vector<Finding> found) {
+  const bool told = spec_.mode == Mode::report || is_told(rule.what);
+  const std::string kept = told ? "" : set_right(node, directory, name, rule, before, now, found);
+  for (Finding& finding : found) {
+    finding.path = full_name(node, name);
+    finding.kept = kept;
+    const bool again =
+        kept.empty() && std::any_of(findings_.begin(), findings_.end(), [&](const Finding& f) {
+          return f.path == finding.path && f.key == finding.key && f.after == finding.after &&
+                 f.undone == finding.undone;
+        });
+    if (again) continue;
+    if (findings_.size() >= kMaxFindings) {
+      ++uncounted_;
+      continue;
+    }
+    findings_.push_back(std::move(finding));
+  }
+}
+
+/// The same is said once.
+void Guard::complain(std::string text) {
+  if (std::find(complaints_.begin(), complaints_.end(), text) == complaints_.end())
+    complaints_.push_back(std::move(text));
 }
 
 Result<int> Guard::open_store() {

@@ -127,7 +127,9 @@ Result<std::size_t> append_record(int store, const Record& record) {
 }
 
 Result<std::vector<Record>> read_records(const std::string& store) {
-  const std::string text = TRY(read_file(path_join(store, kRecords), kMaxRecords));
+  auto read = read_file(path_join(store, kRecords), kMaxRecords);
+  if (!read && read.error().err == ENOENT) return std::vector<Record>{};  // none was written
+  const std::string text = TRY(std::move(read));
   std::vector<Record> out;
   std::string_view rest = text;
   while (!rest.empty()) {

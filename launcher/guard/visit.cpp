@@ -6,14 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/guard/git_config.h"
 #include "launcher/guard/guard.h"
-#include "launcher/guard/store.h"
 
 // The part of the guard that looks at directories and names; guard.cpp has the events, watches.cpp
 // the watches.
@@ -257,54 +255,6 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   }
   undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before_of(path), *entry,
        std::move(found));
-}
-
-void Guard::undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
-                 const Before& before, const Entry& now, std::vector<Finding> found) {
-  const std::string path = full_name(node, name);
-  std::string kept;
-  if (spec_.mode != Mode::report && !is_told(rule.what)) {
-    kept = fmt::format("{}", kept_ + 1);
-    auto store = open_store();
-    const bool keeps = has_room_to_keep(path, before, now);
-    auto done =
-        store ? undo_with_rights(directory,
-                                 [&] {
-                                   return undo_entry(directory, name, rule, before, now,
-                                                     path_to_tree(node), keeps ? *store : -1, kept);
-                                 })
-              : Result<void>(Failure(store.error()));
-    if (done && !keeps) {
-      ++uncounted_;
-      return;
-    }
-    if (!done) {
-      complaints_.push_back(fmt::format("guard: {}: {}", path, done.error().message()));
-      kept.clear();
-    } else {
-      ++kept_;
-      Record record{kept_, std::time(nullptr), path, found, now_in_ns(), begun(), {}};
-      if (before.exists && before.text && S_ISREG(before.mode)) record.put_back = before.text;
-      auto noted = append_record(*store, record);
-      if (!noted) complaints_.push_back("guard: " + noted.error().message());
-      stored_ += static_cast<std::uint64_t>(now.status.st_size);
-      recorded_ += noted.value_or(0);
-    }
-  }
-  for (Finding& finding : found) {
-    finding.path = path;
-    finding.kept = kept;
-    const bool again =
-        kept.empty() && std::any_of(findings_.begin(), findings_.end(), [&](const Finding& f) {
-          return f.path == finding.path && f.key == finding.key && f.after == finding.after;
-        });
-    if (again) continue;
-    if (findings_.size() >= kMaxFindings) {
-      ++uncounted_;
-      continue;
-    }
-    findings_.push_back(std::move(finding));
-  }
 }
 
 /// Whether where something leads is watched as well, or is where only git puts it.

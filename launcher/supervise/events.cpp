@@ -119,7 +119,7 @@ log::Event guard_event(const guard::Finding& finding) {
   event.layer = log::Layer::guard;
   event.subject = finding.path;
   event.rule = finding.key;
-  event.cause = finding.kept.empty() ? "reported" : "quarantined";
+  event.cause = !finding.kept.empty() ? "quarantined" : finding.undone ? "undone" : "reported";
   event.detail = finding.why + ": " + finding.after;
   return event;
 }

@@ -54,6 +54,21 @@ class Guard(sandbox.Boundary):
         self.assertEqual(self.git("config", "core.fsmonitor"), "/bin/false\n")
         self.git("config", "--unset", "core.fsmonitor")
 
+    def test_what_cannot_be_kept_goes_all_the_same(self):
+        """The sandbox can fill the disk on which the quarantine is; here there can be none at all."""
+        plant = f"echo evil > .envrc; git config core.fsmonitor 'touch {self.canary}; false'; git config user.inside yes"
+        done = subprocess.run([sandbox.DIRBOX, "run", "--", "sh", "-c", plant], cwd=self.world.project, text=True,
+                              env={**self.world.environment, "XDG_STATE_HOME": "/proc"}, capture_output=True,
+                              timeout=sandbox.PATIENCE)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("undone and not kept: " + self.project(".envrc"), done.stderr)
+        self.assertIn("core.fsmonitor", done.stderr)
+        self.assertIn(".envrc: create directory: /proc/dirbox: ENOENT", done.stderr)
+        self.assertFalse(os.path.exists(self.project(".envrc")))
+        self.assertEqual(self.git("config", "user.inside"), "yes\n")
+        self.victim()
+        self.git("config", "--unset", "user.inside")
+
     def test_the_same_again_is_one_line(self):
         again = "for i in 1 2 3; do echo evil > .envrc; while test -e .envrc; do sleep 0.01; done; done; echo other > .envrc"
         said = self.quarantined(again, "5 bytes (direnv executes it), 3 times\n", "6 bytes (direnv executes it)\n")

@@ -1,0 +1,67 @@
+#include "launcher/guard/entry.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "launcher/base/unique_fd.h"
+#include "tests/support/scratch.h"
+
+using namespace dirbox;
+using namespace dirbox::guard;
+
+namespace {
+
+/// While it lives, no file of this process grows, as on a disk that is full.
+struct NoRoom {
+  NoRoom() : was(::signal(SIGXFSZ, SIG_IGN)) {
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    const rlimit none{0, limit.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+  }
+  ~NoRoom() {
+    CHECK(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    ::signal(SIGXFSZ, was);
+  }
+  NoRoom(const NoRoom&) = delete;
+  NoRoom& operator=(const NoRoom&) = delete;
+  rlimit limit{};
+  sighandler_t was;
+};
+
+}  // namespace
+
+TEST_CASE("what cannot be put right for want of room stands beside its name") {
+  const Scratch scratch;
+  const std::string planted = "[core]\n\tfsmonitor = evil\n[user]\n\tname = me\n";
+  std::ofstream(scratch.path + "/config") << planted;
+  const UniqueFd directory(::open(scratch.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const NameRule rule{"config", What::config, "git status executes it"};
+  const Before before{true, "[user]\n\tname = me\n", S_IFREG | 0644};
+  const auto now = look_at(directory.get(), "config");
+  REQUIRE(now.has_value());
+  auto undo = [&] {
+    return undo_entry(
+        directory.get(), "config", rule, before, *now, [](std::string_view) { return false; }, -1,
+        "1");
+  };
+  {
+    const NoRoom full;
+    const auto done = undo();
+    REQUIRE(!done.has_value());
+    CHECK(done.error().err == EFBIG);
+    CHECK(done.error().detail.starts_with("it is in .config.dirbox-"));
+  }
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::directory_iterator(scratch.path))
+    left.push_back(entry.path().filename());
+  REQUIRE(left.size() == 1);
+  CHECK(!look_at(directory.get(), "config").has_value());
+  const auto beside = look_at(directory.get(), left.front());
+  REQUIRE(beside.has_value());
+  CHECK(beside->text == planted);
+}
