@@ -83,6 +83,11 @@ class Loader {
     if (auto found = TRY(find_name(name, first))) return std::move(*found);
     auto names = known_names();
     std::vector<std::string_view> candidates(names.begin(), names.end());
+    if (std::erase(candidates, name) != 0) {
+      return refuse(name, from,
+                    fmt::format("it extends its own name, and no other \"{}\" follows", name),
+                    "name another profile; dirbox profile list shows all");
+    }
     std::string searched;
     for (const std::string& dir : {request_.config_dir, request_.system_dir}) {
       if (!dir.empty()) searched += escape_for_terminal(dir) + ", ";

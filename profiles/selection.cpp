@@ -137,6 +137,11 @@ Result<std::string> set_selection(std::string_view text, std::string_view file,
                                   const std::string& directory, const std::string& profile) {
   std::vector<Selection> wanted = TRY(parse_selections(text, file));
   std::string line = fmt::format("{} = {}", toml_string(directory), toml_string(profile));
+  if (!parse_toml(line, file)) {
+    return fail("set a project", escape_for_terminal(directory),
+                "its name is not UTF-8, which is all that TOML can write",
+                "set a directory above it");
+  }
   std::string edited(text);
   for (Selection& selection : wanted) {
     if (selection.directory != directory) continue;

@@ -47,7 +47,7 @@ std::vector<Shape> all_shapes() {
 enum class Offer { nothing, profiles, files, variables, words };
 
 Offer offer_for(std::string_view value) {
-  if (value == "NAME|FILE") return Offer::profiles;
+  if (value == "NAME|FILE" || value.starts_with("PROFILE")) return Offer::profiles;
   if (value.find("PATH") != value.npos || value.find("FILE") != value.npos) return Offer::files;
   if (value == "NAME[=VALUE]") return Offer::variables;
   const bool words = value.find('|') != value.npos && value.front() >= 'a';

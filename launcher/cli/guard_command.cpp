@@ -57,8 +57,7 @@ void print_records(const std::string& store, const std::vector<Record>& records)
   }
 }
 
-int print_json(const std::string& store, const std::vector<Record>& records) {
-  JsonArray out;
+void add_json(const std::string& store, const std::vector<Record>& records, JsonArray& out) {
   for (const Record& record : records) {
     JsonArray findings;
     for (const guard::Finding& f : record.findings) {
@@ -73,8 +72,6 @@ int print_json(const std::string& store, const std::vector<Record>& records) {
                              {"path", record.path},
                              {"findings", std::move(findings)}});
   }
-  fmt::print("{}\n", Json(out).dump(true));
-  return 0;
 }
 
 int show_verb(const Arguments& arguments) {
@@ -97,15 +94,17 @@ int show_verb(const Arguments& arguments) {
     if (!store) return report(store.error());
     stores.push_back(*store);
   }
+  JsonArray out;
   for (const std::string& store : stores) {
     auto records = guard::read_records(store);
     if (!records) return report(records.error());
     if (json) {
-      print_json(store, *records);
+      add_json(store, *records, out);
     } else {
       print_records(store, *records);
     }
   }
+  if (json) fmt::print("{}\n", Json(std::move(out)).dump(true));
   return 0;
 }
 

@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <system_error>
 
 #include "launcher/base/text.h"
 #include "launcher/broker/docker/process.h"
@@ -194,6 +196,26 @@ int report(const Error& error) {
   return kFailed;
 }
 
+namespace {
+
+/// Not by report(), which throws where stderr is the one that takes nothing.
+int report_output(int err) {
+  const std::string text = Error{"write", "standard output", err, {}, {}}.message();
+  std::fputs(fmt::format("dirbox: {}\n", text).c_str(), stderr);
+  return kFailed;
+}
+
+/// What was printed and cannot be written, on a full disk or to a reader that went, is a failure.
+int dispatch_and_flush(int argc, char** argv) {
+  try {
+    const int status = dispatch(argc, argv);
+    return std::fflush(stdout) == 0 ? status : report_output(errno);
+  } catch (const std::system_error& error) {  // of fmt::print
+    return report_output(error.code().value());
+  }
+}
+
+}  // namespace
 }  // namespace dirbox::cli
 
-int main(int argc, char** argv) { return dirbox::cli::dispatch(argc, argv); }
+int main(int argc, char** argv) { return dirbox::cli::dispatch_and_flush(argc, argv); }

@@ -151,7 +151,9 @@ Result<void> write_new(const std::string& path, std::string_view text) {
     return fail_errno("write a profile", escape_for_terminal(path), errno,
                       errno == EEXIST ? "choose another name; what exists is never replaced" : "");
   }
-  return write_all(file.get(), text, escape_for_terminal(path));
+  auto written = write_all(file.get(), text, escape_for_terminal(path));
+  if (!written) ::unlink(path.c_str());  // half a profile would be in the way of the next attempt
+  return written;
 }
 
 Result<std::string> make_new(const std::string& name, const std::string& base, std::string output) {

@@ -45,8 +45,10 @@ std::string cut(std::string text) {
 std::string guard_line(const guard::Finding& finding) {
   const std::string what = finding.key.empty() ? "" : finding.key + " = ";
   const std::string before = finding.before ? ", before: " + *finding.before : "";
-  return fmt::format("{}: {}: {} ({}{})", finding.kept.empty() ? "dangerous change" : "quarantined",
-                     escape_for_terminal(finding.path),
+  const char* verdict = !finding.kept.empty() ? "quarantined"
+                        : finding.undone      ? "undone and not kept"
+                                              : "dangerous change";
+  return fmt::format("{}: {}: {} ({}{})", verdict, escape_for_terminal(finding.path),
                      escape_for_terminal(cut(what + finding.after)),
                      escape_for_terminal(finding.why), escape_for_terminal(cut(before)));
 }
@@ -131,6 +133,8 @@ int run(RunFlags& flags, const Arguments& arguments, const std::vector<std::stri
     return report({"make a step fail", escape_for_terminal(flags.test_fail), 0, "no such step",
                    "--test-fail=list names them"});
   }
+  if (flags.json && !flags.dry_run)
+    return report({"run", "--json", 0, "it is for --dry-run", "add that, or leave this out"});
   // Not freed: this is the process's last work, and the plan is some thousand small objects.
   static Compiled* const kept =
       new Compiled(compile_settings(flags.settings, command, !flags.dry_run));

@@ -65,8 +65,6 @@ void compile_environment(const Profile& profile, const HostFacts& facts, Plan& p
   }
 }
 
-constexpr std::string_view kCwdHint = "change into a project directory, or insist with --force-cwd";
-
 /// The directory that this process is in, and not one that took its place since.
 Result<std::string> find_cwd(Resolver& resolver, const HostFacts& facts) {
   Resolver::Resolution found = resolver.resolve(facts.cwd);
@@ -144,7 +142,8 @@ tl::expected<void, CompileError> compile_command(const Command& command, const H
   if (program.empty()) {
     int err = not_executable ? EACCES : ENOENT;
     Error error{"run", escape_for_terminal(name), err, {}, {}};
-    if (err == ENOENT) error.hint = "PATH is " + escape_for_terminal(search_path);
+    if (err == ENOENT && name.find('/') == name.npos)
+      error.hint = "PATH is " + escape_for_terminal(search_path);
     return tl::unexpected(CompileError{error, not_executable ? 126 : 127});
   }
   grant_install_tree(rules, resolver, program, search_path, facts.home);

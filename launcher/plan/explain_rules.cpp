@@ -53,16 +53,20 @@ void explain_verdict(const netns::Verdict& verdict, const std::string& cure, Ans
   answer.toml = fmt::format("network.allow = [{}]", in_quotes(cure));
 }
 
+void explain_loopback(Answer& answer) {
+  answer.allowed = true;
+  answer.layer = "netns";
+  answer.cause = "loopback";
+  answer.detail = "the sandbox's own loopback; the host's is not reachable but by host_ports";
+}
+
 /// An address is never reached by a name's rule, and some by none.
 bool explain_address(const netns::IpAddress& address, Answer& answer) {
   auto info = netns::classify_address(address);
   using netns::AddressClass;
   switch (info.address_class) {
     case AddressClass::loopback:
-      answer.allowed = true;
-      answer.layer = "netns";
-      answer.cause = "loopback";
-      answer.detail = "the sandbox's own loopback; the host's is not reachable but by host_ports";
+      explain_loopback(answer);
       return true;
     case AddressClass::metadata:
     case AddressClass::unspecified:
@@ -94,6 +98,11 @@ Result<Answer> explain_connect(const Plan& plan, const std::string& text) {
     answer.detail = "the network is the host's own";
     return answer;
   }
+  const auto* name = std::get_if<netns::Hostname>(&target.host);
+  if (name != nullptr && netns::names_loopback(*name)) {
+    explain_loopback(answer);
+    return answer;
+  }
   const auto* address = std::get_if<netns::IpAddress>(&target.host);
   if (address != nullptr && explain_address(*address, answer)) return answer;
   if (address != nullptr) answer.layer = "netns";
@@ -108,7 +117,7 @@ Result<Answer> explain_connect(const Plan& plan, const std::string& text) {
   netns::RuleSet rules = TRY(netns::RuleSet::make(plan.network.allow, plan.network.deny));
   if (target.port) {
     explain_verdict(rules.decide(target.host, *target.port), answer.subject, answer);
-  } else if (const auto* name = std::get_if<netns::Hostname>(&target.host)) {
+  } else if (name != nullptr) {
     explain_verdict(rules.name_allowed(*name), answer.subject, answer);
     if (answer.allowed) {
       std::string ports;

@@ -14,6 +14,12 @@
 namespace dirbox::plan {
 namespace {
 
+/// An option takes no mark.
+std::string hint_for_absent(const profiles::Entry& entry) {
+  if (entry.origin.line == 0) return "make it first; only a profile's entry may be absent";
+  return fmt::format("if it may be absent, write \"?{}\"", entry.text);
+}
+
 std::string where(const profiles::Entry& entry) {
   return entry.origin.text() + ": \"" + escape_for_terminal(entry.text) + "\"";
 }
@@ -138,8 +144,7 @@ Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access, bool 
       if (TRY(check_grant(entry, path, found, access)))
         plan_.missing_directories.push_back(found.path);
     } else if (!entry.optional) {
-      return fail_errno("grant a path", where(entry), found.stat.err,
-                        fmt::format("if it may be absent, write \"?{}\"", entry.text));
+      return fail_errno("grant a path", where(entry), found.stat.err, hint_for_absent(entry));
     }
     return {};
   }
@@ -176,8 +181,7 @@ Result<void> RuleSet::add_socket(const profiles::Entry& entry) {
   Resolver::Resolution found = resolver_.resolve(path);
   if (found.stat.type == FileType::missing) {
     if (entry.optional) return {};
-    return fail_errno("grant a socket", where(entry), found.stat.err,
-                      fmt::format("if it may be absent, write \"?{}\"", entry.text));
+    return fail_errno("grant a socket", where(entry), found.stat.err, hint_for_absent(entry));
   }
   if (found.stat.type != FileType::socket)
     return fail("grant a socket", where(entry), "it is no socket");
@@ -352,6 +356,10 @@ Result<bool> RuleSet::check_grant(const profiles::Entry& entry, const std::strin
           {fmt::format("{} is not granted: {}", escape_for_terminal(path), refusal->reason),
            entry.origin});
       return false;
+    }
+    if (entry.text == "${CWD}") {
+      return fail("use the working directory", escape_for_terminal(path), refusal->reason,
+                  kCwdHint);
     }
     return fail(fmt::format("grant {} access", access_name(access)), where(entry), refusal->reason,
                 refusal->hint);

@@ -13,6 +13,9 @@
 /// From path entries of a Profile to resolved PathRules.
 namespace dirbox::plan {
 
+inline constexpr std::string_view kCwdHint =
+    "change into a project directory, or insist with --force-cwd";
+
 /// What the variables of an entry stand for.
 struct Places {
   std::string home, cwd, project;

@@ -149,6 +149,8 @@ class PathQuestion {
         const bool private_there = !tree_.private_directory(found.path).empty();
         answer.detail += private_there ? "; what is there was made inside" : "; nothing is there";
       } else {
+        // What stands above it is of no interest then, but that it is hidden is.
+        if (answer.cause == "absent") answer.never.clear();
         set_never(answer, found.stat.err == EACCES ? kNotOutside : "there is no such file");
       }
       return answer;

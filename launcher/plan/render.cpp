@@ -102,7 +102,9 @@ std::string render_plan(const Plan& plan, bool color) {
   head.add({"project", escape_for_terminal(plan.project)});
   head.add(
       {"identity", fmt::format("uid {} gid {}, no capabilities", plan.spec.uid, plan.spec.gid)});
-  head.add({"network", plan.spec.own_network ? "loopback only" : "the host's"});
+  head.add({"network", !plan.spec.own_network                    ? "the host's"
+                       : plan.network.mode == netns::Mode::proxy ? "hosts that a rule allows"
+                                                                 : "loopback only"});
   head.add({"landlock", plan.spec.landlock ? "on" : "off"});
   head.add({"nested user namespaces", plan.spec.nested_userns ? "allowed" : "refused"});
   if (!plan.spec.argv.empty()) {

@@ -190,6 +190,15 @@ class Why(Asking):
         answer = self.why("--allow", "denied.test:8080", "host", "denied.test:443", code=1)
         self.assertEqual(answer["cause"], "port-closed")
 
+    def test_the_loopback_by_name(self):
+        for host in ("localhost", "localhost:3000", "app.localhost"):
+            answer = self.why("host", host, code=0)
+            self.assertEqual((answer["layers"], answer["cause"]), (["netns"], "loopback"), answer)
+
+    def test_what_is_nowhere(self):
+        for how in ([], ["--exec"]):
+            self.assertEqual(self.why("path", "/nowhere", *how, code=1)["never"], "there is no such file")
+
     def test_denied_host(self):
         profile = self.profile('network.deny = ["denied.test"]')
         answer = self.why("-p", profile, "--allow", "denied.test", "host", "denied.test", code=1)

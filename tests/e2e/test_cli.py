@@ -72,6 +72,29 @@ class Help(Cli):
             with self.subTest(words=words):
                 self.assertIn(f"{line}\n", self.refused(*words))
 
+    def test_what_cannot_be_written_is_an_error(self):
+        for words in (["--help"], ["--version"], ["bundle"], ["profile", "list"], ["profile", "show"],
+                      ["profile", "list", "--json"], ["completion", "bash"], ["run", "--dry-run", "--", "true"],
+                      ["why", "env", "HOME"], ["help", "run"], ["doctor", "--only", "kernel"]):
+            with self.subTest(words=words), open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([DIRBOX, *words], cwd=self.project, env=self.environment, text=True, stdout=full,
+                                      stderr=subprocess.PIPE, timeout=60, stdin=subprocess.DEVNULL)
+                self.assertEqual((done.returncode, done.stderr),
+                                 (125, "dirbox: write: standard output: ENOSPC (No space left on device)\n"))
+
+    def test_hints_that_apply(self):
+        missing = self.refused("run", "--read", "no such", "--", "true")
+        self.assertIn('no such": ENOENT', missing)
+        self.assertNotIn("?", missing)
+        done = self.dirbox("run", "--", "./no-such")
+        self.assertEqual((done.returncode, done.stderr), (127, "dirbox: run: ./no-such: ENOENT (No such file or directory)\n"))
+        self.assertIn("PATH is ", self.dirbox("run", "--", "no-such").stderr)
+        self.assertIn("--json: it is for --dry-run", self.refused("run", "--json", "--", "true"))
+        for self.project, why in (("/dev/shm", "/dev is made anew inside"), ("/etc", "parts of it are made for the sandbox")):
+            said = self.refused("run", "--", "true")
+            self.assertIn(f"use the working directory: {self.project}: {why}\n", said)
+            self.assertIn("hint: change into a project directory", said)
+
     def test_counts_of_words(self):
         for words in (["profile"], ["profile", "show", "a", "b"], ["profile", "diff", "base"], ["profile", "check"],
                       ["profile", "new"], ["shell", "--", "x"], ["profile", "list", "--", "x"], ["profile", "list", "x"]):
@@ -98,6 +121,20 @@ class Profiles(Cli):
         shown = json.loads(self.ok("profile", "show", "./p.toml", "--json"))
         self.assertEqual(shown["filesystem"]["tmp_size"], {"value": 2 << 30, "origin": "./p.toml:3:12"})
         self.assertEqual(self.ok("profile", "show"), "director: the default\n" + self.ok("profile", "show", "director"))
+
+    def test_the_plan_names_the_network(self):
+        for profile, network in (("director", "hosts that a rule allows"), ("offline", "loopback only")):
+            self.assertRegex(self.ok("profile", "show", profile, "--plan"), rf"(?m)^  network +{network}$")
+
+    def test_guard_show_is_one_document(self):
+        self.assertEqual(json.loads(self.ok("guard", "show", "--json")), [])
+        store = self.home + "/.local/state/dirbox/quarantine/"
+        record = {"number": 1, "time": 1, "path": "/x", "path_hex": "2f78", "findings": []}
+        for session in ("aa", "bb"):
+            self.write(store + session + "/records.jsonl", json.dumps(record) + "\n")
+        os.makedirs(store + "cc")  # for which nothing could be recorded
+        shown = json.loads(self.ok("guard", "show", "--json"))
+        self.assertEqual(sorted(row["session"] for row in shown), ["aa", "bb"])
 
     def test_show_plan(self):
         text = self.ok("profile", "show", "offline", "--plan")
@@ -224,6 +261,7 @@ class Completion(Cli):
         (["dirbox", "run", "--prof"], {"--profile"}),
         (["dirbox", "profile", "new", "--ext"], {"--extends"}),
         (["dirbox", "run", "--read", "some f"], {"some file"}),
+        (["dirbox", "project", "set", "offl"], {"offline"}),
         (["dirbox", "completion", "z"], {"zsh"}),
         (["dirbox", "help", "sh"], {"shell"}),
         (["dirbox", "shell", "--env", "HOM"], {"HOME"}),

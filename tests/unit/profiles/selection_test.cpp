@@ -75,7 +75,7 @@ TEST_CASE("names with quotes, escapes, newlines and terminal sequences") {
   const std::string text = set("", name, "x");
   CHECK(chosen(text, name) == "x");
   CHECK(chosen(set(text, name, "y"), name) == "y");
-  CHECK(set("", "/\xff", "x").starts_with("error"));
+  CHECK(set("", "/\xff", "x") == "error: its name is not UTF-8, which is all that TOML can write");
 }
 
 TEST_CASE("forms that cannot be edited line by line are left alone") {
