@@ -62,13 +62,25 @@ std::string nearest_verb(std::span<const Subcommand> verbs, std::string_view wor
   return did_you_mean(word, names);
 }
 
+/// `dirbox -p offline -- make`: the line with the subcommand that it lacks.
+int complain_option(std::string_view word, const Arguments& all) {
+  fmt::print(stderr, "dirbox: unknown option: {}\n", escape_for_terminal(word));
+  if (!all.has_command) return kFailed;
+  std::string line = "dirbox run";
+  for (const std::string& part : all.own) line += " " + shell_quote(part);
+  line += " --";
+  for (const std::string& part : all.command) line += " " + shell_quote(part);
+  fmt::print(stderr, "hint: options stand behind a subcommand: {}\n", escape_for_terminal(line));
+  return kFailed;
+}
+
 int complain_unknown(std::string_view word, const Arguments& all) {
+  if (word.starts_with("-")) return complain_option(word, all);
   fmt::print(stderr, "dirbox: unknown subcommand: {}{}\n", escape_for_terminal(word),
              nearest_verb(kSubcommands, word));
   std::string line;
   for (const std::string& part : all.own) line += " " + shell_quote(part);
-  if (!word.starts_with("-"))
-    fmt::print(stderr, "hint: to run a command: dirbox --{}\n", escape_for_terminal(line));
+  fmt::print(stderr, "hint: to run a command: dirbox --{}\n", escape_for_terminal(line));
   return kFailed;
 }
 

@@ -103,6 +103,18 @@ int check_known(const Syntax& syntax, const CLI::App& app) {
   return -1;
 }
 
+/// `-p "$PROFILE"` with the variable unset must not be a run without -p. An element of a list says
+/// by itself what is wrong with it.
+int check_values(const Syntax& syntax, const CLI::App& app) {
+  for (const Option& option : syntax.options) {
+    const auto* const* text = std::get_if<std::string*>(&option.target);
+    const std::string name(names_of(option).back());
+    if (text != nullptr && (*text)->empty() && app.get_option(name)->count() != 0)
+      return complain(syntax, fmt::format("{}: an empty {}", name, option.value));
+  }
+  return -1;
+}
+
 void add_option(CLI::App& app, const Option& option) {
   if (auto* flag = std::get_if<bool*>(&option.target)) {
     app.add_flag(option.names, **flag);
@@ -169,7 +181,12 @@ int parse_options(const Syntax& syntax, const Arguments& arguments) {
       app.add_option("words", *positional.target);
     }
     app.parse(std::vector<std::string>(own.rbegin(), own.rend()));
-    return check_known(syntax, app);
+    if (const int status = check_known(syntax, app); status >= 0) return status;
+    return check_values(syntax, app);
+  } catch (const CLI::ArgumentMismatch& error) {
+    std::string what = error.what();  // "--profile: 1 required TEXT missing"
+    if (what.ends_with(" missing")) what = what.substr(0, what.find(':')) + " takes a value";
+    return complain(syntax, escape_for_terminal(what));
   } catch (const CLI::ParseError& error) {
     return complain(syntax, escape_for_terminal(error.what()));
   }

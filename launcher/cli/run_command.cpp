@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <system_error>
 
 #include "launcher/base/text.h"
 #include "launcher/cli/command.h"
@@ -111,8 +112,12 @@ int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arg
     return report(done.error());
   auto outcome = supervise::run_sandbox(plan, std::move(options), log::state_directory());
   if (!outcome) return report(outcome.error());
-  print_guarded(outcome->guarded, plan.session);
-  print_outcome(*outcome, plan.session, flags);
+  try {
+    print_guarded(outcome->guarded, plan.session);
+    print_outcome(*outcome, plan.session, flags);
+  } catch (const std::system_error&) {  // of fmt::print: stderr takes nothing
+    return outcome->status;             // which is the command's all the same
+  }
   return outcome->status;
 }
 

@@ -134,6 +134,14 @@ Failure complain(std::string_view operand, std::string_view detail, std::string_
   return fail(kDoing, escape_for_terminal(operand), detail, hint);
 }
 
+/// "example.org:8080" of "http://example.org:8080/x"; "" where it is no URL.
+std::string host_of_url(const std::string& text) {
+  const std::size_t scheme = text.find("://");
+  if (scheme == text.npos) return "";
+  const std::string rest = text.substr(scheme + 3);
+  return rest.substr(0, rest.find_first_of("/?#"));
+}
+
 bool is_variable_name(const std::string& name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '_';
@@ -157,6 +165,11 @@ Result<Question> read_question(const WhyFlags& flags, const Arguments& arguments
   } else if (words.size() == 1) {
     question.kind = guess_kind(words.front());
   }
+  if (const std::string host = host_of_url(words.empty() ? "" : words.front());
+      !host.empty() && (question.kind.empty() || question.kind == "host")) {
+    return complain(words.front(), "a question is about a host, not a URL",
+                    "dirbox why host " + shell_quote(host));
+  }
   if (question.kind.empty()) return complain(words.front(), "it is not clear what is asked about");
   if (arguments.has_command != (question.kind == "exec"))
     return complain(question.kind, question.kind == "exec" ? "no command behind --"
@@ -177,6 +190,9 @@ Result<Question> read_question(const WhyFlags& flags, const Arguments& arguments
   if (flags.write) question.want = Want::write;
   if (flags.exec) question.want = Want::exec;
   if (question.kind == "socket") question.want = Want::connect;
+  // An IPv6 address is known without the brackets, too.
+  if (question.kind == "host" && netns::parse_ip(words.front()))
+    words.front() = netns::host_text(*netns::parse_ip(words.front()));
   question.words = std::move(words);
   return question;
 }

@@ -191,7 +191,7 @@ class Why(Asking):
         self.assertEqual(answer["cause"], "port-closed")
 
     def test_the_loopback_by_name(self):
-        for host in ("localhost", "localhost:3000", "app.localhost"):
+        for host in ("localhost", "localhost:3000", "app.localhost", "::1", "[::1]:80"):
             answer = self.why("host", host, code=0)
             self.assertEqual((answer["layers"], answer["cause"]), (["netns"], "loopback"), answer)
 

@@ -82,6 +82,25 @@ class Help(Cli):
                 self.assertEqual((done.returncode, done.stderr),
                                  (125, "dirbox: write: standard output: ENOSPC (No space left on device)\n"))
 
+    def test_a_status_outlives_a_full_stderr(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            for words, status in ((["nosuch"], 125), (["run", "--", "sh", "-c", "echo x > .envrc; exit 3"], 3)):
+                done = subprocess.run([DIRBOX, *words], cwd=self.project, env=self.environment, stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.PIPE, stderr=full, timeout=60)
+                self.assertEqual((done.returncode, done.stdout), (status, b""), words)
+
+    def test_values_that_are_missing(self):
+        for words in (["run", "-p", "", "--", "true"], ["run", "--chdir", "", "--", "true"], ["verify", "-p", ""],
+                      ["profile", "new", "-o", "", "x"]):
+            with self.subTest(words=words):
+                done = self.dirbox(*words)
+                self.assertIn(done.returncode, (125, 2), done)
+                self.assertRegex(done.stderr, "--[a-z]+: an empty [A-Z]+")
+        self.assertIn("run: --profile takes a value\n", self.refused("run", "-p"))
+        self.assertIn(": dirbox run -p offline -- make 'a b'\n", self.refused("-p", "offline", "--", "make", "a b"))
+        for words in (["why", "https://a.example:8080/x"], ["why", "host", "https://a.example:8080/x"]):
+            self.assertIn("hint: dirbox why host a.example:8080\n", self.refused(*words))
+
     def test_hints_that_apply(self):
         missing = self.refused("run", "--read", "no such", "--", "true")
         self.assertIn('no such": ENOENT', missing)
