@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
@@ -83,7 +84,7 @@ class Loader {
     if (auto found = TRY(find_name(name, first))) return std::move(*found);
     auto names = known_names();
     std::vector<std::string_view> candidates(names.begin(), names.end());
-    if (std::erase(candidates, name) != 0) {
+    if (std::erase(candidates, name) != 0 && first > 0) {
       return refuse(name, from,
                     fmt::format("it extends its own name, and no other \"{}\" follows", name),
                     "name another profile; dirbox profile list shows all");
@@ -217,13 +218,20 @@ class Loader {
 
 }  // namespace
 
-Result<std::optional<std::string>> HostSource::read(const std::string& path) {
+Result<std::optional<std::string>> read_settings(const std::string& path) {
   auto text = read_file(path, kMaxProfileBytes);
   if (text) return std::move(*text);
-  if (text.error().err == ENOENT || text.error().err == ENOTDIR) return std::nullopt;
   Error error = std::move(text).error();
+  struct stat status {};
+  const bool there = ::lstat(path.c_str(), &status) == 0;
+  if (!there && (error.err == ENOENT || error.err == ENOTDIR)) return std::nullopt;
   error.operand = escape_for_terminal(error.operand);
+  if (there && error.err == ENOENT) error.detail = "it is a symlink that leads nowhere";
   return Failure(std::move(error));
+}
+
+Result<std::optional<std::string>> HostSource::read(const std::string& path) {
+  return read_settings(path);
 }
 
 std::vector<std::string> HostSource::list(const std::string& directory) {

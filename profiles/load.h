@@ -30,6 +30,9 @@ class Source {
   /// Names of the entries of a directory; none where it cannot be read.
   virtual std::vector<std::string> list(const std::string& directory) = 0;
 };
+/// The text of a file of the user's, nullopt where nothing has this name. A symlink that leads
+/// nowhere is an error too: what it led to may have been stricter than what stands in for it.
+Result<std::optional<std::string>> read_settings(const std::string& path);
 /// The file system.
 class HostSource : public Source {
  public:

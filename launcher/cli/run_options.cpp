@@ -182,7 +182,11 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   auto compiled = plan::compile(*inputs.profile, *inputs.facts, wanted);
   if (compiled && prepare && !compiled->missing_directories.empty()) {
     for (const std::string& directory : compiled->missing_directories) {
-      if (auto made = make_directories(directory); !made) return failed(made.error());
+      auto made = make_directories(directory);
+      if (made) continue;
+      made.error().hint =
+          fmt::format("the profile has {} made, and HOME is {}", directory, inputs.facts->home);
+      return failed(made.error());
     }
     compiled = plan::compile(*inputs.profile, *inputs.facts, wanted);
   }

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/cli/run_options.h"
 #include "launcher/plan/paths.h"
 #include "launcher/plan/worktree.h"
+#include "profiles/load.h"
 #include "profiles/selection.h"
 #include "profiles/toml_reader.h"
 
@@ -42,12 +42,8 @@ std::string selection_path() {
 Result<std::string> read_selections() {
   const std::string path = selection_path();
   if (path.empty()) return std::string();
-  auto text = read_file(path, profiles::kMaxProfileBytes);
-  if (text || text.error().err == ENOENT || text.error().err == ENOTDIR)
-    return text.value_or(std::string());
-  Error error = std::move(text).error();
-  error.operand = escape_for_terminal(error.operand);
-  return Failure(std::move(error));
+  const auto text = TRY(profiles::read_settings(path));
+  return text.value_or(std::string());
 }
 
 Result<Chosen> choose_profile(const std::string& asked, const plan::HostFacts& facts) {

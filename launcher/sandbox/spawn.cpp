@@ -27,6 +27,8 @@ std::string_view clone_hint(int err) {
       return "user.max_user_namespaces (or another user.max_*_namespaces) is used up or 0: raise "
              "it with sysctl";
     case ENOSYS:
+      if (::access("/run/dirbox/policy.json", F_OK) == 0)
+        return "this is the inside of a sandbox, where none can be made: run the command as it is";
       return "clone3 is not available: the kernel or a container's seccomp filter is too old";
     case EINVAL:
       return "the kernel lacks one of the namespaces: CONFIG_USER_NS, PID_NS, NET_NS, IPC_NS, "

@@ -53,6 +53,11 @@ class Inside(sandbox.Boundary):
         self.assertNotIn(os.path.dirname(path), text)
         self.assertEqual(self.why("host", "mine.test", options=["-p", "mine"], code=0)["origin"], "mine.toml:2:18")
 
+    def test_no_sandbox_within_another(self):
+        done = self.dirbox(os.path.join(self.bin, "dirbox"), "run", "--", "true", options=["--read", self.bin])
+        self.assertEqual(done.code, 125, done)
+        self.assertIn("hint: this is the inside of a sandbox, where none can be made", done.err)
+
     def test_they_cannot_be_written(self):
         for name in ("policy.json", "policy.txt"):
             mode = self.run_ok("stat", "-c", "%a", f"/run/dirbox/{name}").out.strip()

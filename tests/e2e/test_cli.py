@@ -72,6 +72,13 @@ class Help(Cli):
             with self.subTest(words=words):
                 self.assertIn(f"{line}\n", self.refused(*words))
 
+    def test_a_home_in_which_nothing_can_be_made(self):
+        self.write(self.base + "/file", "")
+        self.environment["HOME"] = home = self.base + "/file/home"
+        said = self.refused("run", "--", "true")
+        self.assertIn(f"create directory: {self.base}/file", said)
+        self.assertRegex(said, rf"(?m)^hint: the profile has {home}/\S+ made, and HOME is {home}$")
+
     def test_what_cannot_be_written_is_an_error(self):
         for words in (["--help"], ["--version"], ["bundle"], ["profile", "list"], ["profile", "show"],
                       ["profile", "list", "--json"], ["completion", "bash"], ["run", "--dry-run", "--", "true"],
@@ -154,6 +161,14 @@ class Profiles(Cli):
         os.makedirs(store + "cc")  # for which nothing could be recorded
         shown = json.loads(self.ok("guard", "show", "--json"))
         self.assertEqual(sorted(row["session"] for row in shown), ["aa", "bb"])
+
+    def test_a_symlink_that_leads_nowhere_is_no_missing_profile(self):
+        for name in ("director.toml", "projects.toml"):
+            path = os.path.join(self.config, name)
+            os.symlink("/no/such/" + name, path)
+            said = self.refused("run", "--dry-run", "--", "true")
+            self.assertIn(f"{path}: ENOENT (No such file or directory): it is a symlink that leads nowhere\n", said)
+            os.unlink(path)
 
     def test_show_plan(self):
         text = self.ok("profile", "show", "offline", "--plan")
