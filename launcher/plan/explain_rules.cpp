@@ -140,7 +140,11 @@ void add_syscall_cure(Answer& answer, const seccomp::Source& source, std::string
   const std::string_view group = known != nullptr ? seccomp::group_of(*known).name : "";
   answer.rule = source.name;
   answer.origin = source.kind == Kind::profile ? source.origin.text() : "built in";
-  if (source.kind == Kind::unknown || source.kind == Kind::hard) {
+  if (source.kind == Kind::hard) {
+    answer.never = "a hard denial stays: only a rule of your own for the exact value opens it";
+    return;
+  }
+  if (source.kind == Kind::unknown) {
     answer.never = source.reason;
     while (answer.never.ends_with('.')) answer.never.pop_back();
     return;

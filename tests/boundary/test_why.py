@@ -225,7 +225,11 @@ class Why(Asking):
 
     def test_syscall_with_arguments(self):
         self.assertTrue(self.why("syscall", "ioctl", "0", "0x5413", code=0)["allowed"])
-        self.assertIn("TIOCSTI", self.why("syscall", "ioctl", "0", "0x5412", code=1)["never"])
+        answer = self.why("syscall", "ioctl", "0", "0x5412", code=1)
+        self.assertIn("TIOCSTI", answer["detail"])
+        self.assertIn("only a rule of your own for the exact value", answer["never"])
+        profile = self.profile('seccomp.rules = [{syscall = "ioctl", when = ["arg1 == 0x5412"], action = "allow"}]')
+        self.why("-p", profile, "syscall", "ioctl", "0", "0x5412", code=0)
         self.assertIn("ioctl", self.why("syscall", "iotcl", code=125))
 
     # Variables.
