@@ -170,7 +170,14 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   auto chosen = choose_profile(settings.profile, *inputs.facts);
   if (!chosen) return failed(chosen.error());
   auto profile = load_settings(settings, chosen->profile, *inputs.facts);
-  if (!profile) return failed(profile.error());
+  if (!profile) {
+    // Who named no profile does not know where this one comes from.
+    if (settings.profile.empty())
+      profile.error().hint +=
+          fmt::format("{}profile {}: {}", profile.error().hint.empty() ? "" : "; ", chosen->profile,
+                      chosen->why);
+    return failed(profile.error());
+  }
   inputs.profile = std::move(*profile);
   plan::Command wanted;
   wanted.argv = command;

@@ -162,6 +162,13 @@ class Profiles(Cli):
         shown = json.loads(self.ok("guard", "show", "--json"))
         self.assertEqual(sorted(row["session"] for row in shown), ["aa", "bb"])
 
+    def test_a_missing_profile_of_a_project_names_the_entry(self):
+        path = self.config + "/projects.toml"
+        self.write(path, f'[projects]\n"{self.project}" = "ofline"\n')
+        said = self.refused("run", "--dry-run", "--", "true")
+        self.assertIn('no profile "ofline" (did you mean "offline"?)', said)
+        self.assertIn(f"profile ofline: {path}:2:1: {self.project}\n", said)
+
     def test_a_symlink_that_leads_nowhere_is_no_missing_profile(self):
         for name in ("director.toml", "projects.toml"):
             path = os.path.join(self.config, name)
