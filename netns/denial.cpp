@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "netns/address_guard.h"
+
 namespace dirbox::netns {
 namespace {
 
@@ -75,6 +77,19 @@ std::string rule_text(const Denial& denial) {
   return header_safe(text);
 }
 
+constexpr std::string_view kAllow = "--allow ";
+
+/// The option that would allow it; empty where none does: not every host can be a rule.
+std::string fix_for(const Host& host, std::uint16_t port) {
+  std::string rule = port == 0 ? host_text(host) : host_port_text(host, port);
+  if (parse_rules({rule, {}}, false)) return std::string(kAllow) + rule;
+  const auto* address = std::get_if<IpAddress>(&host);
+  bool loopback = address != nullptr
+                      ? classify_address(*address).address_class == AddressClass::loopback
+                      : names_loopback(std::get<Hostname>(host));
+  return loopback && port != 0 ? fmt::format("--host-port {}", port) : std::string();
+}
+
 std::string explanation(const Denial& denial, std::string_view session) {
   std::string text;
   if (is_policy(denial.cause)) {
@@ -91,10 +106,12 @@ std::string explanation(const Denial& denial, std::string_view session) {
   if (!denial.rule.empty()) text += fmt::format("Rule: {}\n", rule_text(denial));
   if (!denial.fix.empty()) {
     text += fmt::format(
-        "If it is needed, ask the operator to start the sandbox with: dirbox run {0}\n"
-        "or to open it now from the host with: dirbox grant {2} {1}\n",
-        denial.fix, denial.fix.substr(denial.fix.find(' ') + 1),
-        session.empty() ? "ID" : header_safe(session));
+        "If it is needed, ask the operator to start the sandbox with: dirbox run {}\n", denial.fix);
+  }
+  if (denial.fix.starts_with(kAllow)) {
+    text += fmt::format("or to open it now from the host with: dirbox grant {} {}\n",
+                        session.empty() ? "ID" : header_safe(session),
+                        denial.fix.substr(kAllow.size()));
   }
   return text;
 }
@@ -116,7 +133,7 @@ Denial make_denial(const Verdict& verdict, const Host& host, std::uint16_t port)
     denial.origin = verdict.rule->origin.text();
   }
   if (verdict.reason != Reason::denied) {
-    denial.fix = "--allow " + host_port_text(host, port);
+    denial.fix = fix_for(host, port);
   }
   return denial;
 }

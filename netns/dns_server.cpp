@@ -134,6 +134,14 @@ void DnsServer::answer_name(const DnsQuery& query, Reply reply) {
   }
   if (query.type != dns_type::kA) return reply(encode_dns_no_data(query));
   auto address = engine_.fakes().assign(name);
+  if (!address && !reported_full_table_) {
+    reported_full_table_ = true;
+    engine_.report({.kind = EventKind::limit,
+                    .via = Via::dns,
+                    .detail = "no address for a name beyond " +
+                              std::to_string(FakeTable::kMaxNames) +
+                              ": the explicit proxy reaches it"});
+  }
   if (!address || waiting_ >= kMaxWaiting) {
     return reply(encode_dns_rcode(query, DnsRcode::server_failure));
   }

@@ -76,7 +76,7 @@ class DnsServer {
   };
   std::map<IpAddress, Making> making_;
   std::size_t waiting_ = 0;  // answers in making_
-  bool reported_full_ = false;
+  bool reported_full_ = false, reported_full_table_ = false;
   std::map<std::string, std::chrono::steady_clock::time_point> reported_;
 };
 

@@ -33,6 +33,18 @@ std::optional<Host> single_host(const Rule& rule) {
   return network.address;
 }
 
+/// Every host that `rule`, a wildcard or a network, names, ports aside.
+bool names_all_of(const Rule& outer, const Rule& rule) {
+  if (const auto* network = std::get_if<Network>(&rule.target)) {
+    const auto* within = std::get_if<Network>(&outer.target);
+    return within != nullptr && within->contains(*network);
+  }
+  const Hostname& name = std::get<NamePattern>(rule.target).name;
+  const auto* pattern = std::get_if<NamePattern>(&outer.target);
+  return pattern != nullptr && pattern->wildcard &&
+         (pattern->name == name || name.is_beneath(pattern->name));
+}
+
 /// What `set` allows of the ports of `rule`, which names a single host.
 bool allows_some(const RuleSet& set, const Rule& rule, const Host& host) {
   if (const auto* name = std::get_if<Hostname>(&host))
@@ -72,11 +84,21 @@ std::vector<Grants::Entry> Grants::take_out(std::vector<Entry>& entries, const R
 }
 
 Result<void> Grants::check_lifted(const Rule& rule, const RuleSet& set) const {
-  std::optional<Host> host = single_host(rule);
-  if (!host || allows_some(set, rule, *host)) return {};
-  Verdict verdict = set.decide(*host, rule.ports.front().first);
-  if (verdict.rule == nullptr) return fail("grant", rule.text(), "a deny rule refuses it");
-  const std::string by = verdict.rule->text(), origin = verdict.rule->origin.text();
+  const Rule* refused_by = nullptr;
+  if (std::optional<Host> host = single_host(rule)) {
+    if (allows_some(set, rule, *host)) return {};
+    refused_by = set.decide(*host, rule.ports.front().first).rule;
+  } else {
+    std::vector<PortRange> left = rule.ports;
+    for (const Rule& other : set.rules()) {
+      if (!other.deny || !names_all_of(other, rule)) continue;
+      if (refused_by == nullptr) refused_by = &other;
+      left = subtract_ports(left, other.ports);
+    }
+    if (!left.empty()) return {};
+  }
+  if (refused_by == nullptr) return fail("grant", rule.text(), "a deny rule refuses it");
+  const std::string by = refused_by->text(), origin = refused_by->origin.text();
   return fail("grant", rule.text(), fmt::format("deny {} ({}) refuses it", by, origin),
               origin == kRevoke ? "grant " + by + ", which was revoked"
                                 : "only a start without that rule lifts it");

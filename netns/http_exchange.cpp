@@ -95,7 +95,9 @@ void HttpSession::server_ended() {
 }
 
 void HttpSession::server_failed(std::string_view what) {
-  if (response_) return end(true);
+  // A kept connection may end just as a request sets out on it: the client, whose connection was
+  // kept as well, knows what to do then (RFC 9112 9.3.1), and not after a 502.
+  if (response_ || reused_) return end(true);
   refuse(make_denial(Cause::connect_failed, server_target_->host, server_target_->port.value_or(0),
                      std::string(what)));
 }

@@ -199,10 +199,10 @@ std::optional<Denial> HttpSession::judge(const HttpRequest& request) {
 void HttpSession::connect_server(const Host& host, std::uint16_t port) {
   HostPort wanted{host, port};
   // By other rules the name's address may be a refused one.
-  if (server_.valid() && server_target_ == wanted && dialed_by_ == engine_.policy_number() &&
-      from_server_.empty() && is_still_open(server_.get())) {
-    return send_request_head();
-  }
+  reused_ = server_.valid() && server_target_ == wanted &&
+            dialed_by_ == engine_.policy_number() && from_server_.empty() &&
+            is_still_open(server_.get());
+  if (reused_) return send_request_head();
   drop_server();
   server_target_ = wanted;
   dialed_by_ = engine_.policy_number();

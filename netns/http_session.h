@@ -103,6 +103,7 @@ class HttpSession {
   NameState* name_ = nullptr;
   std::uint64_t judged_by_ = 0;  // number of the policy
   std::uint64_t dialed_by_ = 0;  // and of that by which server_'s address passed
+  bool reused_ = false;          // server_ has answered an earlier request
   bool upgrade_ = false;         // this request may switch protocols
   bool client_keeps_ = false;    // the client's connection outlives this answer
   bool client_ended_ = false, server_ended_ = false;

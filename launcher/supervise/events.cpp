@@ -49,7 +49,10 @@ constexpr Remedy kRemedies[] = {
 
 void add_remedy(const netns::Event& from, log::Event& event) {
   // Made anew: the proxy parses hostile bytes, and this is to be pasted into a shell.
-  if (!from.fix.empty()) {
+  if (from.fix.starts_with("--host-port ")) {
+    event.cure = fmt::format("--host-port {}", from.port);
+    event.toml = fmt::format("network.host_ports = [\"{}\"]", from.port);
+  } else if (!from.fix.empty()) {
     event.cure = "--allow " + shell_quote(event.subject);
     event.toml = fmt::format("network.allow = [{}]", Json(event.subject).dump());
   }
@@ -74,9 +77,7 @@ log::Event network_event(const netns::Event& from) {
   event.time_ns = from.time_ns;
   event.subject = from.host;
   if (from.port != 0) {
-    const bool bracket = from.host.find(':') != std::string::npos;
-    event.subject =
-        fmt::format("{}{}{}:{}", bracket ? "[" : "", from.host, bracket ? "]" : "", from.port);
+    event.subject = fmt::format("{}:{}", from.host, from.port);
   }
   event.rule = from.rule;
   event.origin = from.origin;

@@ -288,6 +288,27 @@ print(answers)
 """)
         self.assertEqual(run.out, "{b'HTTP/1.1 413'}\n", run)
 
+    def test_a_kept_connection_that_ends_as_the_next_request_comes(self):
+        """The client sees what it would see without a proxy, and tries again; an error of the proxy's own it would keep."""
+        def server(s):
+            head = b""
+            while b"\r\n\r\n" not in head and (piece := s.recv(1024)):
+                head += piece
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            s.recv(1024)
+
+        once = self.serve(nettest.Recorder(on_connection=server))
+        run = self.inside(self.spec(["once.test"], maps={"once.test:80": once.port}), """
+def twice(s, url):
+    for _ in range(2):
+        s.sendall(b"GET %s/ HTTP/1.1\\r\\nHost: once.test\\r\\n\\r\\n" % url); answer = outcome(lambda: s.recv(1000)[-2:])
+    return answer
+print(twice(connect("once.test", 80), b""), twice(connect("127.0.0.1", 3128), b"http://once.test"))
+""")
+        self.assertEqual((run.out, run.causes()), ("ECONNRESET ECONNRESET\n", []), run)
+        done = self.box(self.spec(["once.test"], maps={"once.test:80": once.port}), "curl", "-sS", "http://once.test/1", "http://once.test/2")
+        self.assertEqual((done.code, done.out), (0, "okok"), done)
+
     def test_rate_of_heads(self):
         """Ten requests with heads of 30 KB at 100 KB/s, less a bucket of one second: two seconds at least."""
         run = self.inside(self.policy(name_limits=[{"name": "allowed.test", "rate": 100000}]), """

@@ -149,6 +149,23 @@ print("done")
 """)
         self.assertEqual(run.out, "done\n", run)
 
+    def test_more_names_than_addresses(self):
+        """The names that were first keep their addresses, and the session's events say why others get none."""
+        web = self.serve(nettest.Web())
+        spec = self.spec(["*.many.test"], maps={"n0.many.test:80": web.port, "n16384.many.test:80": web.port}, limits={"max_pending": 100})
+        run = self.inside(spec, """
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20); codes = []
+for i in range(16387):
+    name = b"n%d" % i
+    s.sendto(b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + bytes([len(name)]) + name + b"\\4many\\4test\\0\\0\\1\\0\\1", ("127.0.0.1", 53))
+    codes.append(s.recv(600)[3] & 15)
+print(codes == [0] * 16384 + [2] * 3)
+print(ask(80, b"GET /0 HTTP/1.1\\r\\nHost: n0.many.test\\r\\nConnection: close\\r\\n\\r\\n", "n0.many.test")[-9:])
+print(proxy(b"GET http://n16384.many.test/x HTTP/1.1\\r\\nHost: n16384.many.test\\r\\nConnection: close\\r\\n\\r\\n")[-9:])
+""")
+        self.assertEqual(run.out.splitlines(), ["True", "b'hello /0\\n'", "b'hello /x\\n'"], run)
+        self.assertEqual(["16384" in e["detail"] for e in run.events if e.get("event") == "limit"], [True], run.events)
+
     def test_network_rules(self):
         """An address rule gets a route and a listener; its neighbours stay unreachable."""
         maps = {"203.0.113.7:80": self.web.port, "203.0.113.7:5432": self.echo.port, "2001:db8::7:8443": self.echo.port}

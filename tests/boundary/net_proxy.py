@@ -1,4 +1,6 @@
 """The explicit proxy port under attack, and the TLS check. Every refusal: no byte reaches a server."""
+import re
+
 import nettest
 
 # What a hostile program may write where a host belongs; none may connect anywhere.
@@ -162,6 +164,17 @@ for data in (b"GET http://allowed.test/" + b"a" * (2 << 20), b"GET http://allowe
         self.assertRegex(run.out, r"bad\.wild\.test \(\S+\.toml:\d+:\d+\)")
         run = self.box(self.policy(), "sh", "-c", "echo $DIRBOX; curl -s http://denied.test/", env=True)
         self.assertIn(f"dirbox grant {run.out.splitlines()[0]} denied.test:80", run.out, run)
+
+    def test_what_would_allow_an_address(self):
+        """What the end of a session proposes can be pasted, and is no rule that would be refused."""
+        run = self.inside(self.policy(), """
+for host in b"[2606:4700::1111]:443", b"127.0.0.1:5432", b"[::1]:5433", b"localhost:5434", b"169.254.169.254:80":
+    print(proxy(b"CONNECT " + host + b" HTTP/1.1\\r\\nHost: " + host + b"\\r\\n\\r\\n")[9:12])
+""")
+        self.assertEqual(run.out, "b'403'\n" * 5, run)
+        lines = dict(re.findall(r"(?m)^dirbox: blocked: (\S+) \(no-rule.*?\)(?:; (.*))?$", run.err))
+        self.assertEqual(lines, {"[2606:4700::1111]:443": "--allow '[2606:4700::1111]:443'", "127.0.0.1:5432": "--host-port 5432",
+                                 "[::1]:5433": "--host-port 5433", "localhost:5434": "--host-port 5434", "169.254.169.254:80": ""}, run)
 
     def test_names_with_escapes_stay_out_of_the_log(self):
         run = self.inside(self.policy(), """

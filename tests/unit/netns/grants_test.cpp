@@ -53,6 +53,28 @@ TEST_CASE("a wrong or refused grant changes nothing") {
   CHECK_FALSE(allows(grants, "half.test", 80));
 }
 
+TEST_CASE("a wildcard or a network that is refused altogether is said to be") {
+  NetworkSpec spec = start_spec();
+  spec.deny.push_back({"*.no.test", {}});
+  spec.deny.push_back({"10.0.0.0/8:443", {}});
+  Grants grants(spec);
+  for (const char* wrong : {"*.no.test", "*.sub.no.test", "10.1.0.0/16:443", "10.0.0.0/8:443"}) {
+    CAPTURE(wrong);
+    auto granted = grants.grant(wrong, {});
+    REQUIRE_FALSE(granted);
+    CHECK(granted.error().detail.find("refuses it") != std::string::npos);
+  }
+  CHECK(grants.allow() == spec.allow);
+  for (const char* right : {"*.nono.test", "10.1.0.0/16", "11.0.0.0/8:443"}) {
+    CAPTURE(right);
+    CHECK(grants.grant(right, {}));
+  }
+  REQUIRE(grants.revoke("*.w.test"));
+  auto granted = grants.grant("*.x.w.test", {});
+  REQUIRE_FALSE(granted);
+  CHECK(granted.error().hint.find("*.w.test") != std::string::npos);
+}
+
 TEST_CASE("a revocation wins over the start, and a grant over an earlier revocation") {
   NetworkSpec spec = start_spec();
   Grants grants(spec);

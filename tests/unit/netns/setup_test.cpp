@@ -129,6 +129,32 @@ TEST_CASE("orders carry the whole specification") {
   CHECK(receive_proxy_order(pair->theirs.get())->kind == ProxyOrder::Kind::finish);
 }
 
+TEST_CASE("a denial names the option that opens the host, and none where none does") {
+  auto rules = RuleSet::make(std::vector<RuleText>{{"a.test", {}}}, {});
+  REQUIRE(rules);
+  auto fix = [&](const char* host, std::uint16_t port) {
+    Host parsed = *parse_host(host);
+    return make_denial(rules->decide(parsed, port), parsed, port).fix;
+  };
+  CHECK(fix("b.test", 443) == "--allow b.test:443");
+  CHECK(fix("a.test", 22) == "--allow a.test:22");
+  CHECK(fix("b.test", 0) == "--allow b.test");
+  CHECK(fix("10.1.2.3", 443) == "--allow 10.1.2.3:443");
+  CHECK(fix("[2606:4700::1111]", 443) == "--allow [2606:4700::1111]:443");
+  for (const char* here : {"127.0.0.1", "127.9.9.9", "[::1]", "localhost", "x.localhost"}) {
+    CAPTURE(here);
+    CHECK(fix(here, 5432) == "--host-port 5432");
+  }
+  for (const char* never : {"169.254.169.254", "0.0.0.0", "224.0.0.1", "198.18.0.9"}) {
+    CAPTURE(never);
+    CHECK(fix(never, 80).empty());
+  }
+  Host loopback = *parse_host("127.0.0.1");
+  std::string answer = encode_http_denial(make_denial(Verdict{}, loopback, 5432), "c0ffee");
+  CHECK(answer.find("X-Dirbox-Fix: --host-port 5432\r\n") != std::string::npos);
+  CHECK(answer.find("dirbox grant") == std::string::npos);
+}
+
 TEST_CASE("denials: whole messages, no control bytes from rules or details") {
   Denial denial = make_denial(Cause::no_rule, *parse_hostname("x.test"), 443, "a\r\nX-Evil: 1\x1b");
   denial.rule = "r\r\nX-Evil: 2";
