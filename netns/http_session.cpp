@@ -199,9 +199,8 @@ std::optional<Denial> HttpSession::judge(const HttpRequest& request) {
 void HttpSession::connect_server(const Host& host, std::uint16_t port) {
   HostPort wanted{host, port};
   // By other rules the name's address may be a refused one.
-  reused_ = server_.valid() && server_target_ == wanted &&
-            dialed_by_ == engine_.policy_number() && from_server_.empty() &&
-            is_still_open(server_.get());
+  reused_ = server_.valid() && server_target_ == wanted && dialed_by_ == engine_.policy_number() &&
+            from_server_.empty() && is_still_open(server_.get());
   if (reused_) return send_request_head();
   drop_server();
   server_target_ = wanted;

@@ -29,12 +29,12 @@ const IpAddress kLoopbackV6 = IpAddress::v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 
 enum class Sharing { exclusive, reuse_port };
 
+constexpr std::string_view kTakenHint = "choose another port";
+
 Result<UniqueFd> make_bound_socket(int type, const IpAddress& address, std::uint16_t port,
                                    Sharing sharing = Sharing::exclusive) {
-  std::string operand = address.is_v4() ? fmt::format("{}:{}", address.text(), port)
-                                        : fmt::format("[{}]:{}", address.text(), port);
   auto failed = [&](std::string_view hint = {}) {
-    return fail_errno("listen", operand, errno, hint);
+    return fail_errno("listen", host_port_text(address, port), errno, hint);
   };
   SocketAddress at = socket_address(address, port);
   UniqueFd fd(::socket(at.storage.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -50,7 +50,7 @@ Result<UniqueFd> make_bound_socket(int type, const IpAddress& address, std::uint
     if (!set(IPPROTO_IPV6, IPV6_V6ONLY) || !set(IPPROTO_IPV6, IPV6_FREEBIND)) return failed();
   }
   if (::bind(fd.get(), at.get(), at.length) != 0) {
-    return failed(errno == EADDRINUSE ? "choose another port" : "");
+    return failed(errno == EADDRINUSE ? kTakenHint : "");
   }
   if (type == SOCK_STREAM && ::listen(fd.get(), kBacklog) != 0) return failed();
   return fd;
@@ -59,12 +59,13 @@ Result<UniqueFd> make_bound_socket(int type, const IpAddress& address, std::uint
 /// Collects listeners and remembers what is taken.
 class Builder {
  public:
-  void add_made(ListenerKind kind, std::uint16_t label, UniqueFd fd) {
-    set_.push_back({kind, label, std::move(fd)});
-  }
   Result<void> add(ListenerKind kind, int type, const IpAddress& address, std::uint16_t port,
                    std::uint16_t label, Sharing sharing = Sharing::exclusive) {
-    add_made(kind, label, TRY(make_bound_socket(type, address, port, sharing)));
+    // Two that share would each get some of the connections.
+    if (type == SOCK_STREAM && !bound_.emplace(address, port).second) {
+      return fail_errno("listen", host_port_text(address, port), EADDRINUSE, kTakenHint);
+    }
+    set_.push_back({kind, label, TRY(make_bound_socket(type, address, port, sharing))});
     return {};
   }
   /// A privileged port, on every address. REUSEPORT, so that the sockets of `host_ports` on the
@@ -82,7 +83,8 @@ class Builder {
 
  private:
   ListenerSet set_;
-  std::set<std::pair<IpAddress, std::uint16_t>> taken_;
+  std::set<std::pair<IpAddress, std::uint16_t>> taken_;  // by transparent listeners
+  std::set<std::pair<IpAddress, std::uint16_t>> bound_;
 };
 
 /// The first kMaxPorts ports of `ranges` from `first` on.
@@ -156,14 +158,11 @@ Result<void> add_host_port(Builder& builder, const PortForward& forward, const R
       has_wildcard_listener(rules, forward.inside) ? Sharing::reuse_port : Sharing::exclusive;
   TRY_VOID(builder.add(ListenerKind::host_port, SOCK_STREAM, kLoopbackV4, forward.inside,
                        forward.outside, sharing));
-  auto v6 = make_bound_socket(SOCK_STREAM, kLoopbackV6, forward.inside, sharing);
-  if (!v6) {
-    int err = v6.error().err;  // a kernel without IPv6 has no ::1 to forward
-    if (err == EAFNOSUPPORT || err == EADDRNOTAVAIL) return {};
-    return Failure(v6.error());
-  }
-  builder.add_made(ListenerKind::host_port, forward.outside, std::move(*v6));
-  return {};
+  auto v6 = builder.add(ListenerKind::host_port, SOCK_STREAM, kLoopbackV6, forward.inside,
+                        forward.outside, sharing);
+  // A kernel without IPv6 has no ::1 to forward.
+  if (!v6 && (v6.error().err == EAFNOSUPPORT || v6.error().err == EADDRNOTAVAIL)) return {};
+  return v6;
 }
 
 }  // namespace
@@ -188,7 +187,7 @@ Result<ListenerSet> make_listeners(const NetworkSpec& spec) {
   if (spec.proxy_port != 0) {
     TRY_VOID(builder.add(
         ListenerKind::proxy, SOCK_STREAM, kLoopbackV4, spec.proxy_port, spec.proxy_port,
-        spec.proxy_port < kFirstUnprivilegedPort ? Sharing::reuse_port : Sharing::exclusive));
+        has_wildcard_listener(rules, spec.proxy_port) ? Sharing::reuse_port : Sharing::exclusive));
   }
   for (const PortForward& forward : spec.host_ports)
     TRY_VOID(add_host_port(builder, forward, rules));
@@ -196,7 +195,13 @@ Result<ListenerSet> make_listeners(const NetworkSpec& spec) {
   for (std::uint16_t port : ports_from(rules.ports(), 1, kFirstUnprivilegedPort - 1)) {
     TRY_VOID(builder.add_transparent_any(kAnyV4, port));
   }
-  for (const Rule* rule : rules.networks()) TRY_VOID(add_network_rule(builder, *rule));
+  // A listener on every address stands beside none on a single one of the same port.
+  for (bool on_every_address : {true, false}) {
+    for (const Rule* rule : rules.networks()) {
+      bool large = addresses_of(std::get<Network>(rule->target)).empty();
+      if (large == on_every_address) TRY_VOID(add_network_rule(builder, *rule));
+    }
+  }
   return builder.take();
 }
 

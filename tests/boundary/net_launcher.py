@@ -209,6 +209,11 @@ for line in sys.stdin: print(outcome(asked), flush=True)
         run = self.run_with(["--host-port", f"3128:{self.echo.port}"], "touch", canary)
         self.assertEqual(run.code, 125, run)
         self.assertIn("127.0.0.1:3128: EADDRINUSE", run.err)
+        # Of two that share a privileged port, each would get some of the connections.
+        for ports in (["53"], [f"81:{self.echo.port}", f"81:{self.echo.port + 1}"]):
+            run = self.run_with([f"--host-port={port}" for port in ports], "touch", canary)
+            self.assertEqual(run.code, 125, run)
+            self.assertIn(f"127.0.0.1:{ports[0].split(':')[0]}: EADDRINUSE", run.err)
         self.assertFalse(os.path.exists(canary))
 
 
