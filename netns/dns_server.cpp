@@ -160,7 +160,7 @@ void DnsServer::ensure_listeners(const Hostname& name, const IpAddress& address,
     std::uint32_t first = std::max(range.first, kFirstUnprivilegedPort);
     for (std::uint32_t at = first; at <= range.last && seen < kMaxPortsPerName; ++at, ++seen) {
       auto port = static_cast<std::uint16_t>(at);
-      if (listening_.contains({address, port})) continue;
+      if (engine_.listens_everywhere(port) || listening_.contains({address, port})) continue;
       if (!has_room()) break;
       listening_.emplace(address, port);
       missing.push_back(port);

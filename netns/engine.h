@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "launcher/base/event_loop.h"
 #include "netns/counters.h"
@@ -88,6 +89,9 @@ class Engine {
   /// What TLS on this port must show.
   TlsCheck tls_check(std::uint16_t port) const;
 
+  /// A transparent listener takes what comes to `port` of every IPv4 address.
+  bool listens_everywhere(std::uint16_t port) const { return everywhere_.contains(port); }
+
   /// Logs and counts a refusal.
   void report_denial(const Denial& denial, Via via);
   void report(Event event);
@@ -138,6 +142,7 @@ class Engine {
   std::unique_ptr<SocketClient> sockets_;
   std::unique_ptr<DnsServer> dns_;
   std::vector<std::unique_ptr<Watched>> listeners_;
+  std::set<std::uint16_t> everywhere_;
   Keeper<Session> sessions_;
   Keeper<HttpSession> http_;
   Keeper<Relay> relays_;

@@ -41,6 +41,10 @@ Result<void> Engine::serve(ListenerSet listeners, UniqueFd socket_channel) {
 Result<void> Engine::add_listener(Listener listener) {
   if (listener.kind == ListenerKind::dns_udp) return dns_->serve_udp(std::move(listener.fd));
   TRY_VOID(apply_socket_options(listener));
+  if (listener.kind == ListenerKind::transparent) {
+    auto at = local_endpoint(listener.fd.get());
+    if (at && at->address == IpAddress::v4({})) everywhere_.insert(listener.port);
+  }
   listeners_.push_back(std::make_unique<Watched>(Watched{std::move(listener), 0}));
   return watch_listener(*listeners_.back());
 }

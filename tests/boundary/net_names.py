@@ -154,12 +154,13 @@ print("done")
         inner, host = self.serve(nettest.Recorder(greeting=b"rule")), self.serve(nettest.Recorder(greeting=b"host"))
         maps = {f"{name}:{port}": inner.port for name in ("10.9.8.7", "10.9.8.8", "name.test") for port in (7000, 3128)}
         rules = ["10.9.8.7:7000", "name.test:7000", "10.0.0.0/8:7000", "10.0.0.0/8:3128"]
-        for allow in rules, rules[::-1]:
-            run = self.inside(self.spec(allow, maps=maps, host_ports=[{"inside": 7000, "outside": host.port}]), """
+        for allow, more in (rules, {}), (rules[::-1], {}), (rules, {"limits": {"max_pending": 100}}):  # netbox tells of faults
+            run = self.inside(self.spec(allow, maps=maps, host_ports=[{"inside": 7000, "outside": host.port}], **more), """
 for at in ("name.test", 7000), ("10.9.8.7", 7000), ("10.9.8.8", 7000), ("10.9.8.8", 3128), ("127.0.0.1", 7000):
     print({outcome(lambda: connect(*at).recv(10)) for _ in range(5)})
 print(proxy(b"GET http://no.test/ HTTP/1.1\\r\\nHost: no.test\\r\\n\\r\\n")[9:12])
 """)
+            self.assertEqual([e for e in run.events if e.get("event") == "fault"], [])
             self.assertEqual(run.out.splitlines(), ['{"b\'rule\'"}'] * 4 + ['{"b\'host\'"}', "b'403'"], run)
 
     def test_more_names_than_addresses(self):
