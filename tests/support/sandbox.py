@@ -437,4 +437,7 @@ class _Result(unittest.TextTestResult):
 def main():
     if not DIRBOX:
         sys.exit("set DIRBOX to the dirbox to test, for example build/dev/dirbox")
-    unittest.main(module="__main__", testRunner=unittest.TextTestRunner(resultclass=_Result, verbosity=1))
+    result = unittest.main(module="__main__", exit=False, testRunner=unittest.TextTestRunner(resultclass=_Result, verbosity=1)).result
+    if result.wasSuccessful() and result.testsRun == 0 and result.skipped:
+        sys.exit(77)  # ctest's SKIP_RETURN_CODE: a suite that did nothing has not passed
+    sys.exit(not result.wasSuccessful())
