@@ -81,8 +81,17 @@ class Tree:
         self.root = os.path.join(self.base, "root")
         os.mkdir(self.root, 0o755)
         subprocess.run(["tar", "-C", self.root, "-xpf", archive], check=True)
-        shutil.copy("/etc/resolv.conf", self.path("/etc/resolv.conf"))
-        shutil.copy("/etc/hosts", self.path("/etc/hosts"))
+        self.take_network()
+
+    def take_network(self):
+        """The host's way to the network: its resolver, and what it trusts beside the usual authorities."""
+        for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/npmrc"):
+            if os.path.exists(name):
+                shutil.copy(name, self.path(name))
+        own = "/usr/local/share/ca-certificates"
+        if os.path.isdir(own):
+            shutil.copytree(own, self.path(own), dirs_exist_ok=True)
+            self.must("update-ca-certificates")
 
     def keep_compiled(self):
         """From here on whatever is compiled is kept for other trees of the release, by whichever user."""
