@@ -35,7 +35,7 @@ std::string Guard::set_right(const Node& node, int directory, const std::string&
                              const NameRule& rule, const Before& before, const Entry& now,
                              std::vector<Finding>& found) {
   const std::string path = full_name(node, name);
-  const std::string kept = fmt::format("{}", kept_ + 1);
+  std::string kept = fmt::format("{}", kept_ + 1);
   auto undo_into = [&](int store) {
     return undo_with_rights(directory, [&] {
       return undo_entry(directory, name, rule, before, now, path_to_tree(node), store, kept);
