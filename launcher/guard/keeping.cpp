@@ -93,10 +93,11 @@ void Guard::undo(const Node& node, int directory, const std::string& name, const
   }
 }
 
-/// The same is said once.
+/// The same is said once, and no end of others is: the sandbox chooses the names.
 void Guard::complain(std::string text) {
-  if (std::find(complaints_.begin(), complaints_.end(), text) == complaints_.end())
-    complaints_.push_back(std::move(text));
+  if (std::find(complaints_.begin(), complaints_.end(), text) != complaints_.end()) return;
+  if (complaints_.size() == kMaxComplaints) text = "guard: more went wrong than is listed";
+  if (complaints_.size() <= kMaxComplaints) complaints_.push_back(std::move(text));
 }
 
 Result<int> Guard::open_store() {

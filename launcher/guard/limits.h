@@ -10,9 +10,10 @@ inline constexpr std::size_t kSlice = 32;
 inline constexpr std::size_t kMaxEntries = 4096;  ///< of a directory that are looked through
 inline constexpr std::size_t kFewEntries = 256;   ///< a list of them is cheaper than look-ups
 inline constexpr std::size_t kMaxQueue = 4 * kMaxWatches;
-inline constexpr std::size_t kAtOnce = 32;         ///< directories that one event is followed to
-inline constexpr std::size_t kAtMost = 200'000;    ///< directories that finish() looks through
-inline constexpr std::size_t kMaxFindings = 1000;  ///< the rest is undone and counted
+inline constexpr std::size_t kAtOnce = 32;          ///< directories that one event is followed to
+inline constexpr std::size_t kAtMost = 200'000;     ///< directories that finish() looks through
+inline constexpr std::size_t kMaxFindings = 1000;   ///< the rest is undone and counted
+inline constexpr std::size_t kMaxComplaints = 100;  ///< then one that there are more
 inline constexpr std::chrono::milliseconds kDelay{20};  ///< before anything is watched
 inline constexpr std::chrono::milliseconds kPoll{100};  ///< between looks without watches
 inline constexpr std::chrono::milliseconds kBetweenSlices{5};

@@ -56,7 +56,7 @@ Result<void> Guard::undo_with_rights(int directory, const std::function<Result<v
   }
   done = undo();
   if (::fchmod(directory, status.st_mode & 07777) != 0)
-    complaints_.push_back("guard: a directory was read-only and is no more");
+    complain("guard: a directory was read-only and is no more");
   return done;
 }
 

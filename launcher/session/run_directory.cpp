@@ -14,6 +14,7 @@
 #include <ctime>
 #include <memory>
 
+#include "launcher/base/initial_namespaces.h"
 #include "launcher/base/peer.h"
 
 namespace dirbox::session {
@@ -23,8 +24,6 @@ constexpr int kBacklog = 16;
 /// Directories that one start looks at; with more sessions than that, the next start goes on.
 constexpr std::size_t kSwept = 32;
 constexpr int kAttempts = 16;
-/// PROC_USER_INIT_INO of the kernel's proc_ns.h.
-constexpr ino_t kInitialUserNamespace = 0xeffffffd;
 
 bool is_private(const struct stat& st) {
   return S_ISDIR(st.st_mode) && st.st_uid == ::geteuid() && (st.st_mode & 077) == 0;

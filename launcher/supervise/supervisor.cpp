@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "launcher/base/event_loop.h"
+#include "launcher/base/initial_namespaces.h"
 #include "launcher/base/path.h"
 #include "launcher/guard/guard.h"
 #include "launcher/guard/store.h"
@@ -47,9 +48,8 @@ constexpr std::chrono::milliseconds kUntilSession{20};
 /// a container often does not: a zombie for each run would be left there, and each holds a session
 /// keyring, of which a user has 200 (keyrings(7)).
 bool orphans_are_reaped() {
-  constexpr ino_t kInitial = 0xeffffffc;  // PROC_PID_INIT_INO of the kernel, the host's
   struct stat space {};
-  return ::stat("/proc/self/ns/pid", &space) == 0 && space.st_ino == kInitial;
+  return ::stat("/proc/self/ns/pid", &space) == 0 && space.st_ino == kInitialPidNamespace;
 }
 
 class Supervisor {

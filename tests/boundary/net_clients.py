@@ -360,4 +360,4 @@ print(ask(80, b"OPTIONS * HTTP/1.1\\r\\nHost: far.test\\r\\nConnection: close\\r
 
 
 if __name__ == "__main__":
-    nettest.unittest.main(verbosity=2)
+    nettest.suite.run(verbosity=2)

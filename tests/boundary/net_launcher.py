@@ -552,4 +552,4 @@ s.sendall(b'{{"verb": "info"}}'); print(len(s.recv(10)))
 
 
 if __name__ == "__main__":
-    nettest.unittest.main(verbosity=2)
+    nettest.suite.run(verbosity=2)

@@ -270,9 +270,7 @@ print(s.recv(12)); s.shutdown(socket.SHUT_WR); read_all(s)
     def test_an_answer_before_the_end_of_a_request(self):
         """A server that refuses a body (413) and closes has said so, however much of the body is left."""
         def server(s):
-            head = b""
-            while b"\r\n\r\n" not in head and (piece := s.recv(1024)):
-                head += piece
+            nettest.read_head(s)
             s.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
 
         rude = self.serve(nettest.Recorder(on_connection=server))
@@ -291,9 +289,7 @@ print(answers)
     def test_a_kept_connection_that_ends_as_the_next_request_comes(self):
         """The client sees what it would see without a proxy, and tries again; an error of the proxy's own it would keep."""
         def server(s):
-            head = b""
-            while b"\r\n\r\n" not in head and (piece := s.recv(1024)):
-                head += piece
+            nettest.read_head(s)
             s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             s.recv(1024)
 
@@ -556,4 +552,4 @@ print(outcome(lambda: connect("127.0.0.1", 3128).close()), flush=True); print("a
 
 
 if __name__ == "__main__":
-    nettest.unittest.main(verbosity=2)
+    nettest.suite.run(verbosity=2)

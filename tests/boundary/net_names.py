@@ -257,4 +257,4 @@ c.sendall(data.upper()); c.close(); print(data)
 
 
 if __name__ == "__main__":
-    nettest.unittest.main(verbosity=2)
+    nettest.suite.run(verbosity=2)

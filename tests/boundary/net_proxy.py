@@ -387,4 +387,4 @@ print(ask(8443, b"raw-bytes", "allowed.test"))""")
 
 
 if __name__ == "__main__":
-    nettest.unittest.main(verbosity=2)
+    nettest.suite.run(verbosity=2)

@@ -207,4 +207,4 @@ if __name__ == "__main__":
     if "--inside" not in sys.argv:
         enter_own_host()
     sys.argv.remove("--inside")
-    nettest.unittest.main(verbosity=2)
+    nettest.suite.run(verbosity=2)

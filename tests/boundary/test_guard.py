@@ -68,6 +68,15 @@ class Guard(sandbox.Boundary):
         self.assertEqual(self.git("config", "user.inside"), "yes\n")
         self.victim()
         self.git("config", "--unset", "user.inside")
+        many = "for i in $(seq 150); do mkdir d$i; echo evil > d$i/.envrc; done"
+        done = subprocess.run([sandbox.DIRBOX, "run", "--", "sh", "-c", many], cwd=self.world.project, text=True,
+                              env={**self.world.environment, "XDG_STATE_HOME": "/proc"}, capture_output=True,
+                              timeout=sandbox.PATIENCE)
+        said = done.stderr.splitlines()
+        self.assertEqual(sum(line.startswith("dirbox: guard: ") and "/proc/dirbox" in line for line in said), 100, said)
+        self.assertEqual(sum("guard: more went wrong than is listed" in line for line in said), 1, said)
+        self.assertEqual([i for i in range(1, 151) if os.path.exists(self.project(f"d{i}/.envrc"))], [])
+        subprocess.run("rm -r d*", shell=True, cwd=self.world.project, check=True)
 
     def test_the_same_again_is_one_line(self):
         again = "for i in 1 2 3; do echo evil > .envrc; while test -e .envrc; do sleep 0.01; done; done; echo other > .envrc"

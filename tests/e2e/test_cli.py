@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
+import suite
+
 DIRBOX = os.environ["DIRBOX"]
 
 
@@ -352,4 +354,4 @@ _dirbox
 
 
 if __name__ == "__main__":
-    unittest.main()
+    suite.run()

@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
+import suite
+
 DIRBOX = os.environ["DIRBOX"]
 
 
@@ -409,4 +411,4 @@ class ProjectFile(Project):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    suite.run()

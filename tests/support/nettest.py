@@ -21,9 +21,19 @@ import threading
 import time
 import unittest
 
+import suite
+
 DIRBOX = os.environ.get("DIRBOX", "dirbox")
 NETBOX = os.environ.get("NETBOX", "netbox")
 PYTHON = "/usr/bin/python3"
+
+
+def read_head(s):
+    """What came until an HTTP head was whole, or the peer ended."""
+    head = b""
+    while b"\r\n\r\n" not in head and (piece := s.recv(1024)):
+        head += piece
+    return head
 
 
 class Recorder:

@@ -18,6 +18,8 @@ import tempfile
 import threading
 import unittest
 
+import suite
+
 PROGRAM = os.path.abspath(sys.argv.pop(1))
 MINE, FOREIGN = "a" * 64, "b" * 64
 # What the filter asks on its own account: it names nothing that the caller wrote but an object's name.
@@ -390,4 +392,4 @@ class Recorded(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    suite.run()
