@@ -1,8 +1,6 @@
 #include "launcher/supervise/look.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +12,9 @@
 #include <cstring>
 
 #include "launcher/base/path.h"
+#include "netns/address_guard.h"
+#include "netns/fake_table.h"
+#include "netns/socket_address.h"
 
 namespace dirbox::supervise {
 namespace {
@@ -102,9 +103,11 @@ int errno_of(std::string_view cause) {
   return cause == "absent" ? ENOENT : 0;
 }
 
-std::string ip_text(int family, const void* address) {
-  char text[INET6_ADDRSTRLEN];
-  return ::inet_ntop(family, address, text, sizeof text) != nullptr ? text : "";
+/// The sandbox's own loopback, and what stands for allowed names: never refused for the address,
+/// and what nearly every connection is made to.
+bool always_leads_somewhere(const netns::IpAddress& address) {
+  return netns::FakeTable::is_fake(address) ||
+         netns::classify_address(address).address_class == netns::AddressClass::loopback;
 }
 
 }  // namespace
@@ -252,23 +255,12 @@ void Look::check_peer(const Task& task, const seccomp::Notification& call) {
     path.name = task.absolute(AT_FDCWD, name);
     return check(task, std::move(path));
   }
-  std::string host;
-  std::uint16_t port = 0;
-  if (address.ss_family == AF_INET && length >= sizeof(sockaddr_in)) {
-    sockaddr_in v4{};
-    std::memcpy(&v4, bytes.data(), sizeof v4);
-    host = ip_text(AF_INET, &v4.sin_addr);
-    port = ntohs(v4.sin_port);
-  } else if (address.ss_family == AF_INET6 && length >= offsetof(sockaddr_in6, sin6_scope_id)) {
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, bytes.data(), std::min(length, sizeof v6));
-    host = fmt::format("[{}]", ip_text(AF_INET6, &v6.sin6_addr));
-    port = ntohs(v6.sin6_port);
-  }
+  const bool whole = address.ss_family == AF_INET ? length >= sizeof(sockaddr_in)
+                                                  : length >= offsetof(sockaddr_in6, sin6_scope_id);
+  auto to = netns::endpoint_of(reinterpret_cast<const sockaddr&>(address));
   // Port 0: the C library asks which source address it would get, and sends nothing.
-  if (host.empty() || port == 0 || host.starts_with("198.18.") || host.starts_with("198.19."))
-    return;
-  auto answer = plan::explain_connect(plan_, fmt::format("{}:{}", host, port));
+  if (!whole || !to || to->port == 0 || always_leads_somewhere(to->address)) return;
+  auto answer = plan::explain_connect(plan_, netns::host_port_text(to->address, to->port));
   if (!answer || answer->allowed) return;
   log::Event event = event_of(*answer, Operation::connect);
   event.error = ENETUNREACH;
