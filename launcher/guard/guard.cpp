@@ -23,12 +23,15 @@ constexpr std::size_t kMostAtEnd = 32 << 10;  // bytes that finish() reads
 
 }  // namespace
 
-Guard::Guard(EventLoop& loop, Spec spec, std::string store)
-    : loop_(loop), spec_(std::move(spec)), store_path_(std::move(store)) {}
+Guard::Guard(EventLoop& loop, Spec spec, std::string store, std::string plain)
+    : loop_(loop),
+      spec_(std::move(spec)),
+      store_path_(std::move(store)),
+      plain_(std::move(plain)) {}
 
 Guard::~Guard() { stop_watching(); }
 
-Result<void> Guard::start() {
+Result<void> Guard::start(bool told) {
   if (spec_.mode == Mode::off || spec_.trees.empty()) return {};
   // The clock that file systems take their times from.
   if (::clock_gettime(CLOCK_REALTIME_COARSE, &started_) != 0) return fail_errno("read a clock", "");
@@ -36,8 +39,17 @@ Result<void> Guard::start() {
   indirect_.globs = held_.globs();
   TRY_VOID(open_trees());
   watching_ = true;
-  timer_ = loop_.after(kDelay, [this] { arm(); });
+  begun_ = EventLoop::Clock::now();
+  timer_ = loop_.after(told ? kQuietDelay : kDelay, [this] { arm(); });
   return {};
+}
+
+void Guard::expect_writes() {
+  if (!watching_ || inotify_.valid() || polls_ != 0) return;
+  const auto lived =
+      std::chrono::duration_cast<std::chrono::milliseconds>(EventLoop::Clock::now() - begun_);
+  loop_.cancel(timer_);
+  timer_ = loop_.after(std::max(kDelay - lived, std::chrono::milliseconds(0)), [this] { arm(); });
 }
 
 Result<void> Guard::open_trees() {
@@ -137,6 +149,7 @@ void Guard::finish(bool written) {
   }
   look_at_all();
   visit_followed();
+  plain_.save();
   stop_watching();
 }
 
@@ -193,16 +206,16 @@ void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
 }
 
 /// The directory that holds the file of `node`.
-std::optional<Guard::Above> Guard::open_above(const Node& node) const {
+std::optional<GuardAbove> Guard::open_above(const Node& node) const {
   const std::size_t slash = node.path.rfind('/');
   const std::string parent = slash == std::string::npos ? "" : node.path.substr(0, slash);
   UniqueFd directory = open_place(node.tree, parent);
   if (!directory.valid()) return std::nullopt;
   const Folder* folder = folder_at(node.tree, parent, directory.get());
   if (folder == nullptr) return std::nullopt;
-  return Above{{node.tree, parent, folder, 0, 0, {}},
-               std::move(directory),
-               node.path.substr(slash == std::string::npos ? 0 : slash + 1)};
+  return GuardAbove{{node.tree, parent, folder, 0, 0, {}},
+                    std::move(directory),
+                    node.path.substr(slash == std::string::npos ? 0 : slash + 1)};
 }
 
 void Guard::on_directory(const Node& parent, int directory, std::uint32_t mask,

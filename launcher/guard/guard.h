@@ -1,6 +1,4 @@
 #pragma once
-#include <sys/stat.h>
-
 #include <deque>
 #include <functional>
 #include <map>
@@ -12,48 +10,49 @@
 
 #include "launcher/base/event_loop.h"
 #include "launcher/base/result.h"
-#include "launcher/base/unique_fd.h"
 #include "launcher/guard/entry.h"
 #include "launcher/guard/held.h"
 #include "launcher/guard/limits.h"
 #include "launcher/guard/nodes.h"
 #include "launcher/guard/place.h"
+#include "launcher/guard/plain.h"
 #include "launcher/guard/spec.h"
 #include "launcher/guard/store.h"
-#include "launcher/guard/table.h"
 
 /// Watches what the sandbox may write for changes that the host would execute.
 namespace dirbox::guard {
 
 /// Theory of operation. start() reads the guarded names (table.h, held.h) in the top of each tree
 /// and in its git directory, some dozens of look-ups, and remembers these directories; a command
-/// that lives longer than kDelay has them watched with inotify(7) from then on (watches.cpp), and
-/// what happened before is looked for. Other directories of the tree are watched as time allows:
-/// kSlice of them at a time while the command runs, breadth first, up to kMaxWatches; every
-/// directory that is made in a watched one is watched at once, with what is in it. What such a
-/// directory held before is not known, so a guarded name there counts as changed when its ctime is
-/// not before the start: a ctime cannot be set.
+/// that lives longer than kDelay, and writes, has them watched with inotify(7) from then on
+/// (watches.cpp), and what happened before is looked for. Other directories of the tree are watched
+/// as time allows: kSlice of them at a time while the command runs, breadth first, up to
+/// kMaxWatches; every directory that is made in a watched one is watched at once, with what is in
+/// it. What such a directory held before is not known, so a guarded name there counts as changed
+/// when its ctime is not before the start: a ctime cannot be set.
 ///
 /// An event leads to one look at one name, by descriptor and without following a symlink. What is a
 /// danger is undone at once (entry.h). A queue that overflowed leads to a look at every name in
 /// every watched directory. check() handles what is pending; finish(), after the last process of
 /// the sandbox is gone, looks at what start() knew, and at every directory that was not watched.
-///
-/// Each callback does a bounded piece of work: a flood of events delays only the undoing.
+/// Directories of which it is known that nothing in them is guarded are not read (plain.h). Each
+/// callback does a bounded piece of work: a flood of events delays only the undoing.
 ///
 /// Limits: who changed a file cannot be told from the file, so the host's own change of a guarded
 /// name while a sandbox runs is undone too, unless it is a key of a git configuration that executes
 /// nothing. Stores through a memory mapping, and what happens without a watch, finish() finds.
 class Guard {
  public:
-  /// `store` is an absolute directory that is made when something is quarantined.
-  Guard(EventLoop& loop, Spec spec, std::string store);
+  /// `store`: a directory that is made when something is quarantined; `plain`: PlainDirectories'.
+  Guard(EventLoop& loop, Spec spec, std::string store, std::string plain = "");
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
 
-  /// Before anything runs inside. An Error leaves nothing watched.
-  Result<void> start();
+  /// Before anything runs inside. `told`: expect_writes() is called when something inside is about
+  /// to write for the first time. An Error leaves nothing watched.
+  Result<void> start(bool told);
+  void expect_writes();
   /// Handles everything that has happened. Cheap when nothing has.
   void check();
   /// `written`: false when nothing inside has made, renamed or opened for writing anything.
@@ -69,8 +68,7 @@ class Guard {
  private:
   using Node = GuardNode;
   using Place = GuardPlace;
-  using Above = GuardAbove;
-  enum class Age { old, changed, made };  ///< before the start, or since
+  using Age = GuardAge;
   Result<void> open_trees();
   void snapshot(const Node& node, int directory);
   std::size_t pending_events() const;
@@ -88,13 +86,16 @@ class Guard {
   UniqueFd open_place(std::size_t tree, const std::string& path) const;
   UniqueFd open_node(const Node& node) const;
   const Folder* folder_at(std::size_t tree, const std::string& path, int directory) const;
-  std::optional<Above> open_above(const Node& node) const;
+  std::optional<GuardAbove> open_above(const Node& node) const;
   Age age_of(int directory, const std::string& name) const;
   int add_watch(int fd, const std::string& path, std::uint32_t events);
   bool watch(const Place& place, int directory, const Folder& folder);
   void forget(std::size_t tree, const std::string& path);
   bool watch_file(const Node& node, int directory, const std::string& name);
   void visit(const Place& first);
+  std::vector<std::string> look_in(const Place& place, const Node& node, int directory,
+                                   const struct stat& status);
+  bool is_plain(const Place& place, const struct stat& status, std::vector<std::string>& folders);
   bool has_room(std::size_t count);
   void note_kind(const Place& place, const Folder* folder);
   void visit_followed();
@@ -120,8 +121,6 @@ class Guard {
   bool has_room_to_keep(const std::string& path, const Before& before, const Entry& now) const;
   bool add_rights_to_look(std::size_t tree, std::string_view path) const;
   Result<void> undo_with_rights(int directory, const std::function<Result<void>()>& undo);
-  static std::int64_t now_in_ns();
-  std::int64_t begun() const;
   void look_at_others();
   Before before_of(const std::string& path) const;
   std::string full_path(std::size_t tree, const std::string& path) const;
@@ -133,6 +132,7 @@ class Guard {
   UniqueFd inotify_, store_;
   std::vector<UniqueFd> trees_;
   Held held_;
+  PlainDirectories plain_;
   std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
@@ -143,15 +143,15 @@ class Guard {
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
   std::vector<Place> followed_;      ///< to which a gitfile leads
   bool unwatched_ = false;           ///< of some directory it is not known what happened in it
-  std::size_t visited_ = 0;          ///< directories, since ending_
   bool ending_ = false;              ///< nothing runs inside any more: nothing needs a watch
+  std::size_t visited_ = 0;          ///< directories, since ending_
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;
+  EventLoop::Clock::time_point begun_;
   bool watching_ = false, lacking_ = false;  ///< between start() and finish(); no watch was left
-  int polls_ = 0;                            ///< how often there were no watches to be had
-  int remembered_ = 0;                       ///< the last number of a watch that is not asked for
-  unsigned kept_ = 0;
+  int polls_ = 0, remembered_ = 0;  ///< without watches; the last number of one not asked for
   std::uint64_t stored_ = 0, recorded_ = 0;  ///< bytes of what is kept, and of its records
+  unsigned kept_ = 0;
   std::uint64_t uncounted_ = 0;
   std::vector<Finding> findings_;
   std::vector<std::string> complaints_;

@@ -14,6 +14,15 @@
 // Where what is displaced goes, and how much of it.
 
 namespace dirbox::guard {
+namespace {
+
+/// By the clock that file systems and started_ take their times from.
+std::int64_t now_in_ns() {
+  struct timespec now {};
+  return ::clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0 ? in_ns(now) : 0;
+}
+
+}  // namespace
 
 /// Whether what is displaced is kept as well: it is of no use a thousand times. What was there
 /// before, and cannot be put back, is the user's.
@@ -63,7 +72,7 @@ std::string Guard::set_right(const Node& node, int directory, const std::string&
   if (!done) complain(fmt::format("guard: {}: {}", path, done.error().message()));
   if (!done && !gone) return "";
   ++kept_;
-  Record record{kept_, std::time(nullptr), path, found, now_in_ns(), begun(), {}};
+  Record record{kept_, std::time(nullptr), path, found, now_in_ns(), in_ns(started_), {}};
   if (before.exists && before.text && S_ISREG(before.mode)) record.put_back = before.text;
   auto noted = append_record(*store, record);
   if (!noted) complain("guard: " + noted.error().message());

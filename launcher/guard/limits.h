@@ -15,6 +15,8 @@ inline constexpr std::size_t kAtMost = 200'000;     ///< directories that finish
 inline constexpr std::size_t kMaxFindings = 1000;   ///< the rest is undone and counted
 inline constexpr std::size_t kMaxComplaints = 100;  ///< then one that there are more
 inline constexpr std::chrono::milliseconds kDelay{20};  ///< before anything is watched
+/// The same while nothing inside has made, opened for writing or moved anything.
+inline constexpr std::chrono::milliseconds kQuietDelay{250};
 inline constexpr std::chrono::milliseconds kPoll{100};  ///< between looks without watches
 inline constexpr std::chrono::milliseconds kBetweenSlices{5};
 inline constexpr int kPollsInSilence = 10;  ///< before it is said that they are needed

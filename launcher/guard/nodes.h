@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "launcher/base/unique_fd.h"
@@ -10,6 +11,12 @@
 
 /// What the Guard remembers of directories.
 namespace dirbox::guard {
+
+inline std::int64_t in_ns(const struct timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+enum class GuardAge { old, changed, made };  ///< before the start, or since
 
 struct GuardNode {
   std::size_t tree = 0;

@@ -13,17 +13,6 @@
 
 namespace dirbox::guard {
 
-/// By the clock that started_ is from.
-std::int64_t Guard::now_in_ns() {
-  struct timespec now {};
-  if (::clock_gettime(CLOCK_REALTIME_COARSE, &now) != 0) return 0;
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-std::int64_t Guard::begun() const {
-  return std::int64_t{started_.tv_sec} * 1'000'000'000 + started_.tv_nsec;
-}
-
 /// Reads what sessions that began earlier have quarantined since this one did: they know better
 /// what was there.
 void Guard::look_at_others() {
@@ -41,7 +30,8 @@ void Guard::look_at_others() {
     auto records = read_records(store);
     if (!records) continue;
     for (const Record& record : *records) {
-      if (record.at < begun() || record.begun >= begun() || !before_.contains(record.path))
+      if (record.at < in_ns(started_) || record.begun >= in_ns(started_) ||
+          !before_.contains(record.path))
         continue;
       Distrusted& known = distrusted_[record.path];
       for (const Finding& finding : record.findings) {

@@ -19,6 +19,8 @@
 namespace dirbox::guard {
 namespace {
 
+/// Seconds: the times of some file systems are that coarse.
+constexpr time_t kSurelyBefore = 2;
 constexpr NameRule kLink{"", What::whole, "it stands for a directory whose files are executed"};
 
 bool is_before(const struct timespec& a, const struct timespec& b) {
@@ -40,6 +42,12 @@ bool is_plain_file(int tree, const std::string& path) {
   struct stat status {};
   return file.valid() ? ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)
                       : errno == ENOENT;
+}
+
+/// lstat(2) of what is at `path` in a tree. False for all but directories.
+bool stat_directory(int tree, const std::string& path, struct stat& status) {
+  return ::fstatat(tree, path.empty() ? "." : path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         S_ISDIR(status.st_mode);
 }
 
 std::string child_path(const std::string& path, const std::string& name) {
@@ -123,6 +131,17 @@ void Guard::visit(const Place& first) {
     }
     if (ending_ && visited_++ == kAtMost) return;
     const Place place = now.front();
+    struct stat status {};
+    std::vector<std::string> folders;
+    // At the end, one that is as it was needs not even be opened.
+    if (ending_ && stat_directory(trees_[place.tree].get(), place.path, status) &&
+        is_plain(place, status, folders)) {
+      for (const std::string& name : folders) {
+        if (!place.alone)
+          later_.push_back({place.tree, child_path(place.path, name), place.made, false});
+      }
+      continue;
+    }
     UniqueFd directory = open_place(place.tree, place.path);
     if (!directory.valid()) continue;
     const Folder* folder = folder_at(place.tree, place.path, directory.get());
@@ -131,30 +150,58 @@ void Guard::visit(const Place& first) {
     const bool seen = ending_ || watch(place, directory.get(), *folder);
     unwatched_ |= !seen;
     if (ending_) note_kind(place, folder);
+    if (::fstat(directory.get(), &status) != 0) continue;
     const Node node{place.tree, place.path, folder, 0, 0, {}};
-    const std::size_t most = place.made || !held_.empty() ? SIZE_MAX : kMaxEntries;
-    const bool by_path = !held_.empty() || !included_.empty();  // any name may be guarded
-    const auto [entries, whole] = list_entries(directory.get(), most, by_path ? nullptr : folder);
-    if (!whole) {
-      for (const NameRule& rule : folder->names) {
-        if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
-      }
-    }
-    for (const auto& [name, is_directory] : entries) {
-      if (!is_directory) {
-        if (rule_of(node, name) != nullptr || is_special(*folder, name))
-          look(node, directory.get(), name);
-      } else if (seen && (!place.alone || is_special(*folder, name))) {
-        const Age age = place.made ? Age::made : age_of(directory.get(), name);
-        Place child{place.tree, child_path(place.path, name), age == Age::made, place.alone};
-        if (age != Age::old || is_special(*folder, name)) {
-          now.push_back(std::move(child));
-        } else if (has_room(1)) {
-          (find_folder(*folder, name) != nullptr ? queue_ : later_).push_back(std::move(child));
-        }
+    if (ending_ || !is_plain(place, status, folders))
+      folders = look_in(place, node, directory.get(), status);
+    if (!seen) continue;
+    for (const std::string& name : folders) {
+      if (place.alone && !is_special(*folder, name)) continue;
+      const Age age = place.made ? Age::made : age_of(directory.get(), name);
+      Place child{place.tree, child_path(place.path, name), age == Age::made, place.alone};
+      if (age != Age::old || is_special(*folder, name)) {
+        now.push_back(std::move(child));
+      } else if (has_room(1)) {
+        (find_folder(*folder, name) != nullptr ? queue_ : later_).push_back(std::move(child));
       }
     }
   }
+}
+
+/// Looks at the guarded names of a directory, and returns the directories in it. `status`: its own,
+/// from before.
+std::vector<std::string> Guard::look_in(const Place& place, const Node& node, int directory,
+                                        const struct stat& status) {
+  const std::size_t most = place.made || !held_.empty() ? SIZE_MAX : kMaxEntries;
+  const bool by_path = !held_.empty() || !included_.empty();  // any name may be guarded
+  const auto [entries, whole] = list_entries(directory, most, by_path ? nullptr : node.folder);
+  if (!whole) {
+    for (const NameRule& rule : node.folder->names) {
+      if (rule.name != "*") look(node, directory, std::string(rule.name));
+    }
+  }
+  std::vector<std::string> folders;
+  bool plain = whole && !by_path && node.folder == &tree_folder() &&
+               status.st_ctim.tv_sec + kSurelyBefore < started_.tv_sec;
+  for (const auto& [name, is_directory] : entries) {
+    const bool special = is_special(*node.folder, name);
+    plain &= !special;
+    if (is_directory) {
+      folders.push_back(name);
+    } else if (special || rule_of(node, name) != nullptr) {
+      plain = false;
+      look(node, directory, name);
+    }
+  }
+  if (plain) plain_.add(directory, status, folders);
+  return folders;
+}
+
+/// Whether a directory is known to hold nothing that is guarded; then `folders` are those in it.
+bool Guard::is_plain(const Place& place, const struct stat& status,
+                     std::vector<std::string>& folders) {
+  return held_.empty() && included_.empty() && plain_.find(status, folders) &&
+         folder_at(place.tree, place.path, -1) == &tree_folder();
 }
 
 /// Without a watch: what a directory is, for those in it. It may be another one than when it was
@@ -300,8 +347,7 @@ Inside Guard::path_to_tree(const Node& node) const {
 /// directory, or to this one.
 bool Guard::is_unchanged(const Node& node) const {
   struct stat status {};
-  const char* path = node.path.empty() ? "." : node.path.c_str();
-  return ::fstatat(trees_[node.tree].get(), path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+  return stat_directory(trees_[node.tree].get(), node.path, status) &&
          status.st_dev == node.device && status.st_ino == node.inode &&
          status.st_ctim.tv_sec == node.changed.tv_sec &&
          status.st_ctim.tv_nsec == node.changed.tv_nsec && is_before(status.st_ctim, started_);

@@ -19,11 +19,13 @@ class AttachServer {
   static constexpr std::chrono::seconds kPatience{10};
   using Sink = std::function<void(log::Event)>;
 
-  AttachServer(EventLoop& loop, const plan::Plan& plan, const Sink& sink)
+  /// `asked`: of Observer.
+  AttachServer(EventLoop& loop, const plan::Plan& plan, const Sink& sink,
+               const std::function<void()>& asked)
       : loop_(loop),
         plan_(plan),
         sink_(sink),
-        observer_(loop, plan, sink),
+        observer_(loop, plan, sink, asked),
         clients_(loop, kPatience, [this](session::Clients::Id id) { on_request(id); }) {}
   ~AttachServer() { stop(); }
   AttachServer(const AttachServer&) = delete;

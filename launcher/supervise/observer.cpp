@@ -178,6 +178,7 @@ void Observer::on_question(std::uint32_t events) {
       sink_(fault_event("refusals are not observed, and calls that would be fail with ENOSYS: " +
                         started.error().message()));
     }
+    asked_();
   }
   listener_.reset();
 }

@@ -24,8 +24,9 @@ namespace dirbox::supervise {
 class Observer {
  public:
   using Sink = std::function<void(log::Event)>;
-  Observer(EventLoop& loop, const plan::Plan& plan, Sink sink)
-      : loop_(loop), plan_(plan), sink_(std::move(sink)) {}
+  /// `asked` is called at the first question.
+  Observer(EventLoop& loop, const plan::Plan& plan, Sink sink, std::function<void()> asked)
+      : loop_(loop), plan_(plan), sink_(std::move(sink)), asked_(std::move(asked)) {}
   ~Observer();
   Observer(const Observer&) = delete;
   Observer& operator=(const Observer&) = delete;
@@ -38,7 +39,9 @@ class Observer {
   void finish();
   /// False where the filter asks about every call that makes, opens for writing or moves something,
   /// and about every connection, and there was none.
-  bool may_have_written() const { return plan_.observe == seccomp::Observe::none || written_; }
+  bool may_have_written() const { return !is_told() || written_; }
+  /// Whether the filter asks about such calls at all.
+  bool is_told() const { return plan_.observe != seccomp::Observe::none; }
   /// Events for which there was no room.
   std::uint64_t dropped() const { return dropped_; }
 
@@ -52,6 +55,7 @@ class Observer {
   EventLoop& loop_;
   const plan::Plan& plan_;
   Sink sink_;
+  std::function<void()> asked_;
   UniqueFd listener_, channel_, writer_;
   pid_t pid_ = -1;
   bool written_ = true;  ///< or, before attach(), not known

@@ -13,6 +13,7 @@
 #include "launcher/base/initial_namespaces.h"
 #include "launcher/base/path.h"
 #include "launcher/guard/guard.h"
+#include "launcher/guard/plain.h"
 #include "launcher/guard/store.h"
 #include "launcher/guard/writer.h"
 #include "launcher/log/event_log.h"
@@ -65,13 +66,18 @@ class Supervisor {
             loop_, plan, [this](log::Event event) { record(std::move(event)); },
             [this] { guard_.check(); }),
         docker_(loop_, plan.docker, [this](log::Event event) { record(std::move(event)); }),
-        observer_(loop_, plan,
-                  [this](log::Event event) {
-                    if (event.kind == log::Kind::fault) outcome_.complaints.push_back(event.detail);
-                    record(std::move(event));
-                  }),
-        attach_(loop_, plan, [this](log::Event event) { record(std::move(event)); }),
-        guard_(loop_, plan.guard, store_of(state_directory, plan.session)),
+        observer_(
+            loop_, plan,
+            [this](log::Event event) {
+              if (event.kind == log::Kind::fault) outcome_.complaints.push_back(event.detail);
+              record(std::move(event));
+            },
+            [this] { guard_.expect_writes(); }),
+        attach_(
+            loop_, plan, [this](log::Event event) { record(std::move(event)); },
+            [this] { guard_.expect_writes(); }),
+        guard_(loop_, plan.guard, store_of(state_directory, plan.session),
+               plain_of(state_directory, plan.guard)),
         syncer_(loop_, plan.sync, store_of(state_directory, plan.session)),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
@@ -94,7 +100,7 @@ class Supervisor {
     options_.synced = [this](const std::string& path) { return syncer_.content_of(path); };
     if (!spec_.guarded.empty()) {
       // The writer is a copy of this process, which has to know what is guarded.
-      TRY_VOID(guard_.start());
+      TRY_VOID(guard_.start(observer_.is_told()));
       options_.writer = [this](std::span<const int> sockets) {
         guard::Writer(spec_.guarded, guard_.indirect()).serve(sockets);
       };
@@ -136,7 +142,7 @@ class Supervisor {
   }
 
   Result<void> prepare_beside() {
-    if (spec_.guarded.empty()) TRY_VOID(guard_.start());
+    if (spec_.guarded.empty()) TRY_VOID(guard_.start(observer_.is_told()));
     TRY_VOID(network_.receive_listeners());
     auto sent = sandbox::let_command_start(sandbox_);
     // Init that has ended says why, to on_control().
@@ -166,6 +172,10 @@ class Supervisor {
   static std::string store_of(const std::string& state_directory, const std::string& session) {
     if (state_directory.empty()) return {};
     return path_join(path_join(state_directory, guard::kQuarantine), session);
+  }
+
+  static std::string plain_of(const std::string& state_directory, const guard::Spec& spec) {
+    return spec.trees.empty() ? "" : guard::plain_file(state_directory, spec.trees.front());
   }
 
   void end_guard() {
