@@ -20,8 +20,9 @@ struct OwnDirectory {
   std::string_view variable;
   std::string_view fallback;  ///< below the home
 };
-// Profiles and projects; trust, logs, quarantine; compiled filters; sockets of the sessions, which
-// without a variable lie in /run or /tmp, where the sandbox has its own.
+// Profiles and projects; trust, logs, quarantine; compiled filters; sockets of the sessions
+// (session/run_directory.h), which elsewhere in /run and in /tmp, where the sandbox has its own,
+// need not be hidden.
 constexpr OwnDirectory kOwn[] = {{Own::profiles, "XDG_CONFIG_HOME", ".config"},
                                  {Own::state, "XDG_STATE_HOME", ".local/state"},
                                  {Own::cache, "XDG_CACHE_HOME", ".cache"},
@@ -40,9 +41,9 @@ Result<void> RuleSet::keep_own_files() {
   TRY_VOID(add_protected(entry));
   for (const OwnDirectory& own : kOwn) {
     const std::string_view set = facts_.variable(own.variable);
-    if (own.fallback.empty() && (!set.starts_with('/') || set.starts_with("/run/"))) continue;
-    const std::string base =
-        set.starts_with('/') ? std::string(set) : path_join(facts_.home, own.fallback);
+    const std::string base = set.starts_with('/')       ? std::string(set)
+                             : own.what == Own::sockets ? fmt::format("/run/user/{}", facts_.uid)
+                                                        : path_join(facts_.home, own.fallback);
     entry.text = path_join(base, "dirbox");
     TRY_VOID(add_hidden(entry, entry.text));
     const Resolver::Resolution found = resolver_.resolve(entry.text);

@@ -116,11 +116,19 @@ std::string run_root() {
   // Another user's, as after su(1), is not used.
   if (runtime != nullptr && *runtime == '/' && ::stat(runtime, &st) == 0 && is_private(st))
     return std::string(runtime) + "/dirbox";
+  const uid_t user = ::geteuid();
   // In other user namespaces the same number is somebody else.
-  std::string root = fmt::format("/tmp/dirbox-{}", ::geteuid());
   if (::stat("/proc/self/ns/user", &st) == 0 && st.st_ino != kInitialUserNamespace)
-    root += fmt::format("-{}", st.st_ino);
-  return root;
+    return fmt::format("/tmp/dirbox-{}-{}", user, st.st_ino);
+  // What a login would have set the variable to (pam_systemd(8)), and root's own: anybody can have
+  // made the one in /tmp before.
+  const std::string login = fmt::format("/run/user/{}", user);
+  if (::stat(login.c_str(), &st) == 0 && is_private(st)) return login + "/dirbox";
+  if (user == 0 && ::stat("/run", &st) == 0 && st.st_uid == 0 && (st.st_mode & 022) == 0 &&
+      ::access("/run", W_OK) == 0) {
+    return "/run/dirbox";
+  }
+  return fmt::format("/tmp/dirbox-{}", user);
 }
 
 Result<RunDirectory> RunDirectory::make(const std::string& session) {

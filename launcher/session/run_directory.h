@@ -48,8 +48,8 @@ inline constexpr const char* kControlSocket = "control";
 /// That of supervise::AttachServer, where commands can be started in the session.
 inline constexpr const char* kAttachSocket = "attach";
 
-/// $XDG_RUNTIME_DIR/dirbox or /tmp/dirbox-UID; in a user namespace /tmp/dirbox-UID-NAMESPACE, with
-/// its inode number.
+/// $XDG_RUNTIME_DIR/dirbox, /run/user/UID/dirbox, for root /run/dirbox, or /tmp/dirbox-UID; in a
+/// user namespace $XDG_RUNTIME_DIR/dirbox or /tmp/dirbox-UID-NAMESPACE, with its inode number.
 std::string run_root();
 
 /// Names of the sessions that run now, sorted. None when nothing ever ran.

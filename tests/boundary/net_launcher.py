@@ -494,7 +494,7 @@ for line in""", 1)
         self.assertEqual(run.out.splitlines()[1:], ["125", "/run/dirbox:", "policy.json", "policy.txt", "", "/tmp:", "0"], run)
 
     def test_its_directory(self):
-        """In the runtime directory of the user's own, else in /tmp; nothing stays, not even after SIGKILL."""
+        """In the runtime directory of the user's own, else in /run or /tmp; nothing stays, not even after SIGKILL."""
         runtime = os.path.join(self.scratch, "runtime")
         os.mkdir(runtime, 0o700)
         environment = {**self.environment({}), "XDG_RUNTIME_DIR": runtime}
@@ -548,7 +548,12 @@ s.sendall(b'{{"verb": "info"}}'); print(len(s.recv(10)))
         if runtime and os.stat(runtime).st_uid == os.geteuid() and stat.S_IMODE(os.stat(runtime).st_mode) & 0o77 == 0:
             return runtime + "/dirbox"
         namespace = os.stat("/proc/self/ns/user").st_ino
-        return f"/tmp/dirbox-{os.geteuid()}" + ("" if namespace == 0xeffffffd else f"-{namespace}")
+        if namespace != 0xeffffffd:
+            return f"/tmp/dirbox-{os.geteuid()}-{namespace}"
+        login = f"/run/user/{os.geteuid()}"
+        if os.path.isdir(login) and os.stat(login).st_uid == os.geteuid():
+            return login + "/dirbox"
+        return f"/tmp/dirbox-{os.geteuid()}" if os.geteuid() != 0 else "/run/dirbox"
 
 
 if __name__ == "__main__":

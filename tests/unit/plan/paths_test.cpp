@@ -215,6 +215,20 @@ TEST_CASE("a write grant by a symlink in the home is said") {
   CHECK(host.filesystem("", ", \"~/.swarm\"").warnings.empty());
 }
 
+TEST_CASE("the sockets of the sessions are hidden, wherever they are") {
+  FakeHost host;
+  host.files.socket("/run/user/1000/dirbox/s/control");
+  host.files.file("/run/user/1000/other");
+  host.files.socket("/srv/rt/dirbox/s/control");
+  for (const char* base : {"/run/user/1000", "/srv/rt"}) {
+    CAPTURE(std::string(base));
+    host.set("XDG_RUNTIME_DIR", std::string(base) == "/srv/rt" ? base : "");
+    Plan plan = host.filesystem("", ", \"" + std::string(base) + "\"");
+    CHECK(shown(plan, base) == "write");
+    CHECK(shown(plan, std::string(base) + "/dirbox") == "mask");
+  }
+}
+
 TEST_CASE("a symlink does not open what is hidden") {
   FakeHost host;
   host.files.file("/home/u/.ssh/pub/key");
