@@ -56,7 +56,15 @@ std::string engine(const HostState& state) {
   return state.container == "podman" ? "podman" : "docker";
 }
 
+Diagnosis by_sandbox() {
+  return {"this is inside a sandbox of dirbox, which makes no room for another",
+          "run dirbox doctor outside; for sandboxes within sandboxes, set process.nested_userns = "
+          "true in the profile of the outer one",
+          {}};
+}
+
 Diagnosis by_filter(const HostState& state, const std::string& call) {
+  if (state.inside) return by_sandbox();
   Diagnosis d;
   d.cause = fmt::format("a seccomp filter that dirbox was started under refuses {}",
                         call.empty() ? "a system call" : call);
@@ -133,6 +141,7 @@ Diagnosis by_selinux(const HostState& state) {
 
 /// What takes rights from a program in general; no cause when nothing of it is in force.
 Diagnosis by_policy(const Outcome& outcome, const HostState& state) {
+  if (state.inside) return by_sandbox();
   if (state.sysctl("kernel.apparmor_restrict_unprivileged_userns").value_or(0) != 0 &&
       (state.euid != 0 || state.nested)) {
     return by_apparmor(state);

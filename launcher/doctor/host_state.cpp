@@ -119,6 +119,7 @@ void read_surroundings(const std::string& root, HostState& state) {
   const std::string version = state.release;
   if (version.find("microsoft") != version.npos) state.wsl = 2;
   if (version.find("Microsoft") != version.npos) state.wsl = 1;
+  state.inside = exists(root + "/run/dirbox/policy.json");
   const char* named = std::getenv("container");  // systemd's convention, followed by podman and lxc
   if (exists(root + "/.dockerenv")) {
     state.container = "docker";

@@ -33,6 +33,7 @@ struct HostState {
   bool nested = false;    ///< in a user namespace that is not the machine's first
   bool unmapped = false;  ///< the own uid has no name in it
   bool chrooted = false;
+  bool inside = false;  ///< in a sandbox of dirbox
 
   bool older_than(int wanted_major, int wanted_minor) const {
     return major < wanted_major || (major == wanted_major && minor < wanted_minor);

@@ -167,6 +167,7 @@ Outcome tell_surroundings(const HostState& state) {
   };
   if (state.wsl != 0) add(fmt::format("WSL {}", state.wsl));
   if (!state.container.empty()) add(fmt::format("a container ({})", state.container));
+  if (state.inside) add("a sandbox of dirbox");
   if (state.nested) add("a user namespace");
   if (state.chrooted) add("a chroot");
   if (state.seccomp == 2) add("a seccomp filter");

@@ -216,6 +216,18 @@ TEST_CASE("the host's state is read from its files") {
   CHECK(state.container == "docker");
 }
 
+TEST_CASE("within a sandbox no container is blamed") {
+  Tree tree;
+  tree.add("/run/dirbox/policy.json", "{}");
+  HostState state = read_host_state(tree.root());
+  CHECK(state.inside);
+  state.seccomp = 2;
+  const Diagnosis d = diagnose(Kind::user_namespace, refused("clone3", "", ENOSYS), state);
+  CHECK(holds(d.cause, "inside a sandbox of dirbox"));
+  CHECK(holds(d.fix, "process.nested_userns"));
+  CHECK_FALSE(holds(d.fix, "docker"));
+}
+
 TEST_CASE("an empty machine is no error") {
   Tree tree;
   const HostState state = read_host_state(tree.root());
