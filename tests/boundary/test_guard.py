@@ -339,7 +339,9 @@ class Guard(sandbox.Boundary):
                      ".devcontainer/a/devcontainer.json", ".jj/repo/config.toml", ".run/x.run.xml", "mise.toml",
                      ".opencode/plugin/x.ts", ".cursor/hooks.json", ".nvimrc", ".gemini/commands/x.toml",
                      ".codex/hooks.json", ".gemini/.env", ".roo/mcp.json", ".kiro/hooks/x.kiro.hook", ".kiro/settings/mcp.json",
-                     ".qwen/settings.json", ".amazonq/mcp.json", ".amazonq/cli-agents/a.json", ".mise/config.toml"):
+                     ".qwen/settings.json", ".amazonq/mcp.json", ".amazonq/cli-agents/a.json", ".mise/config.toml",
+                     # A directory of a kind of its own is an ordinary one as well.
+                     ".vscode/.envrc", ".claude/.mcp.json", ".git/.exrc", ".vscode/.vscode/tasks.json", ".git/.idea/workspace.xml"):
             with self.subTest(name=name):
                 folder = os.path.dirname(name) or "."
                 self.quarantined(f"mkdir -p {folder}; echo x > {name}", os.path.basename(name))
