@@ -30,8 +30,10 @@ class Plain(sandbox.Boundary):
 
     def write(self, command="true", prefix=()):
         """Runs `command` in a sandbox that writes, so that all of the tree is looked at in the end."""
-        done = subprocess.run([*prefix, sandbox.DIRBOX, "run", "-p", "worker", "--", "sh", "-c", f": > w; {command}"], cwd=self.world.project,
-                              env=self.world.environment, text=True, capture_output=True, timeout=sandbox.PATIENCE)
+        # A sanitizer looks for leaks by tracing itself, which strace does already.
+        environment = {**self.world.environment, "LSAN_OPTIONS": "detect_leaks=0" if prefix else ""}
+        done = subprocess.run([*prefix, sandbox.DIRBOX, "run", "-p", "worker", "--", "sh", "-c", f": > w; {command}"],
+                              cwd=self.world.project, env=environment, text=True, capture_output=True, timeout=sandbox.PATIENCE)
         self.assertEqual(done.returncode, 0, done)
         return done.stderr
 
@@ -62,7 +64,8 @@ class Plain(sandbox.Boundary):
             for path, plant in plants.items():
                 with self.subTest(path=path, lasts=lasts):
                     said = self.write(f"({plant}){lasts}")
-                    self.assertIn(path.replace("HEAD", "config"), said)
+                    # While it lasts, some are found where they are made.
+                    self.assertIn(os.path.basename(path).replace("HEAD", "config"), said)
                     name = self.project(path.replace("HEAD", "config"))
                     text = open(name, encoding="utf-8").read() if os.path.exists(name) else ""
                     self.assertNotIn("evil", text)
