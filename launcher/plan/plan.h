@@ -78,9 +78,10 @@ struct Plan {
   guard::Spec guard;
   sync::Spec sync;
   std::vector<profiles::VerifyCheck> checks;
-  /// The user's cache of filters lies in the work tree, whose author or an earlier sandbox may have
-  /// put one there: none is taken from it.
-  bool foreign_cache = false;
+  /// The user's cache of filters, or dirbox's state, lies in the work tree, whose author or an
+  /// earlier sandbox may have put something there: no filter and no plain directories
+  /// (guard/plain.h) are taken from it.
+  bool foreign_cache = false, foreign_state = false;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})
   std::vector<Note> notes, warnings;

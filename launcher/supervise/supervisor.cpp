@@ -77,7 +77,7 @@ class Supervisor {
             loop_, plan, [this](log::Event event) { record(std::move(event)); },
             [this] { guard_.expect_writes(); }),
         guard_(loop_, plan.guard, store_of(state_directory, plan.session),
-               plain_of(state_directory, plan.guard)),
+               plain_of(state_directory, plan)),
         syncer_(loop_, plan.sync, store_of(state_directory, plan.session)),
         requests_(plan, network_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
@@ -174,8 +174,9 @@ class Supervisor {
     return path_join(path_join(state_directory, guard::kQuarantine), session);
   }
 
-  static std::string plain_of(const std::string& state_directory, const guard::Spec& spec) {
-    return spec.trees.empty() ? "" : guard::plain_file(state_directory, spec.trees.front());
+  static std::string plain_of(const std::string& state_directory, const plan::Plan& plan) {
+    if (plan.foreign_state || plan.guard.trees.empty()) return {};
+    return guard::plain_file(state_directory, plan.guard.trees.front());
   }
 
   void end_guard() {

@@ -2,12 +2,25 @@
 import glob
 import os
 import re
+import shutil
+import struct
 import subprocess
 import time
 
 import sandbox
 
 DIRECTORIES = 40
+
+
+def forge(text, status):
+    """The file, with the change time that a directory has by now."""
+    at, out = 16, bytearray(text)  # magic, digest
+    while at < len(text):
+        _, inode, _, _, length = struct.unpack_from("=QQqII", text, at)
+        if inode == status.st_ino:
+            struct.pack_into("=qI", out, at + 16, status.st_ctime_ns // 10**9, status.st_ctime_ns % 10**9)
+        at += 32 + length
+    return bytes(out)
 
 
 class Plain(sandbox.Boundary):
@@ -28,10 +41,10 @@ class Plain(sandbox.Boundary):
             os.unlink(file)
         super().tearDown()
 
-    def write(self, command="true", prefix=()):
+    def write(self, command="true", prefix=(), extra=None):
         """Runs `command` in a sandbox that writes, so that all of the tree is looked at in the end."""
         # A sanitizer looks for leaks by tracing itself, which strace does already.
-        environment = {**self.world.environment, "LSAN_OPTIONS": "detect_leaks=0" if prefix else ""}
+        environment = {**self.world.environment, "LSAN_OPTIONS": "detect_leaks=0" if prefix else "", **(extra or {})}
         done = subprocess.run([*prefix, sandbox.DIRBOX, "run", "-p", "worker", "--", "sh", "-c", f": > w; {command}"],
                               cwd=self.world.project, env=environment, text=True, capture_output=True, timeout=sandbox.PATIENCE)
         self.assertEqual(done.returncode, 0, done)
@@ -74,10 +87,29 @@ class Plain(sandbox.Boundary):
 
     def test_what_the_host_has_put_there_comes_back(self):
         self.world.plant(self.project("d10/.envrc"), "good\n")
-        # What it held is known once the directory is watched.
-        self.assertIn("d10/.envrc", self.write("sleep 0.5; echo evil >> d10/.envrc"))
+        self.world.plant(self.project("d39/e/.envrc"), "lost\n")
+        # What it held is known once the directory is watched, and those that are deeper come later.
+        seen = "echo evil > d39/e/.envrc; while test -e d39/e/.envrc; do :; done"
+        self.assertIn("d10/.envrc", self.write(f"{seen}; echo evil >> d10/.envrc"))
         with open(self.project("d10/.envrc"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "good\n")
+
+    def test_what_the_work_tree_brings_along_is_not_believed(self):
+        """Where dirbox's state lies in the project, an earlier sandbox can have written there that a directory is plain."""
+        self.world.plant(self.project("d11/.envrc"), "good\n")
+        file, = glob.glob(self.files)
+        status = os.stat(self.project("d11"))
+        for state, believed in ((self.home("elsewhere"), True), (self.project("state"), False)):
+            with self.subTest(state=state), open(file, "rb") as old:
+                forged = forge(old.read(), status)
+                os.makedirs(f"{state}/dirbox/plain")
+                with open(f"{state}/dirbox/plain/{os.path.basename(file)}", "wb") as out:
+                    out.write(forged)
+                said = self.write("echo evil > d11/.envrc", extra={"XDG_STATE_HOME": state})
+                # That the forged one is believed at all is the control.
+                self.assertEqual("d11/.envrc" not in said, believed, said)
+                self.world.plant(self.project("d11/.envrc"), "good\n")
+                shutil.rmtree(state)
 
     def test_a_damaged_file_counts_as_none(self):
         file, = glob.glob(self.files)
