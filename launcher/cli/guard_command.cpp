@@ -10,6 +10,7 @@
 #include "launcher/cli/options.h"
 #include "launcher/guard/store.h"
 #include "launcher/log/event_log.h"
+#include "launcher/session/control.h"
 
 namespace dirbox::cli {
 namespace {
@@ -108,6 +109,25 @@ int show_verb(const Arguments& arguments) {
   return 0;
 }
 
+/// Tells the running sessions, which would quarantine it again. One that cannot is named.
+Result<void> announce(const std::string& store, const Record& record) {
+  const Json request = JsonObject{{"verb", "accept"},
+                                  {"quarantine", path_name(store)},
+                                  {"number", record.number},
+                                  {"path_hex", guard::to_hex(record.path)}};
+  for (const std::string& session : TRY(session::list_sessions())) {
+    auto answer = session::ask_session(session, request);
+    if (answer) continue;
+    const auto still = TRY(session::list_sessions());
+    if (std::find(still.begin(), still.end(), session) == still.end()) continue;
+    Error error = answer.error();
+    error.detail = escape_for_terminal(error.detail);
+    error.hint = fmt::format("session {} watches it: try again when that has ended", session);
+    return Failure(std::move(error));
+  }
+  return {};
+}
+
 int restore_verb(const Arguments& arguments) {
   std::vector<std::string> words;
   int status = parse_options(
@@ -133,7 +153,8 @@ int restore_verb(const Arguments& arguments) {
                    "dirbox guard show tells them"});
   int worst = 0;
   for (const Record& record : chosen) {
-    auto done = guard::restore_record(*store, record);
+    auto done = announce(*store, record);
+    if (done) done = guard::restore_record(*store, record);
     if (!done) {
       worst = report(done.error());
       continue;

@@ -144,7 +144,7 @@ void Guard::finish(bool written) {
   }
   ending_ = true;
   if (written) {
-    look_at_others();
+    others_.look(store_path_, in_ns(started_), before_);
     visit_rest();
   }
   look_at_all();

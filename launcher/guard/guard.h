@@ -14,6 +14,7 @@
 #include "launcher/guard/held.h"
 #include "launcher/guard/limits.h"
 #include "launcher/guard/nodes.h"
+#include "launcher/guard/others.h"
 #include "launcher/guard/place.h"
 #include "launcher/guard/plain.h"
 #include "launcher/guard/spec.h"
@@ -34,13 +35,11 @@ namespace dirbox::guard {
 /// An event leads to one look at one name, by descriptor and without following a symlink. What is a
 /// danger is undone at once (entry.h). A queue that overflowed leads to a look at every name in
 /// every watched directory. check() handles what is pending; finish(), after the last process of
-/// the sandbox is gone, looks at what start() knew, and at every directory that was not watched.
-/// Directories of which it is known that nothing in them is guarded are not read (plain.h). Each
-/// callback does a bounded piece of work: a flood of events delays only the undoing.
+/// the sandbox is gone, looks at what start() knew, and where nothing was watched but in plain.h's
+/// directories. Each callback does a bounded piece of work: a flood of events delays only that.
 ///
-/// Limits: who changed a file cannot be told from the file, so the host's own change of a guarded
-/// name while a sandbox runs is undone too, unless it is a key of a git configuration that executes
-/// nothing. Stores through a memory mapping, and what happens without a watch, finish() finds.
+/// Limits: who changed a file cannot be told from it, so the host's own change of a guarded name is
+/// undone too, until the user puts it back. Stores through a memory mapping finish() finds.
 class Guard {
  public:
   /// `store`: a directory that is made when something is quarantined; `plain`: PlainDirectories'.
@@ -57,6 +56,10 @@ class Guard {
   void check();
   /// `written`: false when nothing inside has made, renamed or opened for writing anything.
   void finish(bool written);
+
+  /// The user is about to put back at `path` what a `session` has quarantined as `number`: from now
+  /// on it belongs there. Nothing to do where `path` is in none of the trees.
+  Result<void> accept(const std::string& session, std::uint64_t number, const std::string& path);
 
   /// What start() found to be executed or read because a configuration or a symlink says so.
   const Indirect& indirect() const { return indirect_; }
@@ -121,7 +124,6 @@ class Guard {
   bool has_room_to_keep(const std::string& path, const Before& before, const Entry& now) const;
   bool add_rights_to_look(std::size_t tree, std::string_view path) const;
   Result<void> undo_with_rights(int directory, const std::function<Result<void>()>& undo);
-  void look_at_others();
   Before before_of(const std::string& path) const;
   std::string full_path(std::size_t tree, const std::string& path) const;
   std::string full_name(const Node& node, const std::string& name) const;
@@ -136,9 +138,8 @@ class Guard {
   std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
-  std::map<std::string, off_t> others_;           ///< how much their sessions have recorded
-  std::map<std::string, Distrusted> distrusted_;  ///< of before_, by full path
-  std::set<std::string> included_;                ///< full paths of included configurations
+  Others others_;
+  std::set<std::string> included_;  ///< full paths of included configurations
   Indirect indirect_;
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
   std::vector<Place> followed_;      ///< to which a gitfile leads
@@ -151,8 +152,7 @@ class Guard {
   bool watching_ = false, lacking_ = false;  ///< between start() and finish(); no watch was left
   int polls_ = 0, remembered_ = 0;  ///< without watches; the last number of one not asked for
   std::uint64_t stored_ = 0, recorded_ = 0;  ///< bytes of what is kept, and of its records
-  unsigned kept_ = 0;
-  std::uint64_t uncounted_ = 0;
+  std::uint64_t kept_ = 0, uncounted_ = 0;
   std::vector<Finding> findings_;
   std::vector<std::string> complaints_;
 };

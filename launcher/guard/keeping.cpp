@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "launcher/base/file.h"
+#include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/guard/guard.h"
 #include "launcher/guard/store.h"
@@ -14,16 +15,6 @@
 // Where what is displaced goes, and how much of it.
 
 namespace dirbox::guard {
-namespace {
-
-/// By the clock that file systems and started_ take their times from.
-std::int64_t now_in_ns() {
-  struct timespec now {};
-  return ::clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0 ? in_ns(now) : 0;
-}
-
-}  // namespace
-
 /// Whether what is displaced is kept as well: it is of no use a thousand times. What was there
 /// before, and cannot be put back, is the user's.
 bool Guard::has_room_to_keep(const std::string& path, const Before& before,
@@ -61,7 +52,12 @@ std::string Guard::set_right(const Node& node, int directory, const std::string&
   }
   auto store = open_store();
   auto done = store ? undo_into(*store) : Result<void>(Failure(store.error()));
-  const bool gone = store && !done && !look_at(directory, name) && look_at(*store, kept);
+  const bool stands = look_at(directory, name).has_value();
+  const bool gone = store && !done && !stands && look_at(*store, kept);
+  if (store && !done && !stands && !gone) {
+    found.clear();  // somebody else took it away meanwhile: another sandbox's guard, mostly
+    return "";
+  }
   if (!done && !gone && (!before.exists || before.text)) {
     auto undone = undo_into(-1);
     if (undone || !look_at(directory, name)) {
@@ -107,6 +103,38 @@ void Guard::complain(std::string text) {
   if (std::find(complaints_.begin(), complaints_.end(), text) != complaints_.end()) return;
   if (complaints_.size() == kMaxComplaints) text = "guard: more went wrong than is listed";
   if (complaints_.size() <= kMaxComplaints) complaints_.push_back(std::move(text));
+}
+
+/// What was there when the sandbox began, without what another one had put there; or what the user
+/// has put back.
+Before Guard::before_of(const std::string& path) const {
+  const auto known = before_.find(path);
+  return known == before_.end() ? Before{} : others_.correct(path, known->second);
+}
+
+Result<void> Guard::accept(const std::string& session, std::uint64_t number,
+                           const std::string& path) {
+  const bool watched =
+      watching_ && std::any_of(spec_.trees.begin(), spec_.trees.end(),
+                               [&](const auto& tree) { return path_is_beneath(path, tree); });
+  if (!watched) return {};
+  constexpr const char* kDoing = "keep what is put back";
+  const std::string name = escape_for_terminal(path);
+  const std::string store = path_join(path_parent(store_path_), session);
+  const UniqueFd directory(::open(store.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (session.find('/') != session.npos || !directory.valid())
+    return fail(kDoing, name, "it is in no quarantine that this session knows");
+  const auto& globs = held_.globs();
+  if (std::any_of(globs.begin(), globs.end(),
+                  [&](const Glob& glob) { return !glob.find_in(path).empty(); }))
+    return fail(kDoing, name, "a pattern of the profile forbids it there");
+  auto entry = look_at(directory.get(), std::to_string(number));
+  if (!entry) return fail(kDoing, name, "it is no longer in the quarantine");
+  if (!entry->text)
+    return fail(kDoing, name, fmt::format("it has more than {} KiB", kMaxKept >> 10));
+  before_[path] = {true, std::move(entry->text), entry->status.st_mode};
+  others_.accept(path);
+  return {};
 }
 
 Result<int> Guard::open_store() {

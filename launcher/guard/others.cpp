@@ -1,3 +1,5 @@
+#include "launcher/guard/others.h"
+
 #include <sys/stat.h>
 #include <time.h>
 
@@ -5,34 +7,39 @@
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
-#include "launcher/guard/guard.h"
-#include "launcher/guard/store.h"
-
-// Other sandboxes in the same tree: what one of them plants may have been there when this one
-// began. What its guard quarantines since then is no state to go back to, or to compare with.
+#include "launcher/guard/nodes.h"
 
 namespace dirbox::guard {
+namespace {
 
-/// Reads what sessions that began earlier have quarantined since this one did: they know better
-/// what was there.
-void Guard::look_at_others() {
-  if (store_path_.empty()) return;
-  const std::string root = path_parent(store_path_);
+constexpr std::int64_t kSecond = 1'000'000'000;  // ns
+
+}  // namespace
+
+std::int64_t now_in_ns() {
+  struct timespec now {};
+  return ::clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0 ? in_ns(now) : 0;
+}
+
+void Others::look(const std::string& store, std::int64_t begun,
+                  const std::map<std::string, Before>& before) {
+  if (store.empty()) return;
+  const std::string root = path_parent(store);
   for (const std::string& session : list_stores(path_parent(root))) {
-    const std::string store = path_join(root, session);
+    const std::string theirs = path_join(root, session);
     struct stat status {};
-    if (store == store_path_ || ::stat(path_join(store, kRecords).c_str(), &status) != 0 ||
-        status.st_mtim.tv_sec < started_.tv_sec) {
+    if (theirs == store || ::stat(path_join(theirs, kRecords).c_str(), &status) != 0 ||
+        status.st_mtim.tv_sec < begun / kSecond) {
       continue;
     }
     // What was read of it before is there only once.
-    if (std::exchange(others_[session], status.st_size) == status.st_size) continue;
-    auto records = read_records(store);
+    if (std::exchange(read_[session], status.st_size) == status.st_size) continue;
+    auto records = read_records(theirs);
     if (!records) continue;
     for (const Record& record : *records) {
-      if (record.at < in_ns(started_) || record.begun >= in_ns(started_) ||
-          !before_.contains(record.path))
-        continue;
+      if (record.at < begun || record.begun >= begun || !before.contains(record.path)) continue;
+      const auto accepted = accepted_.find(record.path);
+      if (accepted != accepted_.end() && record.at <= accepted->second) continue;
       Distrusted& known = distrusted_[record.path];
       for (const Finding& finding : record.findings) {
         known.whole |= finding.key.empty();
@@ -43,14 +50,11 @@ void Guard::look_at_others() {
   }
 }
 
-/// What was there when the sandbox began, without what another one had put there.
-Before Guard::before_of(const std::string& path) const {
-  const auto known = before_.find(path);
-  if (known == before_.end()) return {};
-  const auto others = distrusted_.find(path);
-  Before out = known->second;
-  if (others == distrusted_.end() || !out.text) return out;
-  const Distrusted& theirs = others->second;
+Before Others::correct(const std::string& path, const Before& before) const {
+  const auto found = distrusted_.find(path);
+  Before out = before;
+  if (found == distrusted_.end() || !out.text) return out;
+  const Distrusted& theirs = found->second;
   if (theirs.whole) {
     if (!theirs.instead) return {};
     out.text = theirs.instead;
@@ -58,6 +62,11 @@ Before Guard::before_of(const std::string& path) const {
   }
   for (const auto& [key, value] : theirs.keys) out.text = without_entry(*out.text, key, value);
   return out;
+}
+
+void Others::accept(const std::string& path) {
+  distrusted_.erase(path);
+  accepted_[path] = now_in_ns();
 }
 
 }  // namespace dirbox::guard

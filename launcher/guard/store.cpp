@@ -27,22 +27,6 @@ std::string text_of(const Json& object, const char* key) {
   return value != nullptr && value->as_string() != nullptr ? *value->as_string() : "";
 }
 
-/// JSON holds no bytes that are not UTF-8: a path goes in as hexadecimal digits.
-std::string to_hex(std::string_view bytes) {
-  std::string out;
-  for (char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return out;
-}
-std::string from_hex(std::string_view hex) {
-  std::string out;
-  for (std::size_t at = 0; at + 1 < hex.size(); at += 2) {
-    unsigned byte = 0;
-    for (char c : hex.substr(at, 2)) byte = byte * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
-    out += static_cast<char>(byte);
-  }
-  return out;
-}
-
 Json to_json(const Record& record) {
   JsonArray findings;
   for (const Finding& finding : record.findings) {
@@ -70,7 +54,7 @@ std::optional<Record> from_json(std::string_view line) {
     return std::nullopt;
   }
   Record out;
-  out.number = static_cast<unsigned>(*number->as_int());
+  out.number = static_cast<std::uint64_t>(*number->as_int());
   if (time != nullptr && time->as_int() != nullptr) out.time = *time->as_int();
   for (const auto& [key, value] : {std::pair("at", &out.at), std::pair("begun", &out.begun)}) {
     const Json* found = json->find(key);
@@ -117,6 +101,22 @@ Result<void> copy_in(int store, const std::string& from, int directory, const st
 }
 
 }  // namespace
+
+std::string to_hex(std::string_view bytes) {
+  std::string out;
+  for (char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return out;
+}
+
+std::string from_hex(std::string_view hex) {
+  std::string out;
+  for (std::size_t at = 0; at + 1 < hex.size(); at += 2) {
+    unsigned byte = 0;
+    for (char c : hex.substr(at, 2)) byte = byte * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
+    out += static_cast<char>(byte);
+  }
+  return out;
+}
 
 Result<std::size_t> append_record(int store, const Record& record) {
   UniqueFd file(::openat(store, kRecords, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));

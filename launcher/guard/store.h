@@ -3,6 +3,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,7 @@ inline constexpr std::uint64_t kMostRecorded = 4 << 20;  ///< bytes of the recor
 inline constexpr std::size_t kMostPutBack = 64 << 10;    ///< bytes
 
 struct Record {
-  unsigned number = 0;
+  std::uint64_t number = 0;
   std::int64_t time = 0;  ///< seconds since 1970
   std::string path;       ///< where it was
   std::vector<Finding> findings;
@@ -37,6 +38,10 @@ struct Distrusted {
   std::set<std::pair<std::string, std::string>> keys{};  ///< with values
   std::optional<std::string> instead{};                  ///< the text that it put back
 };
+
+/// Bytes as hexadecimal digits, for JSON, which holds none that are not UTF-8.
+std::string to_hex(std::string_view bytes);
+std::string from_hex(std::string_view hex);
 
 /// Adds a record to the store, a directory. Returns its length.
 Result<std::size_t> append_record(int store, const Record& record);

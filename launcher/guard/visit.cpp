@@ -291,7 +291,7 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   };
   auto found = judge();
   if (!found.empty() && before_.contains(path)) {
-    look_at_others();
+    others_.look(store_path_, in_ns(started_), before_);
     found = judge();
   }
   if (found.empty()) {

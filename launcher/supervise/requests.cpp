@@ -15,13 +15,14 @@ std::string text_member(const Json& request, std::string_view key) {
 
 }  // namespace
 
-Requests::Requests(const plan::Plan& plan, Network& network)
-    : plan_(plan), network_(network), started_(std::time(nullptr)) {}
+Requests::Requests(const plan::Plan& plan, Network& network, guard::Guard& guard)
+    : plan_(plan), network_(network), guard_(guard), started_(std::time(nullptr)) {}
 
 void Requests::handle(const Json& request, session::ControlServer::Reply reply) {
   const std::string verb = text_member(request, "verb");
   if (verb == "info") return reply(info());
   if (verb == "grant" || verb == "revoke") return change(verb, request, std::move(reply));
+  if (verb == "accept") return reply(accept(request));
   reply(fail("answer a request", verb, "unknown verb"));
 }
 
@@ -42,6 +43,16 @@ void Requests::change(const std::string& verb, const Json& request,
     duration = std::chrono::seconds(*seconds->as_int());
   }
   network_.grant(rule, duration, done);
+}
+
+Result<Json> Requests::accept(const Json& request) {
+  const Json* number = request.find("number");
+  const std::string path = guard::from_hex(text_member(request, "path_hex"));
+  if (number == nullptr || number->as_int() == nullptr || path.empty())
+    return fail("answer a request", "accept", "it names no file");
+  TRY_VOID(guard_.accept(text_member(request, "quarantine"),
+                         static_cast<std::uint64_t>(*number->as_int()), path));
+  return Json(JsonObject{});
 }
 
 Json Requests::info() const {

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "launcher/base/json.h"
+#include "launcher/guard/guard.h"
 #include "launcher/plan/plan.h"
 #include "launcher/session/control.h"
 #include "launcher/supervise/network.h"
@@ -13,13 +14,15 @@ namespace dirbox::supervise {
 ///   attach
 ///   {"verb": "grant", "rule": "host:443", "seconds": 600}   seconds: optional
 ///   {"verb": "revoke", "rule": "host"}
+///   {"verb": "accept", "quarantine": session, "number": 1, "path_hex": …}   see Guard::accept();
+///   {}
 ///
-/// The last two answer {"rules": [{"rule", "deny", "origin", "seconds"}], "notes": [text]} once the
-/// change is in force.
+/// grant and revoke answer {"rules": [{"rule", "deny", "origin", "seconds"}], "notes": [text]} once
+/// the change is in force.
 class Requests {
  public:
-  /// Both outlive this.
-  Requests(const plan::Plan& plan, Network& network);
+  /// All outlive this.
+  Requests(const plan::Plan& plan, Network& network, guard::Guard& guard);
 
   const std::string& session() const { return plan_.session; }
   void handle(const Json& request, session::ControlServer::Reply reply);
@@ -27,10 +30,12 @@ class Requests {
  private:
   Json info() const;
   Json rules(const Network::Notes& notes) const;
+  Result<Json> accept(const Json& request);
   void change(const std::string& verb, const Json& request, session::ControlServer::Reply reply);
 
   const plan::Plan& plan_;
   Network& network_;
+  guard::Guard& guard_;
   std::int64_t started_;  ///< seconds since the epoch
 };
 

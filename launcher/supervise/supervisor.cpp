@@ -79,7 +79,7 @@ class Supervisor {
         guard_(loop_, plan.guard, store_of(state_directory, plan.session),
                plain_of(state_directory, plan)),
         syncer_(loop_, plan.sync, store_of(state_directory, plan.session)),
-        requests_(plan, network_),
+        requests_(plan, network_, guard_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
         }) {}

@@ -393,6 +393,72 @@ class Guard(sandbox.Boundary):
         self.assertEqual(self.git("config", "core.pager"), "evil\n")
         self.git("config", "--unset", "core.pager")
 
+    def test_what_is_put_back_stays_while_sandboxes_run(self):
+        """The user's own change is quarantined like any other, until the user puts it back; then every sandbox there knows it."""
+        ours, other = self.project(".pdbrc"), self.project(".irbrc")
+        guard = lambda *words: subprocess.run([sandbox.DIRBOX, "guard", *words], env=self.world.environment, text=True,
+                                              capture_output=True, check=False)
+        sessions = lambda: {line.split()[0] for line in guard("show").stdout.splitlines() if line.endswith(ours)}
+        held = [self.start("sh", "-c", "touch used; echo ready; while read -r line; do eval \"$line\"; done", stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        try:
+            for box in held:
+                self.assertEqual(box.stdout.readline(), "ready\n")
+            with open(ours, "w", encoding="utf-8") as file:
+                file.write("the user's\n")
+            sandbox.wait_until(sessions, "it goes")
+            (session,) = sessions()
+            done = guard("restore", session)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, ours + "\n", ""))
+            for box in held:  # its guard handles what happened before this first
+                print("echo evil > .irbrc; echo planted", file=box.stdin, flush=True)
+                self.assertEqual(box.stdout.readline(), "planted\n")
+                sandbox.wait_until(lambda: not os.path.exists(other), "what is planted goes")
+            self.assertEqual(self.read(ours), "the user's\n")
+            print("echo evil > .pdbrc; echo planted", file=held[0].stdin, flush=True)
+            self.assertEqual(held[0].stdout.readline(), "planted\n")
+            sandbox.wait_until(lambda: self.read(ours) == "the user's\n", "it stands again")
+        finally:
+            errors = [box.communicate()[1] for box in held]
+        self.assertEqual(self.read(ours), "the user's\n")
+        lines = [line for text in errors for line in text.splitlines() if not line.startswith("hint: ")]
+        self.assertTrue(all(line.startswith("dirbox: quarantined: ") for line in lines), errors)
+        os.unlink(ours)
+        os.unlink(self.project("used"))
+
+    def test_what_a_sandbox_cannot_know_waits_for_its_end(self):
+        """Too large to be remembered, or of a name that a pattern forbids: refused while one runs there, put back after it."""
+        guard = lambda *words: subprocess.run([sandbox.DIRBOX, "guard", *words], env=self.world.environment, text=True,
+                                              capture_output=True, check=False)
+        for name, text, options, why in ((".pdbrc", "x" * (300 << 10), (), "256 KiB"),
+                                         ("key.secret", "new", ("--hide", self.project("**/*.secret")), "a pattern")):
+            with self.subTest(name=name):
+                path = self.project(name)
+                sessions = lambda: {line.split()[0] for line in guard("show").stdout.splitlines() if line.endswith(path)}
+                held = self.start("sh", "-c", "touch used; echo ready; cat", options=options, stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                try:
+                    self.assertEqual(held.stdout.readline(), "ready\n")
+                    with open(path, "w", encoding="utf-8") as file:
+                        file.write(text)
+                    sandbox.wait_until(sessions, "it goes")
+                    (session,) = sessions()
+                    done = guard("restore", session)
+                    self.assertRefused(sandbox.Done(done.returncode, done.stdout, done.stderr),
+                                       why, f"session {session} watches it")
+                    self.assertFalse(os.path.exists(path))
+                finally:
+                    held.communicate()
+                self.assertEqual(guard("restore", session).stdout, path + "\n")
+                self.assertEqual(self.read(path), text)
+                os.unlink(path)
+                os.unlink(self.project("used"))
+
+    @staticmethod
+    def read(path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
 
 class Worktrees(sandbox.Boundary):
     git = Guard.git

@@ -1,7 +1,10 @@
 """Unix sockets and addresses of the host are out of reach; those inside work."""
+import glob
 import os
 import socket
 import struct
+import subprocess
+import sys
 import tempfile
 
 import sandbox
@@ -58,6 +61,35 @@ class Unix(sandbox.Boundary):
                  "/run/systemd/private", "/run/snapd.socket", "/run/podman/podman.sock", "/run/libvirt/libvirt-sock",
                  "/var/lib/lxd/unix.socket", "/run/crio/crio.sock", "/run/WSL/interop", "/tmp/.X11-unix/X0"]
         self.all_denied([("connect-unix", path) for path in paths], "ENOENT|ENOTDIR|EACCES|ECONNREFUSED")
+
+    def test_sockets_of_the_sessions(self):
+        """Where a profile grants the runtime directory, what governs this session and the others stays out of reach."""
+        runtime = os.path.join(self.world.base, "runtime")
+        os.mkdir(runtime, 0o700)
+        options, variables = ("--write", runtime), {"XDG_RUNTIME_DIR": runtime}
+        own = runtime + "/dirbox"
+        ask = ("import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); "
+               "s.sendall(b'{\"verb\": \"info\"}'); print(len(s.recv(10)))")
+        held = self.start("sh", "-c", "echo ready; cat", options=options, env=variables, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE)
+        try:
+            held.stdout.readline()
+            sandbox.wait_until(lambda: glob.glob(own + "/*/control"), "the session can be asked")
+            (control,) = glob.glob(own + "/*/control")
+            session = os.path.basename(os.path.dirname(control))
+            self.assertEqual(subprocess.check_output([sys.executable, "-c", ask, control], timeout=sandbox.PATIENCE), b"1\n")
+            within = self.dirbox("/usr/bin/python3", "-c", ask, control, options=options, env=variables)
+            self.assertEqual((within.code, within.out), (1, ""), within)
+            self.assertIn("PermissionError", within.err)
+            self.allowed("create", runtime + "/new", options=options, env=variables)
+            self.all_denied([("list", own), ("stat", control), ("mkdir", own + "/new"), ("rmdir", own), ("rename", own, own + "2"),
+                             ("rename", runtime, runtime + "2")], "EACCES|EBUSY|EXDEV|EROFS|EPERM", options=options, env=variables)
+            self.assertEqual(os.listdir(own), [session])
+        finally:
+            held.communicate()
+        self.assertEqual(os.listdir(runtime), ["new"])
+        os.unlink(runtime + "/new")
+        os.rmdir(runtime)
 
     def test_socket_inside_the_project(self):
         """A development server's socket in a writable grant: connecting to it is denied, or at least reaches nobody."""
