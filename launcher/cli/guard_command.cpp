@@ -116,8 +116,16 @@ Result<void> announce(const std::string& store, const Record& record) {
                                   {"number", record.number},
                                   {"path_hex", guard::to_hex(record.path)}};
   for (const std::string& session : TRY(session::list_sessions())) {
-    auto answer = session::ask_session(session, request);
+    pid_t stopped = 0;
+    auto answer = session::ask_session(session, request, &stopped);
     if (answer) continue;
+    if (stopped != 0) {
+      fmt::print(stderr,
+                 "dirbox: warning: session {} is stopped (pid {}): if it watches {}, it "
+                 "quarantines that again\n",
+                 escape_for_terminal(session), stopped, escape_for_terminal(record.path));
+      continue;
+    }
     const auto still = TRY(session::list_sessions());
     if (std::find(still.begin(), still.end(), session) == still.end()) continue;
     Error error = answer.error();

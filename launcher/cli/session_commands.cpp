@@ -145,7 +145,12 @@ int ps_command(const Arguments& arguments) {
   Table table;
   table.add({"ID", "PID", "PROFILE", "STARTED", "DIRECTORY"});
   for (const std::string& session : *sessions) {
-    auto info = session::ask_session(session, request);
+    pid_t stopped = 0;
+    auto info = session::ask_session(session, request, &stopped);
+    if (stopped != 0) {
+      table.add({escape_for_terminal(session), std::to_string(stopped), "-", "-", "stopped"});
+      found.push_back(JsonObject{{"session", session}, {"pid", stopped}, {"stopped", true}});
+    }
     if (!info) continue;  // it has just ended
     table.add({escape_for_terminal(session), std::to_string(number_of(*info, "pid").value_or(0)),
                escape_for_terminal(text_of(*info, "profile")),

@@ -1,14 +1,25 @@
 #include "launcher/session/control.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 
 #include "launcher/base/file.h"
+#include "launcher/base/peer.h"
 #include "launcher/base/unix_socket.h"
 
 namespace dirbox::session {
 namespace {
 
 constexpr std::size_t kMaxAnswer = 8 << 20;
+constexpr int kSliceMs = 100;
+
+/// By proc_pid_stat(5): the state comes after the name, which may hold anything.
+bool is_stopped(pid_t pid) {
+  auto text = read_file(fmt::format("/proc/{}/stat", pid));
+  if (!text) return false;
+  const std::size_t state = text->rfind(") ");
+  return state != text->npos && (*text)[state + 2] == 'T';
+}
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -74,16 +85,21 @@ void ControlServer::answer(Clients::Id id, const Result<Json>& result) {
   clients_.drop(id);
 }
 
-Result<Json> ask_session(const std::string& session, const Json& request) {
+Result<Json> ask_session(const std::string& session, const Json& request, pid_t* stopped) {
   UniqueFd socket = TRY(connect_session(session));
   TRY_VOID(send_message(socket.get(), bytes_of(request.dump())));
   pollfd ready{socket.get(), POLLIN, 0};
-  constexpr int kPatienceMs =
-      static_cast<int>(std::chrono::milliseconds(ControlServer::kPatience).count());
-  int n;
+  const pid_t pid = TRY(identify_peer(socket.get())).pid;
+  const auto end = std::chrono::steady_clock::now() + ControlServer::kPatience;
+  int n = 0;
   do {
-    n = ::poll(&ready, 1, kPatienceMs);
-  } while (n < 0 && errno == EINTR);
+    n = ::poll(&ready, 1, kSliceMs);
+    if (n == 0 && is_stopped(pid)) {
+      if (stopped != nullptr) *stopped = pid;
+      return fail("talk to the session", session, "it is stopped",
+                  fmt::format("kill -CONT {} lets it go on", pid));
+    }
+  } while ((n < 0 && errno == EINTR) || (n == 0 && std::chrono::steady_clock::now() < end));
   if (n <= 0) return fail_errno("wait for the session", session, n == 0 ? ETIMEDOUT : errno);
   Message message = TRY(receive_message(socket.get(), 1, 1));
   if (message.fds.size() != 1) return fail("talk to the session", session, "it ended meanwhile");

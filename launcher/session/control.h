@@ -40,7 +40,8 @@ class ControlServer {
 };
 
 /// The client's side: asks and waits, kPatience at most. An answer that is an error comes back as
-/// one.
-Result<Json> ask_session(const std::string& session, const Json& request);
+/// one. A session that is stopped, as by Ctrl-Z, answers nothing: then the error says so, and
+/// `stopped` gets the process.
+Result<Json> ask_session(const std::string& session, const Json& request, pid_t* stopped = nullptr);
 
 }  // namespace dirbox::session

@@ -6,6 +6,7 @@ import pathlib
 import re
 import resource
 import select
+import signal
 import socket
 import stat
 import subprocess
@@ -484,6 +485,21 @@ for line in""", 1)
         self.assertIn(f"{box.id}  {box.box.pid}", box.dirbox("ps").out)
         box.end()
         self.assertNotIn(box.id, box.dirbox("ps").out)
+
+    def test_a_session_that_is_stopped(self):
+        """As by Ctrl-Z: it is listed, and nobody waits for it."""
+        box = self.session()
+        os.kill(box.box.pid, signal.SIGSTOP)
+        try:
+            rows = json.loads(box.dirbox("ps", "--json").out)
+            self.assertIn({"session": box.id, "pid": box.box.pid, "stopped": True}, rows)
+            self.assertRegex(box.dirbox("ps").out, f"{box.id} +{box.box.pid} +- +- +stopped")
+            done = box.dirbox("grant", box.id, "a.test")
+            self.assertEqual(done.code, 125, done)
+            self.assertIn(f"it is stopped\nhint: kill -CONT {box.box.pid}", done.err)
+        finally:
+            os.kill(box.box.pid, signal.SIGCONT)
+        self.assertEqual(box.dirbox("grant", box.id, "a.test").code, 0)
 
     def test_no_control_socket_inside(self):
         copy = os.path.join(self.scratch, "dirbox")

@@ -430,7 +430,7 @@ class Guard(sandbox.Boundary):
         """Too large to be remembered, or of a name that a pattern forbids: refused while one runs there, put back after it."""
         guard = lambda *words: subprocess.run([sandbox.DIRBOX, "guard", *words], env=self.world.environment, text=True,
                                               capture_output=True, check=False)
-        for name, text, options, why in ((".pdbrc", "x" * (300 << 10), (), "256 KiB"),
+        for name, text, options, why in ((".ghci", "x" * (300 << 10), (), "256 KiB"),
                                          ("key.secret", "new", ("--hide", self.project("**/*.secret")), "a pattern")):
             with self.subTest(name=name):
                 path = self.project(name)
