@@ -14,6 +14,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/text.h"
 #include "launcher/guard/git_config.h"
+#include "launcher/guard/nodes.h"
 #include "launcher/guard/swarm.h"
 
 namespace dirbox::guard {
@@ -55,9 +56,11 @@ std::string describe(const Entry& entry) {
   return fmt::format("{} bytes", entry.status.st_size);
 }
 
+/// What is too large to be compared is the same file, unchanged: its ctime is the kernel's.
 bool has_same_text(const Before& before, const Entry& now) {
-  return before.exists && (before.mode & S_IFMT) == (now.status.st_mode & S_IFMT) && before.text &&
-         now.text && *before.text == *now.text;
+  if (!before.exists || (before.mode & S_IFMT) != (now.status.st_mode & S_IFMT)) return false;
+  if (before.text) return now.text && *before.text == *now.text;
+  return before.inode == now.status.st_ino && before.changed == in_ns(now.status.st_ctim);
 }
 
 /// A hook that was there, and that git passed over because nobody may execute it, is none yet.
@@ -122,6 +125,10 @@ Result<void> put_wanted(int directory, const std::string& name, const Wanted& wa
 }
 
 }  // namespace
+
+Before before_from(const Entry& entry) {
+  return {true, entry.text, entry.status.st_mode, entry.status.st_ino, in_ns(entry.status.st_ctim)};
+}
 
 Listing list_entries(int directory, std::size_t most, const Folder* knowing) {
   Listing out;

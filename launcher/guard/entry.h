@@ -21,6 +21,8 @@ struct Before {
   bool exists = false;
   std::optional<std::string> text;  ///< of a regular file up to kMaxKept, or a symlink's target
   unsigned mode = 0;                ///< with the type
+  std::uint64_t inode = 0;
+  std::int64_t changed = 0;  ///< ctime when it was seen, ns since 1970
 };
 inline constexpr std::size_t kMaxKept = 256 << 10;
 
@@ -40,6 +42,7 @@ struct Entry {
   struct stat status {};
   std::optional<std::string> text;  ///< as Before::text
 };
+Before before_from(const Entry& entry);
 /// Names, and whether they are directories.
 struct Listing {
   std::vector<std::pair<std::string, bool>> entries;

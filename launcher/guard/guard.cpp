@@ -15,6 +15,24 @@
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 
+// Theory of operation. start() reads the guarded names (table.h, held.h) in the top of each tree
+// and in its git directory, some dozens of look-ups, and remembers these directories; a command
+// that lives longer than kDelay, and writes, has them watched with inotify(7) from then on
+// (watches.cpp), and what happened before is looked for. Other directories of the tree are watched
+// as time allows: kSlice of them at a time while the command runs, breadth first, up to
+// kMaxWatches; every directory that is made in a watched one is watched at once, with what is in
+// it. What such a directory held before is not known, so a guarded name there counts as changed
+// when its ctime is not before the start: a ctime cannot be set.
+//
+// An event leads to one look at one name, by descriptor and without following a symlink. What is a
+// danger is undone at once (entry.h). A queue that overflowed leads to a look at every name in
+// every watched directory. check() handles what is pending; finish(), after the last process of
+// the sandbox is gone, looks at what start() knew, and where nothing was watched but in plain.h's
+// directories. Each callback does a bounded piece of work: a flood of events delays only that.
+//
+// Limits: who changed a file cannot be told from it, so the host's own change of a guarded name is
+// undone too, until the user puts it back. Stores through a memory mapping finish() finds.
+
 namespace dirbox::guard {
 namespace {
 
@@ -23,11 +41,12 @@ constexpr std::size_t kMostAtEnd = 32 << 10;  // bytes that finish() reads
 
 }  // namespace
 
-Guard::Guard(EventLoop& loop, Spec spec, std::string store, std::string plain)
+Guard::Guard(EventLoop& loop, Spec spec, std::string store, const std::string& plain)
     : loop_(loop),
       spec_(std::move(spec)),
       store_path_(std::move(store)),
-      plain_(std::move(plain)) {}
+      plain_(plain),
+      familiar_(plain.empty() ? plain : plain + ".places") {}
 
 Guard::~Guard() { stop_watching(); }
 
@@ -39,12 +58,14 @@ Result<void> Guard::start(bool told) {
   indirect_.globs = held_.globs();
   TRY_VOID(open_trees());
   watching_ = true;
+  if (!told) familiar_.begin();
   begun_ = EventLoop::Clock::now();
   timer_ = loop_.after(told ? kQuietDelay : kDelay, [this] { arm(); });
   return {};
 }
 
 void Guard::expect_writes() {
+  if (watching_) familiar_.begin();
   if (!watching_ || inotify_.valid() || polls_ != 0) return;
   const auto lived =
       std::chrono::duration_cast<std::chrono::milliseconds>(EventLoop::Clock::now() - begun_);
@@ -71,6 +92,7 @@ Result<void> Guard::open_trees() {
 /// Remembers the guarded names of a directory, and of the special ones in it, which get watched.
 void Guard::snapshot(const Node& node, int directory) {
   const Node here = node;  // watch() moves nodes
+  familiar_.note(full_path(here.tree, here.path), directory, false);
   auto remember = [&](const std::string& name) {
     auto entry = look_at(directory, name);
     if (!entry) return;
@@ -80,10 +102,10 @@ void Guard::snapshot(const Node& node, int directory) {
     }
     if (S_ISLNK(entry->status.st_mode) && entry->text)
       note_link(full_path(here.tree, here.path), *entry->text, indirect_.files);
-    before_[full_name(here, name)] = {true, std::move(entry->text), entry->status.st_mode};
-    // A change in place is an event of the file, not of a directory of the tree.
-    if (here.folder == &tree_folder() && S_ISREG(entry->status.st_mode))
-      watch_file(here, directory, name);
+    before_[full_name(here, name)] = before_from(*entry);
+    // A change in place is an event of the file, not of a directory of the tree, nor where the file
+    // has another name.
+    if (S_ISREG(before_[full_name(here, name)].mode)) watch_file(here, directory, name);
   };
   // By name where there may be very many others.
   const auto [entries, whole] = list_entries(directory, kFewEntries);
@@ -114,7 +136,7 @@ void Guard::snapshot(const Node& node, int directory) {
       if (auto link = look_at(directory, name)) {
         if (S_ISLNK(link->status.st_mode) && link->text)
           note_link(full_path(here.tree, here.path), *link->text, indirect_.hooks);
-        before_[full_name(here, name)] = {true, std::move(link->text), link->status.st_mode};
+        before_[full_name(here, name)] = before_from(*link);
       }
       continue;
     }
@@ -144,12 +166,15 @@ void Guard::finish(bool written) {
   }
   ending_ = true;
   if (written) {
+    familiar_.begin();
     others_.look(store_path_, in_ns(started_), before_);
     visit_rest();
   }
   look_at_all();
+  look_at_gitfiles();
   visit_followed();
   plain_.save();
+  familiar_.save();
   stop_watching();
 }
 
@@ -173,7 +198,13 @@ void Guard::on_events(std::size_t most) {
       const char* name = buffer + at + sizeof event;
       at += static_cast<ssize_t>(sizeof event + event.len);
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
+        // What was made meanwhile is not known at all.
+        unwatched_ = true;
+        queue_.clear();
+        later_.clear();
         look_at_all();
+        for (std::size_t tree = 0; tree < trees_.size(); ++tree) queue_.push_back({tree, "", true});
+        walk_slice();
       } else {
         handle(event.wd, event.mask, event.len > 0 ? std::string(name) : std::string());
         visit_followed();
@@ -191,11 +222,12 @@ void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
     return;
   }
   const Node node = found->second;
+  asked_.reset();
   if (name.empty()) {
-    // A watch of one file of a tree: its directory is where the name is looked at.
+    // A watch of one file: its directory is where the name is looked at.
     if (node.folder != nullptr) return;
     if (auto above = open_above(node)) look(above->node, above->directory.get(), above->name);
-    return;
+    return look_at_links(wd);
   }
   UniqueFd directory = open_node(node);
   if (!directory.valid()) return;  // moved: the event of its new place follows, or it is gone

@@ -11,6 +11,7 @@
 #include "launcher/base/event_loop.h"
 #include "launcher/base/result.h"
 #include "launcher/guard/entry.h"
+#include "launcher/guard/familiar.h"
 #include "launcher/guard/held.h"
 #include "launcher/guard/limits.h"
 #include "launcher/guard/nodes.h"
@@ -23,27 +24,11 @@
 /// Watches what the sandbox may write for changes that the host would execute.
 namespace dirbox::guard {
 
-/// Theory of operation. start() reads the guarded names (table.h, held.h) in the top of each tree
-/// and in its git directory, some dozens of look-ups, and remembers these directories; a command
-/// that lives longer than kDelay, and writes, has them watched with inotify(7) from then on
-/// (watches.cpp), and what happened before is looked for. Other directories of the tree are watched
-/// as time allows: kSlice of them at a time while the command runs, breadth first, up to
-/// kMaxWatches; every directory that is made in a watched one is watched at once, with what is in
-/// it. What such a directory held before is not known, so a guarded name there counts as changed
-/// when its ctime is not before the start: a ctime cannot be set.
-///
-/// An event leads to one look at one name, by descriptor and without following a symlink. What is a
-/// danger is undone at once (entry.h). A queue that overflowed leads to a look at every name in
-/// every watched directory. check() handles what is pending; finish(), after the last process of
-/// the sandbox is gone, looks at what start() knew, and where nothing was watched but in plain.h's
-/// directories. Each callback does a bounded piece of work: a flood of events delays only that.
-///
-/// Limits: who changed a file cannot be told from it, so the host's own change of a guarded name is
-/// undone too, until the user puts it back. Stores through a memory mapping finish() finds.
+/// Theory of operation: guard.cpp.
 class Guard {
  public:
   /// `store`: a directory that is made when something is quarantined; `plain`: PlainDirectories'.
-  Guard(EventLoop& loop, Spec spec, std::string store, std::string plain = "");
+  Guard(EventLoop& loop, Spec spec, std::string store, const std::string& plain = "");
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
@@ -81,6 +66,7 @@ class Guard {
   std::optional<Place> find_place(const std::string& path) const;
   void follow_config(const std::string& text, const std::string& directory, const std::string& top,
                      int depth);
+  void follow_hooks(const Place& place);
   void note_link(const std::string& directory, const std::string& target, Paths& paths) const;
   void include_file(const Place& place, const std::string& top, int depth);
   const NameRule* rule_of(const Node& node, const std::string& name) const;
@@ -92,6 +78,7 @@ class Guard {
   std::optional<GuardAbove> open_above(const Node& node) const;
   Age age_of(int directory, const std::string& name) const;
   int add_watch(int fd, const std::string& path, std::uint32_t events);
+  void look_at_links(int wd);
   bool watch(const Place& place, int directory, const Folder& folder);
   void forget(std::size_t tree, const std::string& path);
   bool watch_file(const Node& node, int directory, const std::string& name);
@@ -100,6 +87,9 @@ class Guard {
                                    const struct stat& status);
   bool is_plain(const Place& place, const struct stat& status, std::vector<std::string>& folders);
   bool has_room(std::size_t count);
+  bool was_moved(std::size_t tree, const std::string& path, int directory, const Folder& folder);
+  bool is_strange(std::size_t tree, const std::string& path);
+  void note_place(const Place& place, int directory, const Folder& folder);
   void note_kind(const Place& place, const Folder* folder);
   void visit_followed();
   void visit_rest();
@@ -113,6 +103,7 @@ class Guard {
   bool follow(const Node& node, What what, const std::string& text);
   void look_at_all();
   void look_at_known(const Node& node);
+  void look_at_gitfiles();
   bool is_unchanged(const Node& node) const;
   void look_now();
   void arm();
@@ -135,11 +126,16 @@ class Guard {
   std::vector<UniqueFd> trees_;
   Held held_;
   PlainDirectories plain_;
+  Familiar familiar_;
+  std::optional<Place> asked_;                    ///< is_strange() of; made: its answer
   std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
   Others others_;
-  std::set<std::string> included_;  ///< full paths of included configurations
+  std::set<std::string> included_;   ///< full paths of included configurations
+  std::set<std::string> hooks_;      ///< full paths of directories that one names for hooks
+  std::multimap<int, Place> links_;  ///< more names of files that are watched
+  std::vector<std::pair<Node, std::string>> gitfiles_;  ///< that have led to nothing bad so far
   Indirect indirect_;
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
   std::vector<Place> followed_;      ///< to which a gitfile leads

@@ -37,7 +37,7 @@ Result<void> Held::remember(const Spec& spec, std::map<std::string, Before>& bef
     if (!entry || S_ISDIR(entry->status.st_mode)) continue;
     kept += entry->text ? entry->text->size() : 0;
     if (kept > kMaxText) entry->text.reset();
-    before[path] = {true, std::move(entry->text), entry->status.st_mode};
+    before[path] = before_from(*entry);
   }
   return {};
 }

@@ -35,16 +35,24 @@ void Guard::follow_config(const std::string& text, const std::string& directory,
     if (entry.key == "core.hookspath") {
       const std::string path = path_normalize(path_join(top, entry.value));
       const auto place = find_place(path);
-      if (place) indirect_.hooks.push_back(path);
-      UniqueFd fd = place ? open_place(place->tree, place->path) : UniqueFd();
-      if (fd.valid() && watch(*place, fd.get(), hooks_folder()))
-        snapshot({place->tree, place->path, &hooks_folder(), 0, 0, {}}, fd.get());
+      if (place) follow_hooks(*place);
     } else if (entry.key == "include.path" ||
                (entry.key.starts_with("includeif.") && entry.key.ends_with(".path"))) {
       const auto place = find_place(path_normalize(path_join(directory, entry.value)));
       if (place && depth < kMostIncludes) include_file(*place, top, depth);
     }
   }
+}
+
+void Guard::follow_hooks(const Place& place) {
+  const std::string path = full_path(place.tree, place.path);
+  if (!hooks_.insert(path).second) return;
+  indirect_.hooks.push_back(path);
+  // While the sandbox runs, only what is older than it was there before.
+  if (watching_) return followed_.push_back({place.tree, place.path, false, true});
+  UniqueFd fd = open_place(place.tree, place.path);
+  if (fd.valid() && watch(place, fd.get(), hooks_folder()))
+    snapshot({place.tree, place.path, &hooks_folder(), 0, 0, {}}, fd.get());
 }
 
 void Guard::include_file(const Place& place, const std::string& top, int depth) {
@@ -57,10 +65,13 @@ void Guard::include_file(const Place& place, const std::string& top, int depth) 
   UniqueFd directory = open_place(place.tree, parent);
   if (!directory.valid()) return;
   const Node node{place.tree, parent, &tree_folder(), 0, 0, {}};
+  if (watching_) look(node, directory.get(), name);
   const auto entry = look_at(directory.get(), name);
-  if (!entry) return;
-  before_[path] = {true, entry->text, entry->status.st_mode};
-  watch_file(node, directory.get(), name);
+  if (!entry || (watching_ && !before_.contains(path))) return;
+  if (!watching_) {
+    before_[path] = before_from(*entry);
+    watch_file(node, directory.get(), name);
+  }
   if (entry->text) follow_config(*entry->text, path_parent(path), top, depth + 1);
 }
 

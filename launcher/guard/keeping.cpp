@@ -132,7 +132,7 @@ Result<void> Guard::accept(const std::string& session, std::uint64_t number,
   if (!entry) return fail(kDoing, name, "it is no longer in the quarantine");
   if (!entry->text)
     return fail(kDoing, name, fmt::format("it has more than {} KiB", kMaxKept >> 10));
-  before_[path] = {true, std::move(entry->text), entry->status.st_mode};
+  before_[path] = before_from(*entry);
   others_.accept(path);
   return {};
 }

@@ -44,6 +44,21 @@ bool is_plain_file(int tree, const std::string& path) {
                       : errno == ENOENT;
 }
 
+/// Whether a path means what its text says: ".." after a name is where that name leads, and git
+/// ends a path where C does.
+bool is_straight(std::string_view path) {
+  if (std::any_of(path.begin(), path.end(), [](char c) { return c >= 0 && c < ' '; })) return false;
+  bool named = path.starts_with('/');
+  while (!path.empty()) {
+    const std::size_t end = std::min(path.find('/'), path.size());
+    const std::string_view part = path.substr(0, end);
+    if (part == ".." && named) return false;
+    named |= !part.empty() && part != "." && part != "..";
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return true;
+}
+
 /// lstat(2) of what is at `path` in a tree. False for all but directories.
 bool stat_directory(int tree, const std::string& path, struct stat& status) {
   return ::fstatat(tree, path.empty() ? "." : path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -92,10 +107,7 @@ UniqueFd Guard::open_node(const Node& node) const {
 
 /// What kind of directory `path` is: from the nearest one above it that is watched.
 const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int directory) const {
-  // One that a configuration made a directory of hooks stays one.
-  const auto own = watches_.find(full_path(tree, path));
-  if (own != watches_.end() && nodes_.at(own->second).folder == &hooks_folder())
-    return &hooks_folder();
+  if (hooks_.contains(full_path(tree, path))) return &hooks_folder();
   const Folder* folder = nullptr;
   std::string at = path;
   std::vector<std::string> rest;
@@ -143,7 +155,15 @@ void Guard::visit(const Place& first) {
       continue;
     }
     UniqueFd directory = open_place(place.tree, place.path);
-    if (!directory.valid()) continue;
+    if (!directory.valid()) {
+      // Another user's cannot be written by the sandbox either.
+      if (stat_directory(trees_[place.tree].get(), place.path, status) &&
+          status.st_uid == ::geteuid() && (status.st_mode & 0500) != 0500) {
+        complain("guard: not looked through, for it cannot be read: " +
+                 escape_for_terminal(full_path(place.tree, place.path)));
+      }
+      continue;
+    }
     const Folder* folder = folder_at(place.tree, place.path, directory.get());
     if (folder == nullptr) continue;
     // The watch first: what comes after the look is an event.
@@ -152,8 +172,10 @@ void Guard::visit(const Place& first) {
     if (ending_) note_kind(place, folder);
     if (::fstat(directory.get(), &status) != 0) continue;
     const Node node{place.tree, place.path, folder, 0, 0, {}};
+    asked_.reset();
     if (ending_ || !is_plain(place, status, folders))
       folders = look_in(place, node, directory.get(), status);
+    note_place(place, directory.get(), *folder);
     if (!seen) continue;
     for (const std::string& name : folders) {
       if (place.alone && !is_special(*folder, name)) continue;
@@ -172,9 +194,10 @@ void Guard::visit(const Place& first) {
 /// from before.
 std::vector<std::string> Guard::look_in(const Place& place, const Node& node, int directory,
                                         const struct stat& status) {
-  const std::size_t most = place.made || !held_.empty() ? SIZE_MAX : kMaxEntries;
+  const std::size_t most = place.made || ending_ || !held_.empty() ? SIZE_MAX : kMaxEntries;
   const bool by_path = !held_.empty() || !included_.empty();  // any name may be guarded
   const auto [entries, whole] = list_entries(directory, most, by_path ? nullptr : node.folder);
+  unwatched_ |= !whole;
   if (!whole) {
     for (const NameRule& rule : node.folder->names) {
       if (rule.name != "*") look(node, directory, std::string(rule.name));
@@ -279,10 +302,15 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
     rule = &kLink;
   }
   const std::string path = full_name(node, name);
-  auto known = before_.find(path);
-  if (known == before_.end() && is_before(entry->status.st_ctim, started_)) {
-    known = before_.emplace(path, Before{true, entry->text, entry->status.st_mode}).first;
+  const auto known = before_.find(path);
+  if (known == before_.end() && is_before(entry->status.st_ctim, started_) &&
+      (node.folder == &tree_folder() || !is_strange(node.tree, node.path))) {
+    before_.emplace(path, before_from(*entry));
     watch_file(node, directory, name);
+    if (node.folder == &git_folder() && name == "config" && entry->text) {
+      const std::string git = full_path(node.tree, node.path);
+      follow_config(*entry->text, git, path_parent(git), 0);
+    }
   }
   auto judge = [&] {
     return judge_entry(
@@ -295,6 +323,8 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
     found = judge();
   }
   if (found.empty()) {
+    if (rule->what == What::gitfile && !before_.contains(path) && !ending_)
+      gitfiles_.emplace_back(node, name);
     // What was written between the look and the watch is no event.
     if (S_ISREG(entry->status.st_mode) && watch_file(node, directory, name))
       look(node, directory, name);
@@ -314,6 +344,7 @@ bool Guard::follow(const Node& node, What what, const std::string& text) {
     if (!target.starts_with(kMark)) return true;  // git refuses it
     target.remove_prefix(kMark.size());
   }
+  if (!is_straight(target)) return false;
   const std::string path = path_normalize(path_join(here, target));
   if (what == What::swarm_loop) {
     const auto place = find_place(path);
@@ -325,7 +356,8 @@ bool Guard::follow(const Node& node, What what, const std::string& text) {
     const std::string inner(path_relative(path, spec_.trees[tree]));
     UniqueFd directory = open_place(tree, inner);
     // Not there yet, as git submodule writes it first: it will be made in a directory of the tree.
-    if (directory.valid()) followed_.push_back({tree, inner, false, true});
+    if (!directory.valid()) return errno == ENOENT && !ending_;
+    followed_.push_back({tree, inner, false, true});
     return true;
   }
   return false;
@@ -368,6 +400,14 @@ void Guard::look_at_known(const Node& node) {
   for (const std::string& name : names) look(node, directory.get(), name);
 }
 
+/// What gitfiles lead to can have changed since, and what was not there yet has to be by the end.
+void Guard::look_at_gitfiles() {
+  for (const auto& [node, name] : std::exchange(gitfiles_, {})) {
+    UniqueFd directory = open_place(node.tree, node.path);
+    if (directory.valid()) look(node, directory.get(), name);
+  }
+}
+
 /// Every name in every directory that is watched, and every name that was there before.
 void Guard::look_at_all() {
   look_at_included();
@@ -385,6 +425,7 @@ void Guard::look_at_all() {
     const Folder* folder = folder_at(known.tree, known.path, directory.get());
     if (folder == nullptr) continue;
     const Node node{known.tree, known.path, folder, 0, 0, {}};
+    asked_.reset();
     bool every = !held_.empty();
     for (const NameRule& rule : folder->names) {
       every |= rule.name == "*";

@@ -68,15 +68,33 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
 /// A change of a file in place is an event of the file where its directory is not asked for them.
 /// True for a watch that is new.
 bool Guard::watch_file(const Node& node, int directory, const std::string& name) {
-  if (ending_ || !node.folder->open || nodes_.size() >= kMaxWatches) return false;
+  // Directories go first.
+  if (ending_ || nodes_.size() >= (node.folder->open ? kMaxWatches : kMaxWatches / 2)) return false;
   UniqueFd file(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file.valid()) return false;
   const std::string path = node.path.empty() ? name : node.path + "/" + name;
   const int wd = add_watch(file.get(), full_path(node.tree, path), kFileEvents);
-  if (wd == 0 || nodes_.contains(wd)) return false;
+  if (wd == 0) return false;
+  if (const auto known = nodes_.find(wd); known != nodes_.end()) {
+    if ((known->second.path != path || known->second.tree != node.tree) &&
+        links_.size() < kMaxWatches) {
+      links_.emplace(wd, Place{node.tree, path});
+    }
+    return false;
+  }
   nodes_[wd] = {node.tree, path, nullptr, 0, 0, {}};
   watches_[full_path(node.tree, path)] = wd;
   return true;
+}
+
+/// A file that has several guarded names was changed.
+void Guard::look_at_links(int wd) {
+  std::vector<Place> places;
+  for (auto [at, end] = links_.equal_range(wd); at != end; ++at) places.push_back(at->second);
+  for (const Place& place : places) {
+    if (auto above = open_above({place.tree, place.path, nullptr, 0, 0, {}}))
+      look(above->node, above->directory.get(), above->name);
+  }
 }
 
 /// A directory went elsewhere: what is known of it and beneath it is not where it was.

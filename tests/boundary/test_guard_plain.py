@@ -28,7 +28,7 @@ class Plain(sandbox.Boundary):
         super().setUp()
         for i in range(DIRECTORIES):
             self.world.plant(self.project(f"d{i}/e/file"), "text\n")
-        self.files = os.path.join(self.home(".local/state/dirbox/plain"), "*")
+        self.files = os.path.join(self.home(".local/state/dirbox/plain"), 32 * "?")
         made = time.time()
         # Younger ones are not remembered: the times of some file systems are that coarse.
         sandbox.wait_until(lambda: time.time() > made + 3.5, "three seconds")
