@@ -1,5 +1,6 @@
 """Claude Code from the npm registry, in a World, against a stand-in for its API."""
 import collections
+import fcntl
 import glob
 import json
 import os
@@ -18,16 +19,22 @@ Ended = collections.namedtuple("Ended", "code out err api")
 
 
 def install():
-    """The package, once per machine. Raises OSError where npm or its registry cannot be reached."""
+    """The package, once per machine: its program. Raises OSError where npm or its registry cannot be reached."""
     program = os.path.join(PREFIX, "bin", "claude")
-    if not os.path.exists(program):
+    os.makedirs(os.path.dirname(PREFIX), mode=0o700, exist_ok=True)
+    with open(PREFIX + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # suites run beside each other
+        whole = os.path.join(PREFIX, "whole")
+        if os.path.exists(whole):
+            return program
         shutil.rmtree(PREFIX, ignore_errors=True)
         done = subprocess.run(["npm", "install", "--global", "--prefix", PREFIX, "--no-audit", "--no-fund",
                                "@anthropic-ai/claude-code@" + VERSION], capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
             shutil.rmtree(PREFIX, ignore_errors=True)
             raise OSError(done.stderr.strip().splitlines()[-1:])
-    return program
+        with open(whole, "w", encoding="ascii"):
+            return program
 
 
 def certificate(folder, *names):
