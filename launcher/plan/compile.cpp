@@ -294,16 +294,23 @@ const PathRule* find_rule(const Plan& plan, std::string_view path) {
   const auto missing =
       std::partition_point(plan.rules.begin(), plan.rules.end(),
                            [](const PathRule& rule) { return rule.type != FileType::missing; });
-  for (std::string at(path);; at = path_parent(at)) {
-    auto found =
-        std::lower_bound(plan.rules.begin(), missing, at,
-                         [](const PathRule& rule, const std::string& p) { return rule.path < p; });
-    if (found == missing || found->path != at) {
-      found = std::find_if(missing, plan.rules.end(),
-                           [&](const PathRule& rule) { return rule.path == at; });
+  // These are many, and nearly always of other places.
+  const PathRule* nearest = nullptr;
+  for (auto rule = missing; rule != plan.rules.end(); ++rule) {
+    if ((nearest == nullptr || rule->path.size() > nearest->path.size()) &&
+        path_is_beneath(path, rule->path)) {
+      nearest = &*rule;
     }
-    if (found != plan.rules.end() && found->path == at) return &*found;
-    if (at == "/" || at.empty()) return nullptr;
+  }
+  for (std::string_view at = path;;) {
+    const auto found = std::lower_bound(
+        plan.rules.begin(), missing, at,
+        [](const PathRule& rule, std::string_view wanted) { return rule.path < wanted; });
+    if (found != missing && found->path == at) return &*found;
+    if (nearest != nullptr && nearest->path == at) return nearest;
+    const std::size_t slash = at.rfind('/');
+    if (at == "/" || slash == at.npos) return nullptr;
+    at = at.substr(0, std::max(slash, std::size_t{1}));
   }
 }
 

@@ -38,9 +38,9 @@ docker::Names names_of(std::string_view key, const std::vector<profiles::Entry>&
 /// else at the way to `path`.
 const PathRule* find_writable_above(const Plan& plan, const std::string& path) {
   for (std::string at = path; at != "/";) {
-    at = path_parent(at);
-    const PathRule* rule = find_rule(plan, at);
-    if (rule != nullptr && rule->access == PathAccess::write) return rule;
+    const PathRule* rule = find_rule(plan, path_parent(at));
+    if (rule == nullptr || rule->access == PathAccess::write) return rule;
+    at = rule->path;
   }
   return nullptr;
 }
