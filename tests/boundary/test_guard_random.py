@@ -22,7 +22,14 @@ WAYS = ("echo evil > {a}/.envrc",
         "(sleep 0.05; echo evil > {a}/.envrc) & sleep 0.1",
         "echo evil > {a}/.envrc; chmod 0 {a}",
         "rm -rf {a}; mkdir {a}; echo evil > {a}/.envrc",
-        "mv {a} {a}.old; ln -s {b} {a}; echo evil > {b}/.envrc")
+        "mv {a} {a}.old; ln -s {b} {a}; echo evil > {b}/.envrc",
+        # Prepared where nothing is guarded, for another run to finish.
+        "mkdir -p {a}/q{n}; echo evil > {a}/q{n}/tasks.json",
+        "mkdir -p {a}/g{n}/objects {a}/g{n}/refs {a}/g{n}/hooks; echo evil > {a}/g{n}/hooks/pre-commit; echo ref: refs/heads/x > {a}/g{n}/H",
+        "for i in $(find r -name 'q[0-9]*' | head -n 1); do mv $i {b}/.vscode; done",
+        "for i in $(find r -name H | head -n 1); do mv $i $(dirname $i)/HEAD; mv $(dirname $i) {b}/.git; done",
+        "for i in $(find r -name H | head -n 1); do mv $(dirname $i) {b}/.git; done",
+        "for i in $(find r -path '*/.git/H' | head -n 1); do mv $i $(dirname $i)/HEAD; done")
 FIND = (r"find r \( -name .envrc -o -name .mcp.json -o -path '*/.vscode/tasks.json' -o -path '*/.git/hooks/pre-commit' \) "
         r"-exec grep -l evil {} +; find r -path '*/.git/config' -exec grep -l fsmonitor {} +")
 
