@@ -323,8 +323,11 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
     found = judge();
   }
   if (found.empty()) {
-    if (rule->what == What::gitfile && !before_.contains(path) && !ending_)
-      gitfiles_.emplace_back(node, name);
+    if (rule->what == What::gitfile && !before_.contains(path) && !ending_) {
+      // Beyond that every directory is looked through at the end.
+      unwatched_ |= gitfiles_.size() >= kMaxQueue;
+      if (!unwatched_) gitfiles_.emplace_back(node, name);
+    }
     // What was written between the look and the watch is no event.
     if (S_ISREG(entry->status.st_mode) && watch_file(node, directory, name))
       look(node, directory, name);
