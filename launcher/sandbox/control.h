@@ -25,6 +25,7 @@ enum class ControlType : std::uint32_t {
   started,
   exec_failed,  ///< a = errno: nothing ran
   stopped,      ///< a = signal that stopped the command
+  frozen,       ///< everything but init is stopped
   exited,       ///< a = wait status of the command; everything else inside is dead
   // supervisor → init
   proceed,         ///< what is done outside meanwhile is done: the command may start
@@ -33,6 +34,7 @@ enum class ControlType : std::uint32_t {
   foreground,   ///< a = 1: its process group continues in the foreground of its terminal; 0: out of
                 ///< it;
                 ///< answered by the same
+  freeze,       ///< stop everything but init; answered by `frozen`
   make_socket,  ///< text = request for the network hook; answered by `sockets` or `refused`
   refused,      ///< init → supervisor: the network hook failed; a and text as in `failed`
 };

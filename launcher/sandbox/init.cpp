@@ -320,6 +320,10 @@ void handle_message(const Control& message, int control, pid_t command, int term
       if (message.a != 0) ::kill(-command, SIGCONT);
       if (!send_control(control, ControlType::foreground, message.a)) end(124);
       break;
+    case ControlType::freeze:
+      ::kill(-1, SIGSTOP);
+      if (!send_control(control, ControlType::frozen)) end(124);
+      break;
     default:
       break;
   }

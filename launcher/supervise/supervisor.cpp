@@ -25,6 +25,7 @@
 #include "launcher/supervise/broker.h"
 #include "launcher/supervise/docker.h"
 #include "launcher/supervise/events.h"
+#include "launcher/supervise/freezer.h"
 #include "launcher/supervise/job.h"
 #include "launcher/supervise/observer.h"
 #include "launcher/supervise/requests.h"
@@ -79,6 +80,7 @@ class Supervisor {
         guard_(loop_, plan.guard, store_of(state_directory, plan.session),
                plain_of(state_directory, plan)),
         syncer_(loop_, plan.sync, store_of(state_directory, plan.session)),
+        freezer_(loop_, [this] { forward(ControlType::freeze, 0); }),
         requests_(plan, network_, guard_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -303,6 +305,8 @@ class Supervisor {
         return;
       case ControlType::stopped:
         return on_stopped(message.a);
+      case ControlType::frozen:
+        return freezer_.on_frozen();
       case ControlType::exited:
         outcome_.status =
             WIFSIGNALED(message.a) ? 128 + WTERMSIG(message.a) : WEXITSTATUS(message.a);
@@ -342,10 +346,16 @@ class Supervisor {
   void on_stopped(int signal) {
     bool wants_terminal = terminal_ && (signal == SIGTTIN || signal == SIGTTOU);
     if (wants_terminal && terminal_->take(true)) return;
+    freezer_.stop(sandbox_.pid, [=, this] { stop_with_it(signal, wants_terminal); });
+  }
+
+  void stop_with_it(int signal, bool wants_terminal) {
+    guard_.check();
     bool group = wants_terminal || (terminal_ && terminal_->taken());
     if (terminal_) terminal_->release();
     // SIGSTOP would stop also where nobody can continue this process.
     if (stop_job(signal == SIGSTOP ? SIGTSTP : signal, group)) return;
+    freezer_.thaw();
     // There the kernel would not have stopped the command either, SIGSTOP excepted. It reads a
     // terminal on which nothing is typed instead of an error for ever.
     if (signal == SIGSTOP) {
@@ -357,6 +367,7 @@ class Supervisor {
 
   /// Continues the command; true when it has the user's terminal.
   bool resume() {
+    freezer_.thaw();
     // One message does both: a Ctrl-Z between them would be undone by the SIGCONT.
     if (terminal_ && terminal_->resume()) return true;
     forward(ControlType::signal_group, SIGCONT);
@@ -409,6 +420,7 @@ class Supervisor {
   AttachServer attach_;
   guard::Guard guard_;
   sync::Syncer syncer_;
+  Freezer freezer_;
   Requests requests_;
   std::optional<session::RunDirectory> directory_;
   session::ControlServer control_;

@@ -27,6 +27,7 @@ constexpr int kReadsPerTurn = 16;
 /// holds: the kernel reports a terminal as writable when it has room for 256 bytes.
 constexpr std::size_t kBlockingWrite = 128;
 constexpr std::chrono::milliseconds kTick{250};
+constexpr std::size_t kMostShown = 1 << 20;  ///< bytes: more than a terminal and a queue hold
 constexpr int kPatience = 2000;  ///< ms without progress after which the last output is dropped
 
 bool is_same_terminal(int a, int b) {
@@ -345,11 +346,16 @@ void Terminal::write_master() {
   }
 }
 
+/// What was written by now. Somebody inside may go on writing without end, and the user's terminal
+/// take it slowly.
 void Terminal::show_pending() {
-  while (master_.valid()) {
+  const auto end = EventLoop::Clock::now() + std::chrono::milliseconds(kPatience);
+  for (std::size_t shown = 0; master_.valid() && shown < kMostShown;) {
     while (master_.valid() && to_user_.empty() && read_master()) {
     }
     if (!master_.valid() || to_user_.empty()) return;
+    shown += to_user_.size();
+    if (EventLoop::Clock::now() > end) return;
     pollfd room{display_.get(), POLLOUT, 0};
     int ready = ::poll(&room, 1, kPatience);
     if (ready == 0 || (ready < 0 && errno != EINTR)) return;
