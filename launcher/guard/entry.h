@@ -21,6 +21,7 @@ struct Before {
   bool exists = false;
   std::optional<std::string> text;  ///< of a regular file up to kMaxKept, or a symlink's target
   unsigned mode = 0;                ///< with the type
+  std::int64_t changed = 0;         ///< ctime when it was seen, ns since 1970
 };
 inline constexpr std::size_t kMaxKept = 256 << 10;
 

@@ -27,7 +27,8 @@ Guard::Guard(EventLoop& loop, Spec spec, std::string store, std::string plain)
     : loop_(loop),
       spec_(std::move(spec)),
       store_path_(std::move(store)),
-      plain_(std::move(plain)) {}
+      plain_(std::move(plain)),
+      others_(spec_.foreign_state ? "" : store_path_) {}
 
 Guard::~Guard() { stop_watching(); }
 
@@ -80,7 +81,8 @@ void Guard::snapshot(const Node& node, int directory) {
     }
     if (S_ISLNK(entry->status.st_mode) && entry->text)
       note_link(full_path(here.tree, here.path), *entry->text, indirect_.files);
-    before_[full_name(here, name)] = {true, std::move(entry->text), entry->status.st_mode};
+    before_[full_name(here, name)] = {true, std::move(entry->text), entry->status.st_mode,
+                                      in_ns(entry->status.st_ctim)};
     // A change in place is an event of the file, not of a directory of the tree.
     if (here.folder == &tree_folder() && S_ISREG(entry->status.st_mode))
       watch_file(here, directory, name);
@@ -144,7 +146,7 @@ void Guard::finish(bool written) {
   }
   ending_ = true;
   if (written) {
-    others_.look(store_path_, in_ns(started_), before_);
+    others_.look(in_ns(started_));
     visit_rest();
   }
   look_at_all();

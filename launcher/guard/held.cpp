@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "launcher/base/path.h"
+#include "launcher/guard/nodes.h"
 
 namespace dirbox::guard {
 
@@ -37,7 +38,8 @@ Result<void> Held::remember(const Spec& spec, std::map<std::string, Before>& bef
     if (!entry || S_ISDIR(entry->status.st_mode)) continue;
     kept += entry->text ? entry->text->size() : 0;
     if (kept > kMaxText) entry->text.reset();
-    before[path] = {true, std::move(entry->text), entry->status.st_mode};
+    before[path] = {true, std::move(entry->text), entry->status.st_mode,
+                    in_ns(entry->status.st_ctim)};
   }
   return {};
 }

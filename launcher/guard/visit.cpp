@@ -281,17 +281,21 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   const std::string path = full_name(node, name);
   auto known = before_.find(path);
   if (known == before_.end() && is_before(entry->status.st_ctim, started_)) {
-    known = before_.emplace(path, Before{true, entry->text, entry->status.st_mode}).first;
+    known = before_
+                .emplace(path, Before{true, entry->text, entry->status.st_mode,
+                                      in_ns(entry->status.st_ctim)})
+                .first;
     watch_file(node, directory, name);
   }
   auto judge = [&] {
     return judge_entry(
-        *rule, before_of(path), *entry, path_to_tree(node),
+        *rule, before_of(path, *entry), *entry, path_to_tree(node),
         [&](What what, const std::string& text) { return follow(node, what, text); });
   };
   auto found = judge();
-  if (!found.empty() && before_.contains(path)) {
-    others_.look(store_path_, in_ns(started_), before_);
+  // What stands there may be what another sandbox had planted.
+  if (before_.contains(path) && (!found.empty() || !is_before(entry->status.st_ctim, started_))) {
+    others_.look(in_ns(started_));
     found = judge();
   }
   if (found.empty()) {
@@ -300,7 +304,7 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
       look(node, directory, name);
     return;
   }
-  undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before_of(path), *entry,
+  undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before_of(path, *entry), *entry,
        std::move(found));
 }
 

@@ -76,7 +76,7 @@ class Supervisor {
         attach_(
             loop_, plan, [this](log::Event event) { record(std::move(event)); },
             [this] { guard_.expect_writes(); }),
-        guard_(loop_, plan.guard, store_of(state_directory, plan.session),
+        guard_(loop_, guarded(plan), store_of(state_directory, plan.session),
                plain_of(state_directory, plan)),
         syncer_(loop_, plan.sync, store_of(state_directory, plan.session)),
         requests_(plan, network_, guard_),
@@ -172,6 +172,12 @@ class Supervisor {
   static std::string store_of(const std::string& state_directory, const std::string& session) {
     if (state_directory.empty()) return {};
     return path_join(path_join(state_directory, guard::kQuarantine), session);
+  }
+
+  static guard::Spec guarded(const plan::Plan& plan) {
+    guard::Spec out = plan.guard;
+    out.foreign_state = plan.foreign_state;
+    return out;
   }
 
   static std::string plain_of(const std::string& state_directory, const plan::Plan& plan) {
