@@ -165,7 +165,10 @@ Result<void> Guard::accept(const PutBack& what) {
   Entry entry = TRY(open_sealed(directory.get(), what.number, what.seal));
   if (!entry.text)
     return fail(kDoing, name, fmt::format("it has more than {} KiB", kMaxKept >> 10));
-  if (what.step == PutBack::Step::ask) return {};
+  if (what.step == PutBack::Step::ask) {
+    others_.forget_replaced(path);
+    return {};
+  }
   others_.accept(path, std::move(before));
   before_[path] = {true, std::move(entry.text),
                    what.seal.mode != 0 ? what.seal.mode : entry.status.st_mode};

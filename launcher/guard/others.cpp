@@ -74,21 +74,20 @@ Before Others::correct(const std::string& path, const Before& before, const Entr
   const auto found = distrusted_.find(path);
   if (found != distrusted_.end() && found->second.whole)
     return correct_whole(found->second, before, now);
-  if (blind_since_ && !accepted_.contains(path) && before.exists &&
-      before.changed >= *blind_since_ && in_ns(now.status.st_ctim) >= begun_) {
-    return {};
-  }
   Before out = before;
-  if (found == distrusted_.end() || !out.text) return out;
-  Distrusted& theirs = found->second;
-  if (theirs.instead) {
+  if (found != distrusted_.end() && found->second.instead && out.text) {
     // With the values that come back: those are the user's.
-    if (auto cleaned = clean_git_config(*theirs.instead, *out.text)) {
+    if (auto cleaned = clean_git_config(*found->second.instead, *out.text)) {
       out.text = std::move(cleaned->text);
       return out;
     }
   }
-  out.text = without_entries(*out.text, theirs.entries);
+  if (blind_since_ && !accepted_.contains(path) && before.exists &&
+      before.changed >= *blind_since_ && in_ns(now.status.st_ctim) >= begun_) {
+    return {};
+  }
+  if (found != distrusted_.end() && out.text)
+    out.text = without_entries(*out.text, found->second.entries);
   return out;
 }
 
@@ -101,6 +100,8 @@ Before Others::correct_whole(Distrusted& theirs, const Before& before, const Ent
   if (!theirs.instead && is_theirs(now.text)) theirs.instead = now.text;
   return {true, theirs.instead, theirs.mode};
 }
+
+void Others::forget_replaced(const std::string& path) { replaced_.erase(path); }
 
 void Others::accept(const std::string& path, std::optional<Before> before) {
   Accepted& replaced = replaced_[path];

@@ -37,6 +37,8 @@ class Others {
   /// hash alone what was there, `now` may be that; else it is a file without a known text.
   Before correct(const std::string& path, const Before& before, const Entry& now);
 
+  /// What an earlier accept() replaced is for good.
+  void forget_replaced(const std::string& path);
   /// What they have quarantined of `path` by now, the user puts back. `before`: what was there
   /// until then, if anything.
   void accept(const std::string& path, std::optional<Before> before);

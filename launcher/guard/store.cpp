@@ -126,14 +126,21 @@ Result<void> make_copy(const Entry& entry, unsigned mode, int directory, const s
   return done;
 }
 
-/// What is `fresh` in a directory to its place `name`; what stands there, into the store.
+/// What is `fresh` in a directory, and in the store as `kept` if it is a copy, to its place `name`;
+/// what stands there, into the store.
 Result<void> exchange(int directory, const std::string& fresh, const std::string& name, int store,
-                      const std::string& replaced) {
+                      const std::string& kept) {
+  auto fail_before = [&](int err) {
+    if (::renameat(directory, fresh.c_str(), store, kept.c_str()) != 0)
+      ::unlinkat(directory, fresh.c_str(), 0);
+    return fail_errno(kDoing, escape_for_terminal(name), err);
+  };
+  const std::string replaced = kept + ".replaced";
   if (::renameat2(directory, fresh.c_str(), directory, name.c_str(), RENAME_NOREPLACE) == 0)
     return {};
-  if (errno != EEXIST) return fail_errno(kDoing, escape_for_terminal(name));
+  if (errno != EEXIST) return fail_before(errno);
   if (::renameat2(directory, fresh.c_str(), directory, name.c_str(), RENAME_EXCHANGE) != 0)
-    return fail_errno(kDoing, escape_for_terminal(name));
+    return fail_before(errno);
   if (::renameat(directory, fresh.c_str(), store, replaced.c_str()) == 0) return {};
   if (errno != EXDEV) return fail_errno(kDoing, replaced);
   const auto entry = look_at(directory, fresh);
@@ -271,8 +278,7 @@ Result<void> restore_record(const std::string& store, const Record& record) {
   } else if (::renameat(from.get(), kept.c_str(), to.get(), fresh.c_str()) != 0) {
     return fail_errno(kDoing, kept, errno, errno == EXDEV ? "it is too large to be copied" : "");
   }
-  if (auto done = exchange(to.get(), fresh, name, from.get(), kept + ".replaced"); !done)
-    return done;
+  if (auto done = exchange(to.get(), fresh, name, from.get(), kept); !done) return done;
   if (entry.text && ::unlinkat(from.get(), kept.c_str(), 0) != 0) return fail_errno(kDoing, kept);
   return {};
 }

@@ -191,6 +191,18 @@ TEST_CASE("where records end, what could come from that sandbox is not believed"
   CHECK(others.correct("/p/y", later, standing("new", state.begun)).text == "new");
 }
 
+TEST_CASE("where records end, what they say of a configuration is of use") {
+  const State state;
+  const std::string user = "[core]\n\tpager = less\n";
+  REQUIRE(append_record(state.store.get(), state.record("core.pager", "evil", file(user))));
+  REQUIRE(::chmod((state.theirs + "/" + kRecords).c_str(), Recorder::kStopped) == 0);
+  Others others(state.ours);
+  others.look(state.begun);
+  const Before planted = file("[core]\n\tpager = worse\n", state.begun - kSecond / 2);
+  CHECK(others.correct("/p/x", planted, standing("", state.begun)).text ==
+        "[core]\n\tpager = \"less\"\n");
+}
+
 TEST_CASE("what the user could not put back is as it was") {
   const State state;
   REQUIRE(append_record(state.store.get(), state.record("", "evil", {})));
@@ -200,6 +212,10 @@ TEST_CASE("what the user could not put back is as it was") {
   CHECK(others.correct("/p/x", file("evil"), standing("evil", state.begun)).text == "evil");
   CHECK_FALSE(others.withdraw("/p/x", file("evil")).has_value());
   CHECK_FALSE(others.correct("/p/x", file("evil"), standing("evil", state.begun)).exists);
+  // What was put back before is no matter of the next time.
+  others.accept("/p/x", std::nullopt);
+  others.forget_replaced("/p/x");
+  CHECK(others.withdraw("/p/x", file("mine"))->text == "mine");
   // Nothing was accepted: what is there stays.
   CHECK(others.withdraw("/p/y", file("mine"))->text == "mine");
 }
