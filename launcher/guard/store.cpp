@@ -153,8 +153,13 @@ Result<void> exchange(int directory, const std::string& fresh, const std::string
 }  // namespace
 
 std::string to_hex(std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;
-  for (char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  out.reserve(2 * bytes.size());
+  for (char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += {kDigits[byte >> 4], kDigits[byte & 0xf]};
+  }
   return out;
 }
 
