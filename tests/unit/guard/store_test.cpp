@@ -44,7 +44,9 @@ struct State {
 };
 
 Before file(const std::string& text, std::int64_t changed = 0) {
-  return {true, text, S_IFREG | 0644, changed};
+  Before out{true, text, S_IFREG | 0644};
+  out.changed = changed;
+  return out;
 }
 Entry standing(const std::string& text, std::int64_t changed) {
   Entry out;
