@@ -45,7 +45,8 @@ std::string time_text(std::int64_t seconds) {
 
 void print_records(const std::string& store, const std::vector<Record>& records) {
   for (const Record& record : records) {
-    fmt::print("{} {}  {}  {}\n", path_name(store), record.number, time_text(record.time),
+    const std::string number = record.number != 0 ? std::to_string(record.number) : "-";
+    fmt::print("{} {}  {}  {}\n", path_name(store), number, time_text(record.time),
                escape_for_terminal(record.path));
     Table table;
     for (const guard::Finding& finding : record.findings) {
@@ -55,6 +56,7 @@ void print_records(const std::string& store, const std::vector<Record>& records)
                  escape_for_terminal(finding.why)});
     }
     fmt::print("{}", table.render(4));
+    if (record.more != 0) fmt::print("    and {} more\n", record.more);
   }
 }
 
@@ -68,10 +70,11 @@ void add_json(const std::string& store, const std::vector<Record>& records, Json
                                     {"why", f.why}});
     }
     out.push_back(JsonObject{{"session", path_name(store)},
-                             {"number", record.number},
+                             {"number", record.number != 0 ? Json(record.number) : Json()},
                              {"time", record.time},
                              {"path", record.path},
-                             {"findings", std::move(findings)}});
+                             {"findings", std::move(findings)},
+                             {"more", std::uint64_t{record.more}}});
   }
 }
 
@@ -96,29 +99,51 @@ int show_verb(const Arguments& arguments) {
     stores.push_back(*store);
   }
   JsonArray out;
+  int worst = 0;
   for (const std::string& store : stores) {
     auto records = guard::read_records(store);
-    if (!records) return report(records.error());
+    if (!records) {
+      worst = report(records.error());
+      continue;
+    }
+    if (!records->whole)
+      fmt::print(stderr, "dirbox: warning: some of what session {} recorded cannot be read\n",
+                 path_name(store));
     if (json) {
-      add_json(store, *records, out);
+      add_json(store, records->list, out);
     } else {
-      print_records(store, *records);
+      print_records(store, records->list);
     }
   }
   if (json) fmt::print("{}\n", Json(std::move(out)).dump(true));
-  return 0;
+  return worst;
 }
 
-/// Tells the running sessions, which would quarantine it again. One that cannot is named.
-Result<void> announce(const std::string& store, const Record& record) {
+Result<Json> ask(const std::string& session, const std::string& store, const Record& record,
+                 const char* step, pid_t* stopped = nullptr) {
   const Json request = JsonObject{{"verb", "accept"},
+                                  {"step", step},
                                   {"quarantine", path_name(store)},
                                   {"number", record.number},
-                                  {"path_hex", guard::to_hex(record.path)}};
-  for (const std::string& session : TRY(session::list_sessions())) {
+                                  {"path_hex", guard::to_hex(record.path)},
+                                  {"sha256", record.seal.sha256},
+                                  {"mode", record.seal.mode}};
+  return session::ask_session(session, request, stopped);
+}
+
+/// One step with each of the sessions. Returns those that did it. One that cannot is named; one
+/// that is stopped is warned of, and one that has ended no longer matters.
+Result<std::vector<std::string>> ask_all(const std::vector<std::string>& sessions,
+                                         const std::string& store, const Record& record,
+                                         const char* step) {
+  std::vector<std::string> out;
+  for (const std::string& session : sessions) {
     pid_t stopped = 0;
-    auto answer = session::ask_session(session, request, &stopped);
-    if (answer) continue;
+    auto answer = ask(session, store, record, step, &stopped);
+    if (answer) {
+      out.push_back(session);
+      continue;
+    }
     if (stopped != 0) {
       fmt::print(stderr,
                  "dirbox: warning: session {} is stopped (pid {}): if it watches {}, it "
@@ -130,10 +155,30 @@ Result<void> announce(const std::string& store, const Record& record) {
     if (std::find(still.begin(), still.end(), session) == still.end()) continue;
     Error error = answer.error();
     error.detail = escape_for_terminal(error.detail);
-    error.hint = fmt::format("session {} watches it: try again when that has ended", session);
+    if (error.hint.empty())
+      error.hint = fmt::format("session {} watches it: try again when that has ended", session);
     return Failure(std::move(error));
   }
-  return {};
+  return out;
+}
+
+/// Puts it back when every running session, which would quarantine it again, can take it for what
+/// was there, and has done so. When that fails they forget it: the sandbox could make it again.
+Result<void> put_back(const std::string& store, const Record& record) {
+  const auto running = TRY(session::list_sessions());
+  const auto able = TRY(ask_all(running, store, record, "ask"));
+  auto told = ask_all(able, store, record, "commit");
+  auto done = told ? guard::restore_record(store, record) : Result<void>(Failure(told.error()));
+  if (done) return done;
+  for (const std::string& session : able) {
+    pid_t stopped = 0;
+    if (ask(session, store, record, "withdraw", &stopped)) continue;
+    const auto still = session::list_sessions();
+    if (still && std::find(still->begin(), still->end(), session) == still->end()) continue;
+    fmt::print(stderr, "dirbox: warning: session {} still takes {} for what belongs there\n",
+               escape_for_terminal(session), escape_for_terminal(record.path));
+  }
+  return done;
 }
 
 int restore_verb(const Arguments& arguments) {
@@ -150,7 +195,8 @@ int restore_verb(const Arguments& arguments) {
   auto records = guard::read_records(*store);
   if (!records) return report(records.error());
   std::vector<Record> chosen;
-  for (const Record& record : *records) {
+  for (const Record& record : records->list) {
+    if (record.number == 0) continue;
     if (words.size() == 1 ||
         std::find(words.begin() + 1, words.end(), std::to_string(record.number)) != words.end()) {
       chosen.push_back(record);
@@ -161,9 +207,7 @@ int restore_verb(const Arguments& arguments) {
                    "dirbox guard show tells them"});
   int worst = 0;
   for (const Record& record : chosen) {
-    auto done = announce(*store, record);
-    if (done) done = guard::restore_record(*store, record);
-    if (!done) {
+    if (auto done = put_back(*store, record); !done) {
       worst = report(done.error());
       continue;
     }

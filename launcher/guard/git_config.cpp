@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
+
+#include "launcher/base/file.h"
 
 // Theory of operation: the parser follows git's own reader (config.c) character by character, so
 // that both see the same entries: CR LF is a line end and a lone CR a blank, a name is folded to
@@ -233,6 +237,8 @@ constexpr DangerRow kDangers[] = {
     {"difftool", "path", Test::any, "git difftool executes it"},
     {"mergetool", "cmd", Test::any, "git mergetool executes it"},
     {"mergetool", "path", Test::any, "git mergetool executes it"},
+    {"mergetool", "layout", Test::any, "the shell of git mergetool executes it"},
+    {"difftool", "layout", Test::any, "the shell of git difftool executes it"},
     {"merge", "driver", Test::any, "git merge executes it"},
     {"diff", "tool", Test::path, "git difftool executes the file of that name"},
     {"diff", "guitool", Test::path, "git difftool executes the file of that name"},
@@ -311,18 +317,39 @@ bool holds(Test test, std::string_view key, std::string_view value, const Inside
   return true;
 }
 
-/// `text` without the bytes of `entry`, or with `line` in their place.
-void replace_entry(std::string& text, const ConfigEntry& entry, const std::string& line) {
-  std::size_t begin = entry.begin, end = entry.end;
-  if (line.empty()) {
-    const std::size_t start = text.rfind('\n', begin);
-    const std::size_t first = start == text.npos || begin == 0 ? 0 : start + 1;
-    if (text.find_first_not_of(" \t", first) == begin) {
-      begin = first;
-      end = std::min(text.find('\n', end), text.size() - 1) + 1;
-    }
+/// The bytes of `entry` and what comes in their place; without a line, all of its own line goes.
+struct Edit {
+  std::size_t begin, end;
+  std::string line;
+};
+Edit edit_entry(std::string_view text, const ConfigEntry& entry, std::string line) {
+  Edit out{entry.begin, entry.end, std::move(line)};
+  if (!out.line.empty()) return out;
+  const std::size_t start = text.rfind('\n', out.begin);
+  const std::size_t first = start == text.npos || out.begin == 0 ? 0 : start + 1;
+  if (text.find_first_not_of(" \t", first) == out.begin) {
+    out.begin = first;
+    out.end = std::min(text.find('\n', out.end), text.size() - 1) + 1;
   }
-  text.replace(begin, end - begin, line);
+  return out;
+}
+
+/// `edits` from the last one in the text to the first.
+std::string apply_edits(std::string_view text, const std::vector<Edit>& edits) {
+  std::string out;
+  std::size_t at = 0;
+  for (auto edit = edits.rbegin(); edit != edits.rend(); ++edit) {
+    out.append(text.substr(at, edit->begin - at)).append(edit->line);
+    at = edit->end;
+  }
+  return out.append(text.substr(at));
+}
+
+using EntryView = std::pair<std::string_view, std::string_view>;  // key, value
+std::set<EntryView> views_of(const std::vector<ConfigEntry>& entries) {
+  std::set<EntryView> out;
+  for (const ConfigEntry& entry : entries) out.emplace(entry.key, entry.value);
+  return out;
 }
 
 std::string quoted_value(std::string_view value) {
@@ -360,39 +387,58 @@ const char* config_danger(std::string_view key, std::string_view value, const In
   return nullptr;
 }
 
-std::string without_entry(std::string text, std::string_view key, std::string_view value) {
+std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  return std::string(text.substr(0, most)) + "…";
+}
+
+std::string entry_id(std::string_view key, std::string_view value) {
+  constexpr std::size_t kDigits = 32;
+  return sha256_hex(shortened(key) + '\0' + shortened(value)).substr(0, kDigits);
+}
+
+std::string without_entries(std::string_view text, const std::set<std::string>& ids) {
   const ConfigFile config = parse_git_config(text).value_or(ConfigFile{});
-  for (auto entry = config.entries.rbegin(); entry != config.entries.rend(); ++entry)
-    if (entry->key == key && entry->value == value) replace_entry(text, *entry, "");
-  return text;
+  std::vector<Edit> edits;
+  for (auto entry = config.entries.rbegin(); entry != config.entries.rend(); ++entry) {
+    if (config_danger(entry->key, entry->value) != nullptr &&
+        ids.contains(entry_id(entry->key, entry->value))) {
+      edits.push_back(edit_entry(text, *entry, ""));
+    }
+  }
+  return apply_edits(text, edits);
 }
 
 Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,
                                        const Inside& inside) {
   const ConfigFile now = TRY(parse_git_config(after));
-  std::vector<ConfigEntry> old;
-  if (auto parsed = parse_git_config(before)) old = std::move(parsed->entries);
+  const ConfigFile old = parse_git_config(before).value_or(ConfigFile{});
+  const std::set<EntryView> were = views_of(old.entries), are = views_of(now.entries);
+  std::map<std::string_view, const ConfigEntry*> last;  // of each key from before
+  for (const ConfigEntry& entry : old.entries) last[entry.key] = &entry;
+  std::set<std::string_view> put_back;  // keys
   CleanedConfig out;
-  out.text = after;
-  // From the end, so that the offsets of what is left stay right.
+  std::vector<Edit> edits;
+  // From the end: it is the last value of a key that counts, so there it comes back.
   for (auto entry = now.entries.rbegin(); entry != now.entries.rend(); ++entry) {
     const char* why = config_danger(entry->key, entry->value, inside);
-    if (why == nullptr || std::find(old.begin(), old.end(), *entry) != old.end()) continue;
-    auto was = std::find_if(old.rbegin(), old.rend(),
-                            [&](const ConfigEntry& e) { return e.key == entry->key; });
-    ConfigChange change{entry->key, std::nullopt, entry->value, entry->line, why};
+    if (why == nullptr || were.contains({entry->key, entry->value})) continue;
+    if (out.changes.size() == kMaxDangers)
+      return fail("read a git configuration", fmt::format("line {}", entry->line),
+                  fmt::format("more than {} changes that git would execute", kMaxDangers));
+    ConfigChange change{shortened(entry->key), {}, shortened(entry->value), entry->line, why};
     std::string line;
-    if (was != old.rend()) {
-      change.before = was->value;
-      const std::string name(was->key.substr(was->key.rfind('.') + 1));
-      const bool present =
-          std::find(now.entries.begin(), now.entries.end(), *was) != now.entries.end();
-      if (!present) line = fmt::format("{} = {}", name, quoted_value(was->value));
+    if (const auto was = last.find(entry->key); was != last.end()) {
+      const auto& [key, value] = std::pair(was->first, std::string_view(was->second->value));
+      change.before = shortened(value);
+      if (!are.contains({key, value}) && put_back.insert(key).second)
+        line = fmt::format("{} = {}", key.substr(key.rfind('.') + 1), quoted_value(value));
     }
-    replace_entry(out.text, *entry, line);
+    edits.push_back(edit_entry(after, *entry, std::move(line)));
     out.changes.push_back(std::move(change));
   }
   std::reverse(out.changes.begin(), out.changes.end());
+  out.text = apply_edits(after, edits);
   return out;
 }
 

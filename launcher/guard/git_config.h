@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,15 @@ using Inside = std::function<bool(std::string_view worktree)>;
 /// writes to; nullptr for one that does not.
 const char* config_danger(std::string_view key, std::string_view value, const Inside& inside = {});
 
-/// A dangerous entry that `before` does not have.
+/// Dangerous entries that a file may gain; one with more is nothing that a program wrote, and
+/// counts as one that git cannot read.
+inline constexpr std::size_t kMaxDangers = 256;
+inline constexpr std::size_t kMaxShown = 1024;  ///< bytes
+
+/// `text` itself, or its first `most` bytes and a mark that there was more.
+std::string shortened(std::string_view text, std::size_t most = kMaxShown);
+
+/// A dangerous entry that `before` does not have. The texts are shortened.
 struct ConfigChange {
   std::string key;
   std::optional<std::string> before;  ///< the value that the key had, where it had one
@@ -53,11 +62,15 @@ struct CleanedConfig {
 };
 
 /// Compares two states of a file. What is only in `before` is not put back: its absence executes
-/// nothing. An Error when `after` does not parse; a `before` that does not counts as empty.
+/// nothing. A value that is to come back does so once for each key. An Error when `after` does not
+/// parse, or has more than kMaxDangers changes; a `before` that does not parse counts as empty. In
+/// time linear in both: the sandbox writes `after`.
 Result<CleanedConfig> clean_git_config(std::string_view before, std::string_view after,
                                        const Inside& inside = {});
 
-/// `text` without the entries of that key and value; as it is where it does not parse.
-std::string without_entry(std::string text, std::string_view key, std::string_view value);
+/// Tells an entry from others, also where it was shortened: some digits of a hash.
+std::string entry_id(std::string_view key, std::string_view value);
+/// `text` without the dangerous entries of these ids; as it is where it does not parse.
+std::string without_entries(std::string_view text, const std::set<std::string>& ids);
 
 }  // namespace dirbox::guard

@@ -46,7 +46,8 @@ Guard::Guard(EventLoop& loop, Spec spec, std::string store, const std::string& p
       spec_(std::move(spec)),
       store_path_(std::move(store)),
       plain_(plain),
-      familiar_(plain.empty() ? plain : plain + ".places") {}
+      familiar_(plain.empty() ? plain : plain + ".places"),
+      others_(spec_.foreign_state ? "" : store_path_) {}
 
 Guard::~Guard() { stop_watching(); }
 
@@ -167,7 +168,7 @@ void Guard::finish(bool written) {
   ending_ = true;
   if (written) {
     familiar_.begin();
-    others_.look(store_path_, in_ns(started_), before_);
+    others_.look(in_ns(started_));
     visit_rest();
   }
   look_at_all();

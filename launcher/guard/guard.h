@@ -42,9 +42,9 @@ class Guard {
   /// `written`: false when nothing inside has made, renamed or opened for writing anything.
   void finish(bool written);
 
-  /// The user is about to put back at `path` what a `session` has quarantined as `number`: from now
-  /// on it belongs there. Nothing to do where `path` is in none of the trees.
-  Result<void> accept(const std::string& session, std::uint64_t number, const std::string& path);
+  /// The user is about to put something back: from the commit on it belongs there. Nothing to do
+  /// where its path is in none of the trees.
+  Result<void> accept(const PutBack& what);
 
   /// What start() found to be executed or read because a configuration or a symlink says so.
   const Indirect& indirect() const { return indirect_; }
@@ -115,7 +115,7 @@ class Guard {
   bool has_room_to_keep(const std::string& path, const Before& before, const Entry& now) const;
   bool add_rights_to_look(std::size_t tree, std::string_view path) const;
   Result<void> undo_with_rights(int directory, const std::function<Result<void>()>& undo);
-  Before before_of(const std::string& path) const;
+  Before before_of(const std::string& path, const Entry& now);
   std::string full_path(std::size_t tree, const std::string& path) const;
   std::string full_name(const Node& node, const std::string& name) const;
   Inside path_to_tree(const Node& node) const;
@@ -147,8 +147,8 @@ class Guard {
   EventLoop::Clock::time_point begun_;
   bool watching_ = false, lacking_ = false;  ///< between start() and finish(); no watch was left
   int polls_ = 0, remembered_ = 0;  ///< without watches; the last number of one not asked for
-  std::uint64_t stored_ = 0, recorded_ = 0;  ///< bytes of what is kept, and of its records
-  std::uint64_t kept_ = 0, uncounted_ = 0;
+  Recorder recorder_;
+  std::uint64_t stored_ = 0, kept_ = 0, uncounted_ = 0;  ///< bytes and number of what is kept
   std::vector<Finding> findings_;
   std::vector<std::string> complaints_;
 };

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "launcher/base/path.h"
+#include "launcher/guard/nodes.h"
 
 namespace dirbox::guard {
 

@@ -15,13 +15,23 @@
 // Where what is displaced goes, and how much of it.
 
 namespace dirbox::guard {
+namespace {
+
+/// Bytes on the disk: a sandbox makes a file of any length from nothing.
+std::uint64_t room_of(const Entry& entry) {
+  constexpr std::uint64_t kBlock = 512;  // stat(2)
+  return static_cast<std::uint64_t>(entry.status.st_blocks) * kBlock;
+}
+
+}  // namespace
+
 /// Whether what is displaced is kept as well: it is of no use a thousand times. What was there
 /// before, and cannot be put back, is the user's.
 bool Guard::has_room_to_keep(const std::string& path, const Before& before,
                              const Entry& now) const {
-  const std::uint64_t size = static_cast<std::uint64_t>(now.status.st_size);
-  if (kept_ < kMostKept && recorded_ < kMostRecorded && size <= kMostStored &&
-      stored_ + size <= kMostStored)
+  const std::uint64_t room = room_of(now);
+  if (kept_ < kMostKept && recorder_.has_room() && room <= kMostOfOne &&
+      stored_ + room <= kMostStored)
     return true;
   return before.exists && !before.text &&
          std::none_of(findings_.begin(), findings_.end(),
@@ -29,8 +39,8 @@ bool Guard::has_room_to_keep(const std::string& path, const Before& before,
 }
 
 /// Undoes a change and keeps what it displaces. The sandbox can fill the disk: what finds no place
-/// goes all the same, unless it is the user's and cannot be put back. Returns the name of what is
-/// kept, "" for nothing.
+/// goes all the same, unless it is the user's and cannot be put back. Other sandboxes are told in
+/// any case. Returns the name of what is kept, "" for nothing.
 std::string Guard::set_right(const Node& node, int directory, const std::string& name,
                              const NameRule& rule, const Before& before, const Entry& now,
                              std::vector<Finding>& found) {
@@ -41,40 +51,53 @@ std::string Guard::set_right(const Node& node, int directory, const std::string&
       return undo_entry(directory, name, rule, before, now, path_to_tree(node), store, kept);
     });
   };
+  auto fail_with = [&](const Error& error) {
+    complain(fmt::format("guard: {}: {}", path, error.message()));
+  };
+  auto mark_undone = [&] {
+    for (Finding& finding : found) finding.undone = true;
+  };
+  Record record = make_record(path, found, before, in_ns(started_));
+  auto note = [&](int store) {
+    record.at = now_in_ns();
+    if (auto noted = recorder_.add(store, record); !noted)
+      complain("guard: " + noted.error().message());
+  };
+  auto store = open_store();
   if (!has_room_to_keep(path, before, now)) {
-    if (auto done = undo_into(-1); !done) {
-      complain(fmt::format("guard: {}: {}", path, done.error().message()));
-    } else {
-      ++uncounted_;
-      found.clear();
-    }
+    auto done = undo_into(-1);
+    if (done) mark_undone();
+    if (!done) fail_with(done.error());
+    if (done && store) note(*store);
     return "";
   }
-  auto store = open_store();
   auto done = store ? undo_into(*store) : Result<void>(Failure(store.error()));
   const bool stands = look_at(directory, name).has_value();
-  const bool gone = store && !done && !stands && look_at(*store, kept);
+  const auto there = store ? look_at(*store, kept) : std::nullopt;
+  const bool gone = !done && !stands && there;
   if (store && !done && !stands && !gone) {
     found.clear();  // somebody else took it away meanwhile: another sandbox's guard, mostly
     return "";
   }
   if (!done && !gone && (!before.exists || before.text)) {
     auto undone = undo_into(-1);
-    if (undone || !look_at(directory, name)) {
-      for (Finding& finding : found) finding.undone = true;
-    }
+    if (undone || !look_at(directory, name)) mark_undone();
+    if (undone && store) note(*store);
     if (!undone) done = std::move(undone);
   }
-  if (!done) complain(fmt::format("guard: {}: {}", path, done.error().message()));
+  if (!done) fail_with(done.error());
   if (!done && !gone) return "";
-  ++kept_;
-  Record record{kept_, std::time(nullptr), path, found, now_in_ns(), in_ns(started_), {}};
-  if (before.exists && before.text && S_ISREG(before.mode)) record.put_back = before.text;
-  auto noted = append_record(*store, record);
-  if (!noted) complain("guard: " + noted.error().message());
-  stored_ += static_cast<std::uint64_t>(now.status.st_size);
-  recorded_ += noted.value_or(0);
-  return kept;
+  if (there) {
+    record.number = ++kept_;
+    record.seal.mode = now.status.st_mode;
+    if (now.text) record.seal.sha256 = sha256_hex(*now.text);
+    if (!now.text) record.seal.changed = in_ns(there->status.st_ctim);
+    stored_ += room_of(now);
+  } else {
+    mark_undone();
+  }
+  note(*store);
+  return there ? kept : "";
 }
 
 void Guard::undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
@@ -107,33 +130,48 @@ void Guard::complain(std::string text) {
 
 /// What was there when the sandbox began, without what another one had put there; or what the user
 /// has put back.
-Before Guard::before_of(const std::string& path) const {
+Before Guard::before_of(const std::string& path, const Entry& now) {
   const auto known = before_.find(path);
-  return known == before_.end() ? Before{} : others_.correct(path, known->second);
+  return known == before_.end() ? Before{} : others_.correct(path, known->second, now);
 }
 
-Result<void> Guard::accept(const std::string& session, std::uint64_t number,
-                           const std::string& path) {
+Result<void> Guard::accept(const PutBack& what) {
+  const std::string& path = what.path;
   const bool watched =
       watching_ && std::any_of(spec_.trees.begin(), spec_.trees.end(),
                                [&](const auto& tree) { return path_is_beneath(path, tree); });
   if (!watched) return {};
+  const auto known = before_.find(path);
+  std::optional<Before> before;
+  if (known != before_.end()) before = known->second;
+  if (what.step == PutBack::Step::withdraw) {
+    before = others_.withdraw(path, std::move(before));
+    before_.erase(path);
+    if (before) before_[path] = std::move(*before);
+    return {};
+  }
   constexpr const char* kDoing = "keep what is put back";
   const std::string name = escape_for_terminal(path);
-  const std::string store = path_join(path_parent(store_path_), session);
+  if (spec_.foreign_state)
+    return fail(kDoing, name, "the quarantine is in the work tree, where anybody may write");
+  const std::string store = path_join(path_parent(store_path_), what.session);
   const UniqueFd directory(::open(store.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (session.find('/') != session.npos || !directory.valid())
+  if (what.session.find('/') != std::string::npos || !directory.valid())
     return fail(kDoing, name, "it is in no quarantine that this session knows");
   const auto& globs = held_.globs();
   if (std::any_of(globs.begin(), globs.end(),
                   [&](const Glob& glob) { return !glob.find_in(path).empty(); }))
     return fail(kDoing, name, "a pattern of the profile forbids it there");
-  auto entry = look_at(directory.get(), std::to_string(number));
-  if (!entry) return fail(kDoing, name, "it is no longer in the quarantine");
-  if (!entry->text)
+  Entry entry = TRY(open_sealed(directory.get(), what.number, what.seal));
+  if (!entry.text)
     return fail(kDoing, name, fmt::format("it has more than {} KiB", kMaxKept >> 10));
-  before_[path] = before_from(*entry);
-  others_.accept(path);
+  if (what.step == PutBack::Step::ask) {
+    others_.forget_replaced(path);
+    return {};
+  }
+  others_.accept(path, std::move(before));
+  Before& now = before_[path] = before_from(entry);
+  if (what.seal.mode != 0) now.mode = what.seal.mode;
   return {};
 }
 

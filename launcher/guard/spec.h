@@ -18,6 +18,7 @@ struct Spec {
   /// Patterns (base/glob.h) of what no file may appear at, and the paths that were found there.
   std::vector<std::string> globs, matched;
   std::vector<std::string> hidden;  ///< paths in trees whose text is put nowhere else
+  bool foreign_state = false;  ///< others may have written the state directory: see plan/plan.h
   bool operator==(const Spec&) const = default;
 };
 

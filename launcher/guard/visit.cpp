@@ -314,12 +314,13 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   }
   auto judge = [&] {
     return judge_entry(
-        *rule, before_of(path), *entry, path_to_tree(node),
+        *rule, before_of(path, *entry), *entry, path_to_tree(node),
         [&](What what, const std::string& text) { return follow(node, what, text); });
   };
   auto found = judge();
-  if (!found.empty() && before_.contains(path)) {
-    others_.look(store_path_, in_ns(started_), before_);
+  // What stands there may be what another sandbox had planted.
+  if (before_.contains(path) && (!found.empty() || !is_before(entry->status.st_ctim, started_))) {
+    others_.look(in_ns(started_));
     found = judge();
   }
   if (found.empty()) {
@@ -333,7 +334,7 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
       look(node, directory, name);
     return;
   }
-  undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before_of(path), *entry,
+  undo(node, directory, name, *rule, held_.hides(path) ? Before{} : before_of(path, *entry), *entry,
        std::move(found));
 }
 

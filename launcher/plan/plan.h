@@ -79,8 +79,8 @@ struct Plan {
   sync::Spec sync;
   std::vector<profiles::VerifyCheck> checks;
   /// The user's cache of filters, or dirbox's state, lies in the work tree, whose author or an
-  /// earlier sandbox may have put something there: no filter and no plain directories
-  /// (guard/plain.h) are taken from it.
+  /// earlier sandbox may have put something there: no filter, no plain directories (guard/plain.h)
+  /// and nothing that other sessions have quarantined (guard/others.h) is taken from it.
   bool foreign_cache = false, foreign_state = false;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})

@@ -46,12 +46,23 @@ void Requests::change(const std::string& verb, const Json& request,
 }
 
 Result<Json> Requests::accept(const Json& request) {
+  constexpr const char* kDoing = "answer a request";
+  using Step = guard::PutBack::Step;
+  guard::PutBack what;
+  const std::string step = text_member(request, "step");
+  if (step != "ask" && step != "commit" && step != "withdraw")
+    return fail(kDoing, "accept", "an unknown step");
+  what.step = step == "ask" ? Step::ask : step == "commit" ? Step::commit : Step::withdraw;
+  what.session = text_member(request, "quarantine");
+  what.path = guard::from_hex(text_member(request, "path_hex"));
+  what.seal.sha256 = text_member(request, "sha256");
   const Json* number = request.find("number");
-  const std::string path = guard::from_hex(text_member(request, "path_hex"));
-  if (number == nullptr || number->as_int() == nullptr || path.empty())
-    return fail("answer a request", "accept", "it names no file");
-  TRY_VOID(guard_.accept(text_member(request, "quarantine"),
-                         static_cast<std::uint64_t>(*number->as_int()), path));
+  if (number == nullptr || number->as_int() == nullptr || what.path.empty())
+    return fail(kDoing, "accept", "it names no file");
+  what.number = static_cast<std::uint64_t>(*number->as_int());
+  if (const Json* mode = request.find("mode"); mode != nullptr && mode->as_int() != nullptr)
+    what.seal.mode = static_cast<unsigned>(*mode->as_int());
+  TRY_VOID(guard_.accept(what));
   return Json(JsonObject{});
 }
 

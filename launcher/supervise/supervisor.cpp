@@ -77,9 +77,11 @@ class Supervisor {
         attach_(
             loop_, plan, [this](log::Event event) { record(std::move(event)); },
             [this] { guard_.expect_writes(); }),
-        guard_(loop_, plan.guard, store_of(state_directory, plan.session),
-               plain_of(state_directory, plan)),
-        syncer_(loop_, plan.sync, store_of(state_directory, plan.session)),
+        guard_(loop_, guarded(plan), guard::store_path(state_directory, plan.session),
+               plan.foreign_state || plan.guard.trees.empty()
+                   ? ""
+                   : guard::plain_file(state_directory, plan.guard.trees.front())),
+        syncer_(loop_, plan.sync, guard::store_path(state_directory, plan.session)),
         freezer_(loop_, [this] { forward(ControlType::freeze, 0); }),
         requests_(plan, network_, guard_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
@@ -171,14 +173,10 @@ class Supervisor {
       outcome_.complaints.push_back("events are not logged: " + written.error().message());
   }
 
-  static std::string store_of(const std::string& state_directory, const std::string& session) {
-    if (state_directory.empty()) return {};
-    return path_join(path_join(state_directory, guard::kQuarantine), session);
-  }
-
-  static std::string plain_of(const std::string& state_directory, const plan::Plan& plan) {
-    if (plan.foreign_state || plan.guard.trees.empty()) return {};
-    return guard::plain_file(state_directory, plan.guard.trees.front());
+  static guard::Spec guarded(const plan::Plan& plan) {
+    guard::Spec out = plan.guard;
+    out.foreign_state = plan.foreign_state;
+    return out;
   }
 
   void end_guard() {

@@ -2,6 +2,7 @@
 git directory of it, by a link, or while more happens than can be followed. Each plant goes, and what the user had stays."""
 import os
 import shutil
+import signal
 import subprocess
 
 import sandbox
@@ -223,6 +224,38 @@ print("left:", left())
             sandbox.wait_until(lambda: self.git("config", "core.fsmonitor", check=False) == "", "core.fsmonitor goes")
         finally:
             box.communicate()
+
+    def test_what_goes_on_while_the_launcher_is_stopped(self):
+        """With the command, as by Ctrl-Z: the guard stops too, and so does everything inside, until they go on."""
+        box = self.start("sh", "-c", f"(sleep 0.5; git config core.fsmonitor 'touch {self.canary}; false'; touch late) "
+                         "< /dev/null > /dev/null 2>&1 & kill -STOP $$; wait", stdin=subprocess.DEVNULL, process_group=0)
+        try:
+            sandbox.wait_until(lambda: below(os.getpid())[box.pid][0] == "T", "the launcher is stopped")
+            states = {state for state, name in below(box.pid).values() if not name.startswith("dirbox")}
+            self.assertEqual(states, {"T"})
+        finally:
+            os.kill(box.pid, signal.SIGCONT)
+        self.assertEqual(box.wait(sandbox.PATIENCE), 0)
+        self.assertTrue(os.path.exists(self.project("late")))
+        self.git("status")
+        self.assertFalse(os.path.exists(self.canary), "the host executed what was planted")
+
+
+def below(root):
+    """State and name of every process below `root`, by number."""
+    rows = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                name, rest = file.read().split("(", 1)[1].rsplit(") ", 1)
+        except OSError:
+            continue
+        rows[int(pid)] = rest.split()[0], name, int(rest.split()[1])
+    found, new = {}, {root}
+    while new:
+        new = {pid for pid, row in rows.items() if row[2] in new and pid not in found}
+        found.update({pid: rows[pid][:2] for pid in new})
+    return found
 
 
 if __name__ == "__main__":

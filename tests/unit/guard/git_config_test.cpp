@@ -51,10 +51,11 @@ TEST_CASE("what git refuses") {
 }
 
 TEST_CASE("keys that execute something") {
-  for (const char* key : {"core.hookspath", "core.sshcommand", "core.pager", "include.path",
-                          "includeif.gitdir:/x.path", "filter.x.clean", "filter.x.process",
-                          "diff.x.textconv", "merge.x.driver", "credential.helper",
-                          "credential.https://x.helper", "gpg.ssh.program", "hook.x.command"}) {
+  for (const char* key :
+       {"core.hookspath", "core.sshcommand", "core.pager", "include.path",
+        "includeif.gitdir:/x.path", "filter.x.clean", "filter.x.process", "diff.x.textconv",
+        "merge.x.driver", "credential.helper", "credential.https://x.helper", "gpg.ssh.program",
+        "hook.x.command", "mergetool.vimdiff.layout", "mergetool.x.layout", "mergetool.x.cmd"}) {
     CAPTURE(key);
     CHECK(config_danger(key, "x") != nullptr);
   }
@@ -109,4 +110,51 @@ TEST_CASE("only what is dangerous and not from before is undone") {
   CHECK(out->changes[0].before == "less");
   CHECK(out->changes[0].after == "evil");
   CHECK(out->changes[0].line == 2);
+}
+
+TEST_CASE("a value comes back once, where git looks for it") {
+  CHECK(cleaned("[alias]\n\ta = !x\n", "[alias]\n\ta = !b\n\ta = !c\n\tz = log\n") ==
+        "[alias]\n\ta = \"!x\"\n\tz = log\n");
+  CHECK(cleaned("[alias]\n\ta = !x\n", "[alias]\na=!b\na=!x\n") == "[alias]\na=!x\n");
+}
+
+TEST_CASE("a file that is nothing but plants is none") {
+  auto many = [](std::size_t count) {
+    std::string out = "[alias]\n";
+    for (std::size_t i = 0; i < count; ++i) out += "a=!b\n";
+    return out;
+  };
+  CHECK(cleaned("", many(kMaxDangers)) == "[alias]\n");
+  CHECK(cleaned("", many(kMaxDangers + 1)) == "error");
+  // Each would have copied the value from before: 9 GB.
+  const std::string before = "[alias]\n\ta = " + std::string(200'000, 'b') + "\n";
+  CHECK(cleaned(before, many(45'000)) == "error");
+  // What was there before is no change, however much it is.
+  CHECK(cleaned(many(45'000), many(45'000) + "b=!c\n") == many(45'000));
+}
+
+TEST_CASE("what is shown is bounded") {
+  const std::string longer(5000, 'x');
+  auto out =
+      clean_git_config("[core]\npager = " + longer + "\n",
+                       "[core]\npager = y" + longer + "\n[filter \"" + longer + "\"]\nclean = x\n");
+  REQUIRE(out.has_value());
+  REQUIRE(out->changes.size() == 2);
+  CHECK(out->changes[0].before == std::string(kMaxShown, 'x') + "…");
+  CHECK(out->changes[0].after == "y" + std::string(kMaxShown - 1, 'x') + "…");
+  CHECK(out->changes[1].key.size() == kMaxShown + std::string("…").size());
+  // The file itself gets all of it.
+  CHECK(out->text.find("pager = \"" + longer + "\"\n") != std::string::npos);
+}
+
+TEST_CASE("entries are taken out by their ids") {
+  const std::string text = "[core]\n\tpager = a\n\tpager = b\xff\n\tbare = true\n";
+  CHECK(without_entries(text, {}) == text);
+  CHECK(without_entries(text, {entry_id("core.pager", "b\xff"), entry_id("core.bare", "true")}) ==
+        "[core]\n\tpager = a\n\tbare = true\n");
+  CHECK(without_entries("[x", {entry_id("core.pager", "a")}) == "[x");
+  // Of a value that was shortened, its beginning is known.
+  const std::string longer(5000, 'x');
+  CHECK(without_entries("[core]\npager = " + longer + "\n",
+                        {entry_id(shortened("core.pager"), shortened(longer))}) == "[core]\n");
 }
