@@ -232,7 +232,8 @@ print("left:", left())
         try:
             sandbox.wait_until(lambda: below(os.getpid())[box.pid][0] == "T", "the launcher is stopped")
             states = {state for state, name in below(box.pid).values() if not name.startswith("dirbox")}
-            self.assertEqual(states, {"T"})
+            self.assertIn("T", states)
+            self.assertLessEqual(states, {"T", "D", "Z"})  # D: its vfork(2) waits for a child that is stopped
         finally:
             os.kill(box.pid, signal.SIGCONT)
         self.assertEqual(box.wait(sandbox.PATIENCE), 0)
