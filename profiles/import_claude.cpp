@@ -24,6 +24,7 @@ struct Importer {
   std::string source;
   /// "section.key" -> lines of the list
   std::map<std::string, std::vector<std::string>> lists;
+  std::set<std::string> added;        ///< what is in them: list and value
   std::vector<std::string> excluded;  ///< tables
   std::vector<std::string> remarks;
   std::string mode;  ///< of the network
@@ -32,11 +33,9 @@ struct Importer {
     remarks.push_back(fmt::format("# {}: {}", where, what));
   }
   void add(const std::string& list, std::string_view value, std::string_view where) {
-    std::string line = fmt::format("  {},", toml_string(value));
-    for (const std::string& old : lists[list]) {
-      if (old.starts_with(line)) return;
-    }
-    lists[list].push_back(fmt::format("{} # {}", line, where));
+    std::string text = toml_string(value);
+    if (!added.insert(fmt::format("{} {}", list, text)).second) return;
+    lists[list].push_back(fmt::format("  {}, # {}", text, where));
   }
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -202,9 +203,21 @@ void describe_all(const SyntaxVisitor& visitor) {
   for (const Subcommand& subcommand : kSubcommands) subcommand.run(arguments);
 }
 
+std::string escape_sentence(std::string_view text) {
+  std::string out;
+  for (;;) {
+    const std::size_t end = std::min(text.find('\\'), text.size());
+    out += escape_for_terminal(text.substr(0, end));
+    if (end == text.size()) return out;
+    out += '\\';
+    text.remove_prefix(end + 1);
+  }
+}
+
 int report(const Error& error) {
-  fmt::print(stderr, "dirbox: {}\n", error.message());
-  if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", escape_for_terminal(error.hint));
+  // Not all that makes errors escapes what it quotes, of files that nobody trusted.
+  fmt::print(stderr, "dirbox: {}\n", escape_sentence(error.message()));
+  if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", escape_sentence(error.hint));
   return kFailed;
 }
 

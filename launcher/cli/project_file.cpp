@@ -95,7 +95,8 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
   TRY_VOID(profiles::apply_overrides(with, options));
   const plan::Plan before = TRY(compile_alone(without, facts));
   const plan::Plan after = TRY(compile_alone(with, facts));
-  out.changes = plan::compare_plans(without, before, with, after);
+  out.changes = plan::compare_plans(without, before, with, after,
+                                    plan::find_restrictions(resolver, facts.home));
   return out;
 }
 

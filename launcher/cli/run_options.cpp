@@ -10,6 +10,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/cli/command.h"
 #include "launcher/cli/project_file.h"
 #include "launcher/cli/selection.h"
 #include "launcher/plan/layers.h"
@@ -232,7 +233,7 @@ void print_missing_layers(const plan::Plan& plan) {
 void print_notices(const plan::Plan& plan, bool verbose) {
   auto print = [](const char* kind, const plan::Note& note) {
     std::string origin = note.origin.file.empty() ? "" : fmt::format(" ({})", note.origin.text());
-    fmt::print(stderr, "dirbox: {}: {}{}\n", kind, note.text, origin);
+    fmt::print(stderr, "dirbox: {}: {}\n", kind, escape_sentence(note.text + origin));
   };
   for (const plan::Note& note : plan.warnings) print("warning", note);
   for (const plan::Note& note : plan.waivers) print("weaker", note);

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "launcher/base/path.h"
 #include "launcher/base/text.h"
 
 namespace dirbox::plan {
@@ -24,7 +25,23 @@ std::string_view words(int access) {
   return kWords[access];
 }
 
-void compare_paths(const Plan& before, const Plan& after, std::vector<Change>& out) {
+/// Whether a rule of `after` at `path`, which makes it invisible, takes away one of `restrictions`.
+bool takes_restriction(const Plan& before, const Plan& after, const std::string& path,
+                       const std::vector<std::string>& restrictions) {
+  const PathRule* now = find_rule(after, path);
+  const PathRule* was = find_rule(before, path);
+  if (rank(now) != 0 || (was != nullptr && was->access == PathAccess::hide)) return false;
+  // Also of what is not there yet, and so is not granted either.
+  const bool hidden = now != nullptr;
+  return std::any_of(restrictions.begin(), restrictions.end(), [&](const std::string& one) {
+    if (path_is_beneath(path, one)) return hidden || rank(was) != 0;
+    if (!path_is_beneath(one, path)) return false;
+    return hidden || (rank(find_rule(before, one)) != 0 && rank(find_rule(after, one)) == 0);
+  });
+}
+
+void compare_paths(const Plan& before, const Plan& after,
+                   const std::vector<std::string>& restrictions, std::vector<Change>& out) {
   std::set<std::string> paths;
   for (const Plan* plan : {&before, &after}) {
     for (const PathRule& rule : plan->rules) paths.insert(rule.path);
@@ -32,11 +49,12 @@ void compare_paths(const Plan& before, const Plan& after, std::vector<Change>& o
   for (const std::string& path : paths) {
     const PathRule* now = find_rule(after, path);
     const int is = rank(now), was = rank(find_rule(before, path));
-    if (is == was) continue;
-    out.push_back(
-        {is > was ? Effect::widens : Effect::narrows,
-         fmt::format("{} {} (before: {})", words(is), escape_for_terminal(path), words(was)),
-         now == nullptr ? Origin{} : now->origin});
+    const bool takes = takes_restriction(before, after, path, restrictions);
+    if (is == was && !takes) continue;
+    out.push_back({is > was || takes ? Effect::widens : Effect::narrows,
+                   fmt::format("{} {} (before: {}){}", words(is), escape_for_terminal(path),
+                               words(was), takes ? ": it takes away what restricts the agent" : ""),
+                   now == nullptr ? Origin{} : now->origin});
   }
 }
 
@@ -75,10 +93,25 @@ bool grants_later(const Plan& after, const profiles::Difference& d) {
 
 }  // namespace
 
+std::vector<std::string> find_restrictions(Resolver& resolver, const std::string& home) {
+  std::set<std::string> out;
+  for (const char* name :
+       {"/etc/claude-code", ".claude/settings.json", ".claude/settings.local.json", ".claude/hooks",
+        ".claude/CLAUDE.md", ".claude/rules"}) {
+    std::string path = path_join(home, name);
+    Resolver::Resolution found = resolver.resolve(path);
+    for (Resolver::Hop& hop : found.hops) out.insert(std::move(hop.path));
+    out.insert(std::move(found.path));
+    out.insert(std::move(path));
+  }
+  return {out.begin(), out.end()};
+}
+
 std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& before_plan,
-                                  const profiles::Profile& after, const Plan& after_plan) {
+                                  const profiles::Profile& after, const Plan& after_plan,
+                                  const std::vector<std::string>& restrictions) {
   std::vector<Change> out;
-  compare_paths(before_plan, after_plan, out);
+  compare_paths(before_plan, after_plan, restrictions, out);
   compare_held(before_plan, after_plan, out);
   compare_made(before_plan, after_plan, out);
   for (const profiles::Judged& judged : profiles::judge_changes(before, after)) {

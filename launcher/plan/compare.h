@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "launcher/plan/plan.h"
+#include "launcher/plan/resolver.h"
 #include "profiles/narrow.h"
 
 /// What a change of a profile comes to. Pure.
@@ -16,12 +17,20 @@ struct Change {
   Origin origin;
 };
 
+/// Where the user keeps an agent from doing things: its managed and own settings, hooks and rules.
+/// By name, by the symlinks on the way, and where those lead.
+std::vector<std::string> find_restrictions(Resolver& resolver, const std::string& home);
+
 /// Paths by the compiled plans, the rest by judge_changes(): first what widens. The plans are of
 /// the two profiles, for the same facts. Two values that grant the same are no change.
 ///
 /// The access to a path is that of the nearest rule at or above it, so two plans that agree at the
 /// paths of all their rules agree everywhere.
+///
+/// What hides one of the `restrictions`, a part of it or a directory above it, widens: the agent
+/// may do more without them.
 std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& before_plan,
-                                  const profiles::Profile& after, const Plan& after_plan);
+                                  const profiles::Profile& after, const Plan& after_plan,
+                                  const std::vector<std::string>& restrictions = {});
 
 }  // namespace dirbox::plan

@@ -222,7 +222,10 @@ void grant_path_directories(RuleSet& rules, Resolver& resolver, std::string_view
     for (const Child& child : resolver.files().list(found.path)) {
       if (child.type != FileType::symlink || ++links > kMaxLinks) continue;
       const std::string program = path_join(found.path, child.name);
-      if ((resolver.resolve(program).stat.mode & 0111) == 0) continue;  // a note, not a program
+      const FileStat target = resolver.resolve(program).stat;
+      // A note is no program, and a directory, though it has the bits, is not: what is around it
+      // would be its parent.
+      if (target.type != FileType::regular || (target.mode & 0111) == 0) continue;
       grant_tree(rules, resolver, program, search_path, home, true, 0);
     }
     return false;

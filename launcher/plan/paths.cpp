@@ -387,7 +387,8 @@ Result<bool> RuleSet::check_grant(const profiles::Entry& entry, const std::strin
   if (rule != nullptr && rule->access == PathAccess::hide && entry.origin.line == 0) {
     TRY_VOID(check_option(entry, *rule, found.path));
   }
-  if (access == PathAccess::write) warn_of_links(entry, found);
+  const bool readable = rule != nullptr && rule->access != PathAccess::hide;
+  if (access == PathAccess::write || !readable) warn_of_links(entry, found);
   return true;
 }
 

@@ -10,7 +10,9 @@
 
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <thread>
+#include <utility>
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
@@ -97,9 +99,12 @@ class Locks {
 class Beside {
  public:
   Beside(int directory, std::string name) : directory_(directory), name_(std::move(name)) {}
-  ~Beside() { ::unlinkat(directory_, name_.c_str(), 0); }
+  ~Beside() {
+    if (!kept_) ::unlinkat(directory_, name_.c_str(), 0);
+  }
   Beside(const Beside&) = delete;
   Beside& operator=(const Beside&) = delete;
+  void keep() { kept_ = true; }
   const std::string& name() const { return name_; }
 
   Result<void> write(const std::string& text, const Found& as) {
@@ -120,30 +125,61 @@ class Beside {
  private:
   int directory_;
   std::string name_;
+  bool kept_ = false;
 };
 
-/// Puts `fresh` in the place of `name`, and what was there in the place of `fresh`. Returns what
-/// was there.
-Result<Found> exchange(int directory, const std::string& fresh, const std::string& name,
-                       const Text& expected, const std::string& path) {
+/// Undoes an exchange: `out` holds what was called `name`, where `in_place` is now. What somebody
+/// wrote there meanwhile is newer, and stays. Where neither can be had, `out` is kept.
+void put_back(int directory, Beside& out, const std::string& name, Text in_place,
+              const std::string& path) {
+  auto text_of = [&]() -> Text {
+    auto found = read_at(directory, out.name(), path);
+    return found ? std::move(found->text) : Text{};
+  };
   auto rename_with = [&](unsigned flags) {
-    return ::renameat2(directory, fresh.c_str(), directory, name.c_str(), flags) == 0;
+    return ::renameat2(directory, out.name().c_str(), directory, name.c_str(), flags) == 0;
+  };
+  Text held = text_of();
+  for (int tries = 0; tries < HostFile::kMaxExchanges; ++tries) {
+    if (!rename_with(RENAME_EXCHANGE)) {
+      if (errno != ENOENT || !rename_with(RENAME_NOREPLACE)) break;
+      return;  // it had been removed
+    }
+    Text pulled = text_of();
+    if (pulled == in_place) return;
+    in_place = std::exchange(held, std::move(pulled));
+  }
+  out.keep();
+}
+
+/// What was in the place of a file; not `placed`: it still is.
+struct Out {
+  Found was;
+  bool placed = true;
+};
+
+/// Puts `fresh`, which holds `next`, in the place of `name`, and what was there in the place of
+/// `fresh`. Where the file system exchanges nothing, only over what is `expected`.
+Result<Out> exchange(int directory, Beside& fresh, const std::string& name, const Text& expected,
+                     const std::string& next, const std::string& path) {
+  auto rename_with = [&](unsigned flags) {
+    return ::renameat2(directory, fresh.name().c_str(), directory, name.c_str(), flags) == 0;
   };
   for (int tries = 0; tries < HostFile::kMaxExchanges; ++tries) {
     if (rename_with(RENAME_EXCHANGE)) {
-      auto out = read_at(directory, fresh, path);
-      if (!out && !rename_with(RENAME_EXCHANGE)) return fail_errno(kDoing, path);
-      return out;
+      auto was = read_at(directory, fresh.name(), path);
+      if (!was) put_back(directory, fresh, name, next, path);
+      return Out{TRY(std::move(was))};
     }
-    if (errno == ENOENT && rename_with(RENAME_NOREPLACE)) return Found{};
+    if (errno == ENOENT && rename_with(RENAME_NOREPLACE)) return Out{};
     if (errno == EEXIST) continue;  // made meanwhile
     if (errno != EINVAL && errno != ENOSYS) return fail_errno(kDoing, path);
     // A file system that exchanges nothing: what is written from here to the rename is lost.
-    Found out = TRY(read_at(directory, name, path));
-    if (out.text != expected) return out;
-    if (::renameat(directory, fresh.c_str(), directory, name.c_str()) != 0)
+    Found was = TRY(read_at(directory, name, path));
+    if (was.text != expected) return Out{std::move(was), false};
+    if (::renameat(directory, fresh.name().c_str(), directory, name.c_str()) != 0)
       return fail_errno(kDoing, path);
-    return out;
+    return Out{std::move(was)};
   }
   return fail(kDoing, path, "somebody makes and removes it all the time");
 }
@@ -164,19 +200,30 @@ Result<bool> HostFile::update(const Text& base, const std::string& ours, const C
   Found there = TRY(read_at(directory.get(), name, path_));
   Text expected = there.text;
   std::string next = TRY(combine(base, expected, ours));
-  Beside fresh(directory.get(), fmt::format(".{}.dirbox-{}-{:x}", name, ::getpid(),
-                                            Clock::now().time_since_epoch().count()));
+  const std::string beside =
+      fmt::format(".{}.dirbox-{}-{:x}", name, ::getpid(), Clock::now().time_since_epoch().count());
+  // What was written without the lock and is in no text of the file yet: it outlives any error.
+  std::unique_ptr<Beside> out;
+  auto give_up = [&](Error error) -> Result<bool> {
+    if (out) put_back(directory.get(), *out, name, expected, path_);
+    return Failure(std::move(error));
+  };
   for (int tries = 0; tries < kMaxExchanges; ++tries) {
     if (expected == next) return true;
-    TRY_VOID(fresh.write(next, there));
-    Found was = TRY(exchange(directory.get(), fresh.name(), name, expected, path_));
-    if (was.text == expected) return true;
+    auto fresh = std::make_unique<Beside>(directory.get(), fmt::format("{}-{}", beside, tries));
+    if (auto written = fresh->write(next, there); !written) return give_up(written.error());
+    auto changed = exchange(directory.get(), *fresh, name, expected, next, path_);
+    if (!changed) return give_up(changed.error());
+    const Text& was = changed->was.text;
+    if (was == expected) return true;
     // Written by somebody without the lock, from `expected`: both sides' changes belong in it.
-    std::string both = TRY(combine(expected, was.text, next));
-    expected = std::move(next);
-    next = std::move(both);
+    auto both = combine(expected, was, next);
+    out = changed->placed && was ? std::move(fresh) : nullptr;
+    expected = changed->placed ? Text(std::move(next)) : was;
+    if (!both) return give_up(both.error());
+    next = std::move(*both);
   }
-  return fail(kDoing, path_, "somebody writes it all the time");
+  return give_up({kDoing, path_, 0, "somebody writes it all the time", {}});
 }
 
 }  // namespace dirbox::sync

@@ -25,7 +25,8 @@ using Combine = std::function<Result<std::string>(const Text& base, const Text& 
 /// content goes to a file beside it, which is exchanged with it (RENAME_EXCHANGE): at no time is
 /// there half a file, or none. What came out is compared with what the content was made from, and
 /// when somebody without a lock has written meanwhile, it is combined with what was written and the
-/// exchange done again. So locks make it quick, and are not what it relies on.
+/// exchange done again. Where that fails, what came out goes back. So locks make it quick, and are
+/// not what it relies on.
 class HostFile {
  public:
   using Clock = std::chrono::steady_clock;

@@ -13,6 +13,10 @@ constexpr std::size_t kMaxText = 1024, kMaxItems = 256, kMaxNesting = 4;
 constexpr std::string_view kHere = "<here>";        // a project of this sandbox
 constexpr std::string_view kProject = "<project>";  // any
 
+/// Of projects beneath those of this sandbox, which is free to name them: as many as these are
+/// made, also by many merges, so that the host's file is not filled with them.
+constexpr std::ptrdiff_t kMaxBeneath = 16;
+
 /// The form that a value must have. null stands for "none" in all of them. A scalar's text is one
 /// word, of which no path or command line can be made.
 enum class Form { scalar, texts, values };
@@ -151,6 +155,10 @@ bool is_here(std::string_view project, const std::vector<std::string>& here) {
                      [&](const std::string& at) { return path_is_beneath(project, at); });
 }
 
+bool is_beneath_here(std::string_view project, const std::vector<std::string>& here) {
+  return is_here(project, here) && std::find(here.begin(), here.end(), project) == here.end();
+}
+
 using Path = std::vector<std::string_view>;
 enum class Match { none, above, whole };
 
@@ -223,8 +231,16 @@ class Taking {
     if (const JsonObject* object = base.as_object()) {
       for (const auto& [key, value] : *object) add(out, key, &value, inside.find(key));
     }
+    auto beneath = std::count_if(out.begin(), out.end(), [&](const JsonMember& member) {
+      return is_beneath_here(member.first, here_);
+    });
     for (const auto& [key, value] : *ours.as_object()) {
-      if (before.find(key) == nullptr) add(out, key, nullptr, &value);
+      if (before.find(key) != nullptr) continue;
+      const bool counts = is_beneath_here(key, here_);
+      if (counts && beneath >= kMaxBeneath) continue;
+      const std::size_t size = out.size();
+      add(out, key, nullptr, &value);
+      if (counts && out.size() != size) ++beneath;
     }
     return out;
   }

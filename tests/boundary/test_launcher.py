@@ -202,6 +202,27 @@ class Hygiene(sandbox.Boundary):
         self.assertNotIn("\x1b", done.err)
         self.assertNotIn("\x1b", self.dirbox("./\x1b[31mred").err)
 
+    def test_escapes_of_a_project_file_are_not_printed_raw(self):
+        """What a .dirbox.toml quotes in an error reaches the terminal escaped, and a backslash only once."""
+        folder = self.project("toml")
+        os.makedirs(os.path.join(folder, ".git"))
+        evil = "a\\u001b]52;c;ZXZpbA==\\u0007\\nb"
+        cases = (f'[docker]\nimages = ["{evil}"]\n', f'[docker]\ncpus = "{evil}"\n', f'[docker]\nnetworks = ["{evil}"]\n',
+                 f'[docker]\ncapabilities = ["{evil}"]\n', f'[[seccomp.rules]]\nsyscall = "read"\nwhen = ["{evil}"]\naction = "kill"\n',
+                 f'[[excluded]]\ncommand = "docker"\nmode = "host"\nallow = ["{evil} x"]\n')
+        for text in cases:
+            with open(os.path.join(folder, ".dirbox.toml"), "w", encoding="utf-8") as file:
+                file.write(text)
+            for words in (["run", "--", "true"], ["trust", "--show"]):
+                with self.subTest(text=text, words=words):
+                    done = subprocess.run([sandbox.DIRBOX, *words], cwd=folder, env=self.world.environment, capture_output=True,
+                                          text=True, check=False, stdin=subprocess.DEVNULL, timeout=sandbox.PATIENCE)
+                    self.assertEqual(done.returncode, 125, done)
+                    self.assertIn("]52;c;", done.stderr)
+                    self.assertNotRegex(done.stdout + done.stderr, "[\x1b\x07]")
+                    self.assertNotRegex(done.stderr, r"\\\\x1b")
+        shutil.rmtree(folder)
+
 
 if __name__ == "__main__":
     sandbox.main()

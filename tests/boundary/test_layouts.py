@@ -100,6 +100,14 @@ class Layouts(sandbox.Boundary):
         if secrets:
             self.all_denied([("read", self.home(name)) for name in secrets], "ENOENT|EACCES", env=env)
 
+    def test_symlink_to_a_directory_in_path(self):
+        """It is no program: what lies around the directory is not what a tool needs."""
+        self.program("bin/tool", "#!/bin/sh\necho around-nothing\n")
+        self.world.plant(self.home("private/sub/note"), "x")
+        self.world.plant(self.home("private/key"), self.world.marker)
+        os.symlink(self.home("private/sub"), self.home("bin/sub"))
+        self.check_tool(self.with_path("bin"), "around-nothing", ["private/key", "private/sub/note"])
+
     def test_mise(self):
         """A shim is a symlink to mise itself, which finds the tool by its own name."""
         self.program(".local/bin/mise", '#!/bin/sh\nexec "$HOME/.local/share/mise/installs/tool/1/bin/${0##*/}" "$@"\n')

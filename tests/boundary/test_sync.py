@@ -277,12 +277,24 @@ for n in range(100):
         """A file beyond what is read would refuse the next start."""
         self.put(".claude.json", {"numStartups": 1})
         grow = ("import json, os, sys; path = os.path.expanduser('~/.claude.json'); state = json.load(open(path)); "
-                "state['projects'] = {os.getcwd() + f'/{sys.argv[1]}-{i:0900}': {'lastCost': 1} for i in range(2500)}; "
+                "state.setdefault('tipsHistory', {}).update({f'{sys.argv[1]}{j}': {f'{i:0900}': 1 for i in range(250)} for j in range(10)}); "
                 "json.dump(state, open(path, 'w'))")
         for name in "abcd":
             self.run_ok("/usr/bin/python3", "-c", grow, name)
             self.assertLess(os.path.getsize(self.home(".claude.json")), 4 << 20)
-        self.assertEqual(len(self.get(".claude.json")["projects"]), 2500)
+        self.assertEqual(sorted(self.get(".claude.json")["tipsHistory"]), [f"a{i}" for i in range(10)])
+
+    def test_projects_of_its_own_making_do_not_fill_the_host_s_file(self):
+        """Names beneath the project are the sandbox's to choose: 16 come back, in however many runs."""
+        self.put(".claude.json", {"numStartups": 1})
+        grow = ("import json, os, sys; path = os.path.expanduser('~/.claude.json'); state = json.load(open(path)); "
+                "state['projects'] = {os.getcwd() + f'/{sys.argv[1]}-{i:0900}': {'lastCost': 1} for i in range(2500)}; "
+                "state['projects'][os.getcwd()] = {'lastCost': sys.argv[1].count('a')}; json.dump(state, open(path, 'w'))")
+        for name in ("a", "aa", "aaa"):
+            self.run_ok("/usr/bin/python3", "-c", grow, name)
+        projects = self.get(".claude.json")["projects"]
+        self.assertEqual(len(projects), 17)
+        self.assertEqual(projects[self.world.project], {"lastCost": 3})
 
     def test_a_home_that_is_not_private_needs_none(self):
         self.put("state.json", {"n": 0})

@@ -12,8 +12,10 @@ std::string changes(FakeHost& host, const std::string& before, const std::string
   const auto left = FakeHost::profile(before), right = FakeHost::profile(after);
   host.command.force_cwd = true;
   std::string out;
+  plan::Resolver resolver(host.files);
   for (const auto& change :
-       plan::compare_plans(left, host.compile(left), right, host.compile(right))) {
+       plan::compare_plans(left, host.compile(left), right, host.compile(right),
+                           plan::find_restrictions(resolver, host.facts.home))) {
     out += (change.effect == Effect::widens ? "widens " : "narrows ") + change.text + "\n";
   }
   return out;
@@ -43,6 +45,46 @@ TEST_CASE("paths are judged by what they come to") {
   CHECK(changes(host, fs("write = [\"/srv/a\", \"/srv/a/b\"]"), fs(write)).empty());
   CHECK(changes(host, "", fs("write = [{path = \"/srv/new\", create = true}]")) ==
         "widens make the directory /srv/new on the host\n");
+}
+
+TEST_CASE("hiding what restricts the agent widens") {
+  FakeHost host;
+  host.files.file("/home/u/.claude/settings.json");
+  host.files.file("/home/u/.claude/todos/x");
+  host.files.file("/home/u/.claude/hooks/pre");
+  host.files.file("/etc/claude-code/managed-settings.json");
+  host.files.file("/home/u/dots/rules/a.md");
+  host.files.link("/home/u/.claude/rules", "/home/u/dots/rules");
+  const std::string read = "read = [\"~/.claude\", \"~/dots\", \"/etc/claude-code\"]\n";
+  const std::string why = ": it takes away what restricts the agent\n";
+  for (const char* path :
+       {"/home/u/.claude/settings.json", "/home/u/.claude/hooks", "/home/u/.claude/hooks/pre",
+        "/home/u/.claude", "/etc/claude-code/managed-settings.json",
+        "/home/u/.claude/settings.local.json", "/home/u/dots", "/home/u/dots/rules"}) {
+    CAPTURE(path);
+    const std::string hide = std::string("hide = [\"") + path + "\"]";
+    const std::string out = changes(host, fs(read), fs(read + hide));
+    CHECK(out.starts_with(std::string("widens not visible ") + path + " (before: read)" + why));
+    CHECK(changes(host, fs(read + hide), fs(read + hide)).empty());
+  }
+  const std::string managed = "read = [\"/etc/claude-code/managed-settings.json\"]\n";
+  CHECK(changes(host, fs(managed), fs(managed + "hide = [\"/etc/claude-code\"]"))
+            .starts_with("widens not visible /etc/claude-code (before: not visible)" + why));
+  // One that is not there yet is not granted yet.
+  const std::string optional = "read = [\"?~/.claude/CLAUDE.md\"]\n";
+  CHECK(changes(host, fs(optional), fs(optional + "hide = [\"/home/u/.claude/CLAUDE.md\"]")) ==
+        "widens not visible /home/u/.claude/CLAUDE.md (before: not visible)" + why);
+  // An entry less.
+  CHECK(changes(host, fs("read = [\"~/.claude/settings.json\"]"), "") ==
+        "widens not visible /home/u/.claude/settings.json (before: read)" + why);
+  CHECK(changes(host, fs("read = [\"~/.claude\"]"), "") ==
+        "widens not visible /home/u/.claude (before: read)" + why);
+  // What lies beside them, and what was hidden before, restricts nothing.
+  CHECK(changes(host, fs(read), fs(read + "hide = [\"~/.claude/todos\"]")) ==
+        "narrows not visible /home/u/.claude/todos (before: read)\n");
+  CHECK(changes(host, fs(read + "hide = [\"~/.claude/hooks\"]"),
+                fs(read + "hide = [\"~/.claude/hooks\", \"~/.claude/hooks/pre\"]"))
+            .empty());
 }
 
 TEST_CASE("a pattern holds what is not there yet") {

@@ -99,6 +99,9 @@ TEST_CASE("directories of PATH under the home") {
   files.program("/home/u/bin/mine");
   files.link("/home/u/bin/notes", "../Documents/notes");
   files.file("/home/u/Documents/notes");
+  files.link("/home/u/bin/sub", "../private/sub");
+  files.directory("/home/u/private/sub");
+  files.file("/home/u/private/key");
   files.program("/home/u/app/bin/app");
   files.link("/home/u/bin/app", "../app/bin/app");
   files.directory("/home/u/secret/bin");
@@ -107,6 +110,8 @@ TEST_CASE("directories of PATH under the home") {
   CHECK(shown(plan, "/home/u/bin") == "read");
   CHECK(shown(plan, "/home/u/app/bin") == "read");
   CHECK(shown(plan, "/home/u/Documents").empty());
+  CHECK(shown(plan, "/home/u/private").empty());
+  CHECK(shown(plan, "/home/u/private/sub").empty());
   CHECK(shown(plan, "/home/u/secret/bin").empty());
   CHECK(shown(plan, "/home/u") == "tmpfs");
 }

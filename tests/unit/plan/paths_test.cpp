@@ -206,13 +206,16 @@ TEST_CASE("symlinks that a sandbox may have made lead nowhere") {
             "writable tree"));
 }
 
-TEST_CASE("a write grant by a symlink in the home is said") {
+TEST_CASE("a grant by a symlink in the home is said") {
   FakeHost host;
   host.files.directory("/data/work");
   host.files.link("/home/u/q/work", "/data/work");
   host.files.link("/home/u/.swarm", "/data/work");
   CHECK(has(all_notes(host.filesystem("", ", \"~/q/work\"").warnings), "make sure that it is"));
   CHECK(host.filesystem("", ", \"~/.swarm\"").warnings.empty());
+  CHECK(has(all_notes(host.filesystem("read = [\"~/q/work\"]").warnings), "make sure that it is"));
+  CHECK(host.filesystem("read = [\"~/.swarm\"]").warnings.empty());
+  CHECK(host.filesystem("read = [\"/data\", \"~/q/work\"]").warnings.empty());  // shown anyway
 }
 
 TEST_CASE("the sockets of the sessions are hidden, wherever they are") {

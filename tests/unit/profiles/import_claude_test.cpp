@@ -47,6 +47,17 @@ TEST_CASE("every key of the sandbox block becomes a line or a remark") {
   CHECK(has(text, "# sandbox.enabled: not needed"));
 }
 
+TEST_CASE("a long list, and what is in it twice") {
+  std::string domains;
+  for (int i = 0; i < 4000; ++i) domains += "\"h" + std::to_string(i % 2000) + ".test\",";
+  const std::string text =
+      imported(R"({"sandbox": {"network": {"allowedDomains": [)" + domains + R"("h1.test"]}}})");
+  std::size_t lines = 0;
+  for (std::size_t at = 0; (at = text.find(".test\", # ", at)) != text.npos; ++at) ++lines;
+  CHECK(lines == 2000);
+  CHECK(has(text, "\"h1999.test\", # sandbox.network.allowedDomains[1999]"));
+}
+
 TEST_CASE("permission rules") {
   const std::string text =
       imported(R"json({"permissions": {"deny": ["Read(./.env)", "Read(~/.config/**)",

@@ -2,10 +2,12 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <vector>
@@ -88,6 +90,65 @@ TEST_CASE("who writes between the look and the exchange loses nothing") {
   Json wanted = JsonObject{{"n", 1}};
   for (int i = 1; i <= 5; ++i) wanted.set("other" + std::to_string(i), true);
   CHECK(is_same(Json::parse(*text_of(folder)).value(), wanted));
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("what cannot be combined stays as the host wrote it") {
+  Folder folder;
+  HostFile file(folder.file());
+  int calls = 0;
+  auto combine = [&](const Text& base, const Text& theirs,
+                     const std::string& ours) -> Result<std::string> {
+    if (++calls > 1) return fail("merge", "state", "no JSON");
+    CHECK(replace_file(folder.file(), "the user's, no JSON"));
+    return merge(base, theirs, ours);
+  };
+  SUBCASE("in the place of another") { REQUIRE(replace_file(folder.file(), R"({"n":0})")); }
+  SUBCASE("where nothing was") {}
+  CHECK(!file.update({}, R"({"n":1})", combine, soon(), true));
+  CHECK(calls == 2);
+  CHECK(text_of(folder) == "the user's, no JSON");
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("who writes at every exchange keeps the last text") {
+  Folder folder;
+  HostFile file(folder.file());
+  REQUIRE(replace_file(folder.file(), R"({"n":0})"));
+  int calls = 0, stop = 0;
+  SUBCASE("that nothing followed") { stop = HostFile::kMaxExchanges; }
+  SUBCASE("that was written while it was given up") { stop = HostFile::kMaxExchanges + 1; }
+  auto combine = [&](const Text&, const Text&, const std::string&) -> Result<std::string> {
+    if (++calls <= stop) {
+      CHECK(replace_file(folder.file(), "{\"host\":" + std::to_string(calls) + "}"));
+    }
+    return "{\"n\":" + std::to_string(calls) + "}";
+  };
+  CHECK(!file.update(R"({"n":0})", R"({"n":1})", combine, soon(), true));
+  CHECK(calls == HostFile::kMaxExchanges + 1);
+  CHECK(text_of(folder) == "{\"host\":" + std::to_string(stop) + "}");
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("where the second write fails, what the host wrote is back") {
+  Folder folder;
+  HostFile file(folder.file());
+  REQUIRE(replace_file(folder.file(), R"({"n":0})"));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  auto* handler = ::signal(SIGXFSZ, SIG_IGN);
+  int calls = 0;
+  auto combine = [&](const Text& base, const Text& theirs, const std::string& ours) {
+    if (++calls == 1) CHECK(replace_file(folder.file(), R"({"host":1})"));
+    const rlimit none{1, before.rlim_max};
+    if (calls == 2) CHECK(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+    return merge(base, theirs, ours);
+  };
+  const auto done = file.update(R"({"n":0})", R"({"n":1})", combine, soon(), true);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  ::signal(SIGXFSZ, handler);
+  CHECK(!done);
+  CHECK(text_of(folder) == R"({"host":1})");
   CHECK(folder.entries() == 1);
 }
 

@@ -1,6 +1,7 @@
 #include "launcher/sync/keys.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 using namespace dirbox;
 using namespace dirbox::sync;
@@ -63,6 +64,31 @@ TEST_CASE("what the host would execute stays") {
   }
   CHECK(taken(R"({"mcpServers":{"mine":{}},"theme":"dark"})", R"({"theme":"light"})") ==
         R"({"mcpServers":{"mine":{}},"theme":"light"})");
+}
+
+TEST_CASE("beneath the project a bounded number of members is made") {
+  auto projects = [](int from, int to) {
+    std::string out;
+    for (int i = from; i < to; ++i) {
+      out +=
+          fmt::format("{}\"/home/u/project/{}\":{{\"lastCost\":{}}}", i == from ? "" : ",", i, i);
+    }
+    return out;
+  };
+  auto state = [](const std::string& members) { return "{\"projects\":{" + members + "}}"; };
+  const std::string own = R"("/home/u/project":{"lastCost":1})";
+  CHECK(taken("{}", state(projects(0, 16) + "," + own)) == state(projects(0, 16) + "," + own));
+  CHECK(taken("{}", state(projects(0, 500) + "," + own)) == state(projects(0, 16) + "," + own));
+  // nor by one merge after the other
+  CHECK(taken(state(projects(0, 16)), state(projects(0, 17) + "," + own)) ==
+        state(projects(0, 16) + "," + own));
+  // What the host has stays, and can change.
+  const std::string other = R"("/home/u/project/0":{"lastCost":7},)";
+  CHECK(taken(state(projects(0, 40)), state(other + projects(1, 41))) ==
+        state(other + projects(1, 40)));
+  // What does not come back anyway does not count.
+  CHECK(taken("{}", state(R"("/home/u/project/a":{"mcpServers":{}},)" + projects(0, 16))) ==
+        state(projects(0, 16)));
 }
 
 TEST_CASE("of the projects only that of the sandbox") {
