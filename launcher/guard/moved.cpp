@@ -40,6 +40,7 @@ bool Guard::was_moved(std::size_t tree, const std::string& path, int directory,
 /// it that gives it its kind, may have come there since the start. Directories of no kind of their
 /// own mean the same everywhere.
 bool Guard::is_strange(std::size_t tree, const std::string& path) {
+  if (spec_.mode == Mode::enforce) return false;  // the writer refuses such renames
   if (asked_ && path == asked_->path && tree == asked_->tree) return asked_->made;
   bool strange = false;
   for (std::string at = path; !at.empty() && !strange; at = parent_in_tree(at)) {
