@@ -5,6 +5,7 @@
 
 #include "launcher/base/file.h"
 #include "launcher/base/peer.h"
+#include "launcher/base/process.h"
 #include "launcher/base/unix_socket.h"
 
 namespace dirbox::session {
@@ -12,14 +13,6 @@ namespace {
 
 constexpr std::size_t kMaxAnswer = 8 << 20;
 constexpr int kSliceMs = 100;
-
-/// By proc_pid_stat(5): the state comes after the name, which may hold anything.
-bool is_stopped(pid_t pid) {
-  auto text = read_file(fmt::format("/proc/{}/stat", pid));
-  if (!text) return false;
-  const std::size_t state = text->rfind(") ");
-  return state != text->npos && (*text)[state + 2] == 'T';
-}
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -94,7 +87,8 @@ Result<Json> ask_session(const std::string& session, const Json& request, pid_t*
   int n = 0;
   do {
     n = ::poll(&ready, 1, kSliceMs);
-    if (n == 0 && is_stopped(pid)) {
+    const auto process = n == 0 ? read_process_state(pid) : std::nullopt;
+    if (process && process->state == 'T') {
       if (stopped != nullptr) *stopped = pid;
       return fail("talk to the session", session, "it is stopped",
                   fmt::format("kill -CONT {} lets it go on", pid));

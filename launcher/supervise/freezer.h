@@ -1,8 +1,10 @@
 #pragma once
 #include <sys/types.h>
 
+#include <chrono>
 #include <functional>
 #include <set>
+#include <utility>
 
 #include "launcher/base/event_loop.h"
 
@@ -15,22 +17,26 @@ namespace dirbox::supervise {
 /// launcher does.
 class Freezer {
  public:
-  /// `ask`: tells init to stop everything, which is answered by on_frozen().
-  Freezer(EventLoop& loop, std::function<void()> ask) : loop_(loop), ask_(std::move(ask)) {}
+  /// `ask`: tells init to stop everything, which is answered by on_frozen(). `go_on`: thaw() came
+  /// before that answer, and is to be called again.
+  Freezer(EventLoop& loop, std::function<void()> ask, std::function<void()> go_on)
+      : loop_(loop), ask_(std::move(ask)), go_on_(std::move(go_on)) {}
 
   /// Stops everything below `init`, a process of the host's numbers; then, and kSettle later, when
   /// calls that were under way have ended, calls `then`. Nothing where it is on its way already.
   void stop(pid_t init, std::function<void()> then);
   void on_frozen();
-  /// Lets everything go on that stop() has stopped; also in the middle of it.
-  void thaw();
+  /// Lets everything go on that stop() has stopped. False while init has still to stop it: what
+  /// goes on now would be stopped after that.
+  bool thaw();
 
  private:
   static constexpr std::chrono::milliseconds kSettle{50};
 
   EventLoop& loop_;
-  std::function<void()> ask_, then_;
-  pid_t init_ = 0;  ///< 0: nothing is stopped
+  std::function<void()> ask_, go_on_, then_;
+  pid_t init_ = 0;      ///< 0: nothing is stopped
+  bool asked_ = false;  ///< init has not answered
   std::set<pid_t> before_;
   EventLoop::TimerId timer_ = 0;
 };

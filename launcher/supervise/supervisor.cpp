@@ -82,7 +82,8 @@ class Supervisor {
                    ? ""
                    : guard::plain_file(state_directory, plan.guard.trees.front())),
         syncer_(loop_, plan.sync, guard::store_path(state_directory, plan.session)),
-        freezer_(loop_, [this] { forward(ControlType::freeze, 0); }),
+        freezer_(
+            loop_, [this] { forward(ControlType::freeze, 0); }, [this] { resume(); }),
         requests_(plan, network_, guard_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
@@ -365,7 +366,7 @@ class Supervisor {
 
   /// Continues the command; true when it has the user's terminal.
   bool resume() {
-    freezer_.thaw();
+    if (!freezer_.thaw()) return false;
     // One message does both: a Ctrl-Z between them would be undone by the SIGCONT.
     if (terminal_ && terminal_->resume()) return true;
     forward(ControlType::signal_group, SIGCONT);
