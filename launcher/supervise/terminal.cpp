@@ -27,7 +27,6 @@ constexpr int kReadsPerTurn = 16;
 /// holds: the kernel reports a terminal as writable when it has room for 256 bytes.
 constexpr std::size_t kBlockingWrite = 128;
 constexpr std::chrono::milliseconds kTick{250};
-constexpr std::size_t kMostShown = 1 << 20;  ///< bytes: more than a terminal and a queue hold
 constexpr int kPatience = 2000;  ///< ms without progress after which the last output is dropped
 
 bool is_same_terminal(int a, int b) {
@@ -164,7 +163,7 @@ void Terminal::lose() {
 }
 
 void Terminal::release() {
-  show_pending();
+  show_pending(EventLoop::Clock::now() + std::chrono::milliseconds(kPatience));
   leave_raw();
   taken_ = false;
   watch();
@@ -346,16 +345,12 @@ void Terminal::write_master() {
   }
 }
 
-/// What was written by now. Somebody inside may go on writing without end, and the user's terminal
-/// take it slowly.
-void Terminal::show_pending() {
-  const auto end = EventLoop::Clock::now() + std::chrono::milliseconds(kPatience);
-  for (std::size_t shown = 0; master_.valid() && shown < kMostShown;) {
+/// What was written by now, until `end`: somebody inside may go on writing.
+void Terminal::show_pending(EventLoop::Clock::time_point end) {
+  while (master_.valid() && EventLoop::Clock::now() < end) {
     while (master_.valid() && to_user_.empty() && read_master()) {
     }
     if (!master_.valid() || to_user_.empty()) return;
-    shown += to_user_.size();
-    if (EventLoop::Clock::now() > end) return;
     pollfd room{display_.get(), POLLOUT, 0};
     int ready = ::poll(&room, 1, kPatience);
     if (ready == 0 || (ready < 0 && errno != EINTR)) return;
@@ -364,7 +359,8 @@ void Terminal::show_pending() {
 }
 
 void Terminal::finish() {
-  show_pending();
+  // Nobody writes any more: however slow the user's terminal takes it, it comes to an end.
+  show_pending(EventLoop::Clock::time_point::max());
   leave_raw();
 }
 

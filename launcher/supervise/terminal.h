@@ -103,7 +103,7 @@ class Terminal {
   void write_user();
   void write_master();
   void note_typed(std::string_view bytes);
-  void show_pending();
+  void show_pending(EventLoop::Clock::time_point end);
   void watch();
   void watch(int fd, std::uint32_t events, std::uint32_t& known);
   void start_ticking();
