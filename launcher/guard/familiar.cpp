@@ -2,60 +2,27 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <cstring>
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/base/unique_fd.h"
+#include "launcher/guard/packed.h"
 
 namespace dirbox::guard {
 namespace {
 
 constexpr std::string_view kMagic = "dirboxf1";
 constexpr std::size_t kMaxFile = 16 << 20;
-constexpr std::int64_t kSecond = 1'000'000'000;  // ns
 
-template <typename T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-/// False when there is not so much.
-template <typename T>
-bool take(std::string_view& from, T& value) {
-  if (from.size() < sizeof value) return false;
-  std::memcpy(&value, from.data(), sizeof value);
-  from.remove_prefix(sizeof value);
-  return true;
-}
-
-}  // namespace
-
-std::optional<Identity> identify(int directory) {
-  struct statx status {};
-  if (::statx(directory, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0)
-    return std::nullopt;
-  Identity out;
-  out.device = std::uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
-  out.inode = status.stx_ino;
-  if ((status.stx_mask & STATX_BTIME) != 0)
-    out.born = status.stx_btime.tv_sec * kSecond + status.stx_btime.tv_nsec;
-  return out;
-}
-
-namespace {
-
-std::optional<Identity> identify(const std::string& path) {
+std::optional<Identity> identify_directory(const std::string& path) {
   open_how how{};
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
   how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   const UniqueFd fd(
       static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
-  return fd.valid() ? dirbox::guard::identify(fd.get()) : std::nullopt;
+  return fd.valid() ? identify(fd.get()) : std::nullopt;
 }
 
 }  // namespace
@@ -118,7 +85,8 @@ bool Familiar::is_stranger(const std::string& path) const {
 
 void Familiar::save() {
   if (!begun_ || file_.empty()) return;
-  std::erase_if(earlier_, [](const auto& entry) { return identify(entry.first) != entry.second; });
+  std::erase_if(earlier_,
+                [](const auto& entry) { return identify_directory(entry.first) != entry.second; });
   if (earlier_.empty()) return;
   std::string bytes(kMagic);
   for (const auto& [path, identity] : earlier_) {

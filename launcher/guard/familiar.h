@@ -1,22 +1,15 @@
 #pragma once
-#include <cstdint>
+#include <cstddef>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "launcher/guard/identity.h"
 
 /// Directories of a kind of their own (table.h), and whether they are where they were.
 namespace dirbox::guard {
-
-/// Who a directory is, for good: a number is given again, with another time.
-struct Identity {
-  std::uint64_t device = 0, inode = 0;
-  std::int64_t born = 0;  ///< ns since 1970; 0 where the file system does not say
-  bool operator==(const Identity&) const = default;
-};
-/// `directory` is open. nullopt: it cannot be told.
-std::optional<Identity> identify(int directory);
 
 /// Theory of operation. What stood in such a directory before the sandbox began is the user's, and
 /// a file's ctime says since when it is there; but not where: renaming a directory, or adding what

@@ -22,13 +22,15 @@
 // as time allows: kSlice of them at a time while the command runs, breadth first, up to
 // kMaxWatches; every directory that is made in a watched one is watched at once, with what is in
 // it. What such a directory held before is not known, so a guarded name there counts as changed
-// when its ctime is not before the start: a ctime cannot be set.
+// when its ctime is not before the start: a ctime cannot be set. Where the directory itself may
+// have come there since, that says nothing (familiar.h).
 //
 // An event leads to one look at one name, by descriptor and without following a symlink. What is a
-// danger is undone at once (entry.h). A queue that overflowed leads to a look at every name in
-// every watched directory. check() handles what is pending; finish(), after the last process of
-// the sandbox is gone, looks at what start() knew, and where nothing was watched but in plain.h's
-// directories. Each callback does a bounded piece of work: a flood of events delays only that.
+// danger is undone at once (entry.h). After an overflow of the queue every name in every watched
+// directory is looked at, and the trees are walked once more. check() handles what is pending;
+// finish(), after the last process of the sandbox is gone, looks at what start() knew, and where
+// nothing was watched but in plain.h's directories. Each callback does a bounded piece of work: a
+// flood of events delays only that.
 //
 // Limits: who changed a file cannot be told from it, so the host's own change of a guarded name is
 // undone too, until the user puts it back. Stores through a memory mapping finish() finds.
@@ -240,15 +242,14 @@ void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
 
 /// The directory that holds the file of `node`.
 std::optional<GuardAbove> Guard::open_above(const Node& node) const {
-  const std::size_t slash = node.path.rfind('/');
-  const std::string parent = slash == std::string::npos ? "" : node.path.substr(0, slash);
+  const std::string parent = parent_in_tree(node.path);
   UniqueFd directory = open_place(node.tree, parent);
   if (!directory.valid()) return std::nullopt;
   const Folder* folder = folder_at(node.tree, parent, directory.get());
   if (folder == nullptr) return std::nullopt;
   return GuardAbove{{node.tree, parent, folder, 0, 0, {}},
                     std::move(directory),
-                    node.path.substr(slash == std::string::npos ? 0 : slash + 1)};
+                    std::string(path_name(node.path))};
 }
 
 void Guard::on_directory(const Node& parent, int directory, std::uint32_t mask,

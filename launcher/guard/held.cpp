@@ -8,26 +8,12 @@
 
 namespace dirbox::guard {
 
-std::optional<Held::Identity> Held::identify(const std::string& path) {
-  struct statx status {};
-  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-              STATX_INO | STATX_BTIME, &status) != 0) {
-    return std::nullopt;
-  }
-  Identity out;
-  out.device = std::uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
-  out.inode = status.stx_ino;
-  if ((status.stx_mask & STATX_BTIME) != 0)
-    out.born = status.stx_btime.tv_sec * 1'000'000'000 + status.stx_btime.tv_nsec;
-  return out;
-}
-
 Result<void> Held::remember(const Spec& spec, std::map<std::string, Before>& before) {
   for (const std::string& glob : spec.globs) globs_.push_back(TRY(Glob::parse(glob)));
   hidden_.insert(spec.hidden.begin(), spec.hidden.end());
   std::size_t kept = 0;
   for (const std::string& path : spec.matched) {
-    const auto identity = identify(path);
+    const auto identity = identify(AT_FDCWD, path.c_str());
     if (!identity) continue;
     matched_.insert(*identity);
     if (hides(path)) continue;
@@ -54,7 +40,7 @@ bool Held::holds(const std::string& path) const {
   for (const Glob& glob : globs_) {
     const std::string_view match = glob.find_in(path);
     if (match.empty()) continue;
-    const auto identity = identify(std::string(match));
+    const auto identity = identify(AT_FDCWD, std::string(match).c_str());
     if (identity && !matched_.contains(*identity)) return true;
   }
   return false;

@@ -1,8 +1,6 @@
 #pragma once
-#include <compare>
-#include <cstdint>
+#include <cstddef>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -10,6 +8,7 @@
 #include "launcher/base/glob.h"
 #include "launcher/base/result.h"
 #include "launcher/guard/entry.h"
+#include "launcher/guard/identity.h"
 #include "launcher/guard/spec.h"
 
 namespace dirbox::guard {
@@ -33,14 +32,6 @@ class Held {
   bool holds(const std::string& path) const;
 
  private:
-  /// Of a file, for good: a number is given again, with another time.
-  struct Identity {
-    std::uint64_t device = 0, inode = 0;
-    std::int64_t born = 0;  ///< ns; 0 where the file system does not say
-    auto operator<=>(const Identity&) const = default;
-  };
-  static std::optional<Identity> identify(const std::string& path);
-
   std::set<std::string, std::less<>> hidden_;
   std::vector<Glob> globs_;
   std::set<Identity> matched_;

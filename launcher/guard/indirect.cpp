@@ -59,8 +59,7 @@ void Guard::include_file(const Place& place, const std::string& top, int depth) 
   const std::string path = full_path(place.tree, place.path);
   if (place.path.empty() || !included_.insert(path).second) return;
   indirect_.included.push_back(path);
-  const std::size_t slash = place.path.rfind('/');
-  const std::string parent = slash == std::string::npos ? "" : place.path.substr(0, slash);
+  const std::string parent = parent_in_tree(place.path);
   const std::string name(path_name(path));
   UniqueFd directory = open_place(place.tree, parent);
   if (!directory.valid()) return;

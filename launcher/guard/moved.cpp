@@ -6,15 +6,6 @@
 // Whether a directory of a kind of its own stands where it stood when the sandbox began.
 
 namespace dirbox::guard {
-namespace {
-
-std::string parent_in_tree(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash);
-}
-
-}  // namespace
-
 /// Of one directory. Its name came into the directory above it, which the times of both tell; what
 /// makes a git directory of one with any name came into itself.
 bool Guard::was_moved(std::size_t tree, const std::string& path, int directory,

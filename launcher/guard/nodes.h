@@ -16,6 +16,12 @@ inline std::int64_t in_ns(const struct timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
+/// The directory above `path`, which is relative to a tree; "" for the tree's top.
+inline std::string parent_in_tree(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
 enum class GuardAge { old, changed, made };  ///< before the start, or since
 
 struct GuardNode {

@@ -4,11 +4,11 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
+#include "launcher/guard/packed.h"
 #include "launcher/guard/table.h"
 
 namespace dirbox::guard {
@@ -34,20 +34,6 @@ std::uint64_t digest_of_names() {
   put("/");
   for (const FolderRule& rule : tree_folder().folders) put(rule.name);
   return hash;
-}
-
-template <typename T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-/// False when there is not so much.
-template <typename T>
-bool take(std::string_view& from, T& value) {
-  if (from.size() < sizeof value) return false;
-  std::memcpy(&value, from.data(), sizeof value);
-  from.remove_prefix(sizeof value);
-  return true;
 }
 
 }  // namespace
