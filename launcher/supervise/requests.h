@@ -14,8 +14,8 @@ namespace dirbox::supervise {
 ///   attach
 ///   {"verb": "grant", "rule": "host:443", "seconds": 600}   seconds: optional
 ///   {"verb": "revoke", "rule": "host"}
-///   {"verb": "accept", "quarantine": session, "number": 1, "path_hex": …}   see Guard::accept();
-///   {}
+///   {"verb": "accept", "step": "ask" | "commit" | "withdraw", "quarantine": session, "number": 1,
+///    "path_hex", "sha256", "mode"}   as guard::PutBack; answered by {}
 ///
 /// grant and revoke answer {"rules": [{"rule", "deny", "origin", "seconds"}], "notes": [text]} once
 /// the change is in force.
