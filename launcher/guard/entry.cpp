@@ -14,6 +14,7 @@
 #include "launcher/base/file.h"
 #include "launcher/base/text.h"
 #include "launcher/guard/git_config.h"
+#include "launcher/guard/git_join.h"
 #include "launcher/guard/nodes.h"
 #include "launcher/guard/swarm.h"
 
@@ -202,12 +203,14 @@ Result<void> undo_entry(int directory, const std::string& name, const NameRule& 
                         const std::string& kept) {
   Entry now = judged;
   std::optional<std::string> expected = judged.text;  // of what stands at the name
+  std::string added;  // what others wrote just before an exchange, and the next did not know
   const std::string temporary = temporary_name(name);
   // The first that is displaced is what was judged, or made from it.
   auto set_aside = [&](const std::string& entry) {
     return keep(directory, entry, std::exchange(store, -1), kept);
   };
   for (int round = 0; round < kRounds; ++round) {
+    if (now.text && !added.empty()) now.text = add_entries(std::move(*now.text), "", added);
     const auto wanted = decide_wanted(rule, before, now, inside);
     if (!wanted) return set_aside(name);
     if (auto done = put_wanted(directory, temporary, *wanted); !done) {
@@ -247,7 +250,10 @@ Result<void> undo_entry(int directory, const std::string& name, const NameRule& 
                       (displaced->status.st_mode & S_IFMT) == (now.status.st_mode & S_IFMT);
     TRY_VOID(set_aside(temporary));
     if (same || rule.what != What::config) return {};
-    // Replaced just before the exchange: theirs goes back, cleaned too.
+    // Replaced just before the exchange: theirs goes back, cleaned too. Whoever writes next may
+    // have read what the exchange left, without it.
+    if (displaced->text)
+      added = add_entries(std::move(added), expected.value_or(""), *displaced->text);
     expected = wanted->text;
     now = std::move(*displaced);
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "launcher/base/file.h"
+#include "launcher/guard/git_join.h"
 
 // Theory of operation: the parser follows git's own reader (config.c) character by character, so
 // that both see the same entries: CR LF is a line end and a lone CR a blank, a name is folded to
@@ -350,24 +351,6 @@ std::set<EntryView> views_of(const std::vector<ConfigEntry>& entries) {
   std::set<EntryView> out;
   for (const ConfigEntry& entry : entries) out.emplace(entry.key, entry.value);
   return out;
-}
-
-std::string quoted_value(std::string_view value) {
-  std::string out = "\"";
-  for (char c : value) {
-    if (c == '"' || c == '\\') {
-      out += {'\\', c};
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (c == '\b') {
-      out += "\\b";
-    } else {
-      out += c;
-    }
-  }
-  return out + "\"";
 }
 
 }  // namespace

@@ -5,10 +5,13 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "launcher/base/unique_fd.h"
+#include "launcher/guard/git_config.h"
 #include "tests/support/scratch.h"
 
 using namespace dirbox;
@@ -64,4 +67,51 @@ TEST_CASE("what cannot be put right for want of room stands beside its name") {
   const auto beside = look_at(directory.get(), left.front());
   REQUIRE(beside.has_value());
   CHECK(beside->text == planted);
+}
+
+TEST_CASE("no key is lost that somebody writes in the moment of the exchange") {
+  const Scratch scratch;
+  const std::string config = scratch.path + "/config", first = "[user]\n\tname = me\n";
+  std::ofstream(config) << first;
+  const UniqueFd directory(::open(scratch.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const NameRule rule{"config", What::config, "git status executes it"};
+  const Before before{true, first, S_IFREG | 0644};
+  const Inside inside = [](std::string_view) { return false; };
+  constexpr int kKeys = 600;
+  std::atomic<bool> ended = false;
+  std::atomic<int> turns = 0;
+  // As git changes it: what it reads and a key more become the file.
+  std::thread writer([&] {
+    for (int i = 0; i < kKeys; ++i) {
+      const auto now = look_at(directory.get(), "config");
+      std::ofstream(config + ".lock") << *now->text << "[x \"y\\\"\"]\n\tk" << i << " = \"1;\"\n"
+                                      << (i % 3 == 0 && now->text->find("evil") == now->text->npos
+                                              ? "[core]\n\tfsmonitor = evil\n"
+                                              : "");
+      ::rename((config + ".lock").c_str(), config.c_str());
+      // Not faster than it can be cleaned.
+      if (i % 4 == 0) turns.wait(turns);
+    }
+    ended = true;
+  });
+  int undone = 0;
+  for (bool last = false; !last;) {
+    last = ended;
+    ++turns;
+    turns.notify_one();
+    const auto now = look_at(directory.get(), "config");
+    REQUIRE(now.has_value());
+    if (judge_entry(rule, before, *now, inside, {}).empty()) continue;
+    const auto done = undo_entry(directory.get(), "config", rule, before, *now, inside, -1, "1");
+    CHECK(done.has_value());
+    ++undone;
+  }
+  writer.join();
+  REQUIRE(undone > 0);
+  std::set<std::string> keys;
+  const auto left = parse_git_config(*look_at(directory.get(), "config")->text);
+  REQUIRE(left.has_value());
+  for (const ConfigEntry& entry : left->entries) keys.insert(entry.key);
+  CHECK_FALSE(keys.contains("core.fsmonitor"));
+  CHECK(keys.size() == kKeys + 1);  // and user.name
 }
