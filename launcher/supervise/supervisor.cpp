@@ -399,11 +399,11 @@ class Supervisor {
     if (!terminal_ || !terminal_->taken()) forward(ControlType::signal_group, SIGWINCH);
   }
 
+  /// Once init has ended nobody needs it: what it said before is still to be read (on_control()).
   void forward(ControlType type, int signal) {
-    if (auto sent = sandbox::send_control(sandbox_.control.get(), type, signal);
-        !sent && started_) {
-      on_lost();
-    }
+    auto sent = sandbox::send_control(sandbox_.control.get(), type, signal);
+    if (!sent && sent.error().err != EPIPE && sent.error().err != ECONNRESET)
+      stop_with(sent.error());
   }
 
   EventLoop loop_;

@@ -244,6 +244,15 @@ class Jobs(sandbox.WithTerminal):
         shell.send("\x04")
         shell.expect("prompt> ")
 
+    def test_continued_in_the_middle_of_a_stop(self):
+        child = self.start("sh", "-c", "for i in $(seq 40); do kill -STOP $$; done; echo went-on", process_group=0,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        with child:
+            while not sandbox.select.select([child.stdout], [], [], 0.001)[0]:
+                child.send_signal(signal.SIGCONT)
+            self.assertEqual(child.stdout.read(), "went-on\n")
+            self.assertEqual(child.wait(), 0)
+
     def test_signals_reach_the_command_alone(self):
         for stdin in (subprocess.DEVNULL, None):
             child = self.start(
@@ -343,6 +352,18 @@ class Floods(sandbox.WithTerminal):
         terminal.send("\x03")
         self.assertEqual(terminal.wait(), 130)
 
+    def test_a_display_that_shows_nothing_holds_up_no_stop(self):
+        shell = self.shell()
+        shell.send(f"{RUN} sh -c 'yes & read x; kill -STOP $$; kill $!'\n")
+        shell.expect("y\r\ny")
+        shell.send("\n")
+        inside = int(subprocess.check_output(["pgrep", "-P", str(shell.child.pid), "dirbox"], text=True).split()[0])
+        sandbox.wait_until(lambda: status_of(inside, "State") == "T", "the launcher is stopped")
+        shell.expect("Stopped")
+        shell.send("fg\n")
+        shell.expect("fg\r\n")
+        shell.expect("prompt> ")
+
     def paste(self, modes, end):
         terminal = self.terminal("sh", "-c", f"stty {modes} -echo; echo ready; head -c 1000000 >pasted; echo done; {end}")
         terminal.expect("ready")
@@ -366,6 +387,21 @@ class Floods(sandbox.WithTerminal):
         digest = terminal.expect("([0-9a-f]{64})  -\r\n").group(1)
         seen = terminal.read_until(b"the-end\r\n")
         self.assertEqual(hashlib.sha256(seen[:-9].replace(b"\r\n", b"\n")).hexdigest(), digest)
+        self.assertEqual(terminal.wait(), 0)
+
+
+    def test_last_output_on_a_slow_display_is_complete(self):
+        """It takes longer than the patience with one that shows nothing."""
+        text = "".join(f"{i:07d}\n" for i in range(1, 1900))
+        terminal = self.terminal("sh", "-c", "seq -f %07.0f 1 1899; : > ended")
+        sandbox.wait_until(lambda: os.path.exists(self.project("ended")), "the command ends")
+        os.unlink(self.project("ended"))
+        seen = b""
+        while not seen.endswith(b"0001899\r\n"):
+            self.assertTrue(sandbox.select.select([terminal.master], [], [], sandbox.PATIENCE)[0], seen[-20:])
+            seen += os.read(terminal.master, 64)
+            sandbox.select.select([], [], [], 0.01)
+        self.assertEqual(seen.decode().replace("\r\n", "\n"), text)
         self.assertEqual(terminal.wait(), 0)
 
 
