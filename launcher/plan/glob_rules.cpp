@@ -90,6 +90,7 @@ Result<void> RuleSet::add_glob(const profiles::Entry& entry, PathAccess access,
       return Failure(std::move(error));
     }
     taken += TRY(take_matches(entry, access, found->paths));
+    if (!found->paths.empty()) hold(path_parent(pattern.substr(0, pattern.find('*') + 1)));
     listed += found->listed;
     plan_.guard.globs.push_back(std::move(pattern));
   }

@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "launcher/base/glob.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/guard/table.h"
 #include "launcher/plan/paths.h"
 #include "launcher/plan/worktree.h"
 #include "profiles/selection.h"
@@ -67,15 +69,13 @@ Result<void> RuleSet::keep_own_files() {
     const PathRule* above = decide(path_parent(found.path));
     if (above == nullptr || above->access != PathAccess::write) continue;
     if (found.stat.type == FileType::missing) plan_.missing_directories.push_back(found.path);
-    const std::string top = above->path;  // hold() adds rules, which moves `above`
-    hold(path_parent(found.path), top);
+    hold(path_parent(found.path));
   }
   keep_profiles();
   const PathRule* above = decide(facts_.self);
   if (above == nullptr || above->access != PathAccess::write) return {};
-  const std::string top = above->path;
   put({facts_.self, facts_.self, PathAccess::protect, FileType::regular, entry.origin});
-  hold(path_parent(facts_.self), top);
+  hold(path_parent(facts_.self));
   plan_.notes.push_back({fmt::format("{} cannot be changed: it is what runs this sandbox",
                                      escape_for_terminal(facts_.self)),
                          {}});
@@ -115,9 +115,8 @@ void RuleSet::keep_profiles() {
                        escape_for_terminal(file)),
            origin});
     }
-    const std::string top = rule->path;  // put() moves the rules
     put({found.path, found.path, PathAccess::protect, FileType::regular, origin});
-    hold(path_parent(found.path), top);
+    hold(path_parent(found.path));
   }
 }
 
@@ -158,8 +157,12 @@ Result<void> RuleSet::add_worktree(const std::string& project) {
   return {};
 }
 
-/// `path` and what is above it, up to the grant at `top`, cannot be renamed inside.
-void RuleSet::hold(const std::string& path, const std::string& top) {
+/// `path` and what is above it, up to the grant that it lies in, cannot be renamed inside. Nothing
+/// where it cannot be written.
+void RuleSet::hold(const std::string& path) {
+  const PathRule* grant = decide(path);
+  if (grant == nullptr || grant->access != PathAccess::write) return;
+  const std::string top = grant->path;  // put() moves the rules
   for (std::string at = path; at != top && path_is_beneath(at, top); at = path_parent(at)) {
     const PathRule* rule = decide(at);
     if (rule == nullptr || rule->path == at) continue;
@@ -169,6 +172,22 @@ void RuleSet::hold(const std::string& path, const std::string& top) {
     held.mounted = true;
     put(held);
   }
+}
+
+/// Where the directory above a hidden file goes, the file goes, and nothing hides it there the next
+/// time; in place of a protected one another would be made. What a pattern names is found wherever
+/// it is, and what the guard knows by its name as well.
+void RuleSet::hold_covered() {
+  std::vector<std::string> above;
+  for (const PathRule& rule : rules_) {
+    std::string parent = path_parent(rule.path);
+    const bool covers = rule.access == PathAccess::hide ||
+                        (rule.access == PathAccess::protect &&
+                         !guard::is_special(guard::tree_folder(), path_name(parent)));
+    if (covers && rule.type != FileType::missing && !is_glob(rule.text))
+      above.push_back(std::move(parent));
+  }
+  for (const std::string& path : above) hold(path);
 }
 
 }  // namespace dirbox::plan

@@ -119,6 +119,7 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
     if (!is_glob(entry.text)) TRY_VOID(add_protected(entry));
   }
   TRY_VOID(add_globs(profile));
+  hold_covered();
   hide_kernel_mounts();
   return keep_own_files();
 }

@@ -95,7 +95,8 @@ class RuleSet {
   Result<void> keep_own_files();
   bool is_of_work_tree(const std::string& path, const Resolver::Resolution& found) const;
   void keep_profiles();
-  void hold(const std::string& path, const std::string& top);
+  void hold(const std::string& path);
+  void hold_covered();
   void put(PathRule rule);
   void index_rules();
   static bool hides_outside_work_tree(const PathRule& rule);

@@ -88,6 +88,27 @@ class Outside(sandbox.Boundary):
         self.assertEqual(os.stat(self.world.project).st_ino, inode)
         self.assertFalse(os.path.islink(self.home(".swarm")))
 
+    def test_what_lies_above_protected_and_hidden_paths(self):
+        """Elsewhere nothing would hide a file the next time, and another could take the place of a protected one."""
+        for name in ("config/deploy.sh", "deep/er/key", "keys/a.key"):
+            os.makedirs(os.path.dirname(self.project(name)), exist_ok=True)
+            self.world.plant(self.project(name), "as it was\n")
+        with open(self.outside("above.toml"), "w", encoding="utf-8") as file:
+            file.write('extends = ["worker"]\n[filesystem]\nprotect = ["${CWD}/config/deploy.sh"]\n'
+                       'hide = ["${CWD}/deep/er/key", "${CWD}/keys/*.key"]\n')
+        options = ["-p", self.outside("above.toml")]
+        self.before = self.world.picture()
+        try:
+            for name in ("config", "deep/er", "deep", "keys"):
+                self.denied("rename", self.project(name), self.project(name + "2"), "EBUSY", options=options)
+            self.denied("rmdir", self.project("config"), "EBUSY", options=options)
+            self.allowed("create", self.project("config/new"), options=options)
+            self.allowed("rename", self.project("config/new"), self.project("config/newer"), options=options)
+            self.denied("read", self.project("deep/er/key"), "EACCES", options=options)
+        finally:
+            for name in ("config", "deep", "keys"):
+                shutil.rmtree(self.project(name))
+
     def test_the_launcher_and_its_profiles(self):
         self.all_denied([("write", sandbox.DIRBOX), ("unlink", sandbox.DIRBOX)], "ENOENT|EACCES|EROFS|EPERM|ETXTBSY")
         self.probes([("mkdir", self.home(".config")), ("mkdir", self.home(".config/dirbox")),

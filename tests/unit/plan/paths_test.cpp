@@ -269,6 +269,32 @@ TEST_CASE("protect follows a symlink and says what it cannot hold") {
   CHECK(find_rule(host.filesystem("protect = [\"/data\"]"), "/data") == nullptr);
 }
 
+TEST_CASE("what lies above a hidden or protected path stays where it is") {
+  FakeHost host;
+  host.files.directory("/home/u/p/a/b/c");
+  host.files.directory("/home/u/p/d/e");
+  host.files.directory("/home/u/p/.git/hooks");
+  host.files.directory("/home/u/p/x/y");
+  host.files.directory("/data/z");
+  Plan plan = host.filesystem(
+      "hide = [\"${PROJECT}/a/b/c\", \"${PROJECT}/x/absent/key\", \"/data/z\"]\nread = "
+      "[\"/data\"]\n"
+      "protect = [\"?${PROJECT}/.git/hooks\", \"${PROJECT}/d/e\"]");
+  const auto is_held = [&](const char* path) {
+    const PathRule* rule = find_rule(plan, path);
+    return rule != nullptr && rule->path == path && rule->access == PathAccess::write &&
+           rule->mounted;
+  };
+  for (const char* path : {"/home/u/p/a", "/home/u/p/a/b", "/home/u/p/d"}) CHECK(is_held(path));
+  for (const char* path : {"/home/u/p", "/home/u/p/.git", "/home/u/p/x", "/data"})
+    CHECK_FALSE(is_held(path));
+  host.files.directory("/home/u/p/x/y/z");
+  plan = host.filesystem("hide = [\"${PROJECT}/x/*/z\", \"${PROJECT}/a/*/absent\"]");
+  CHECK(is_held("/home/u/p/x"));
+  CHECK_FALSE(is_held("/home/u/p/x/y"));
+  CHECK_FALSE(is_held("/home/u/p/a"));
+}
+
 TEST_CASE("what dirbox makes itself is not granted") {
   FakeHost host;
   host.files.other("/dev/kvm", 020660);
