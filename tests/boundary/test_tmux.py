@@ -191,7 +191,7 @@ class Tmux(sandbox.Boundary):
         self.addCleanup(os.remove, self.world.project + "/key")
         show = "cat key sub/key moved/key; echo shown; exec cat"
         move = "cat key sub/key; mv sub moved; mv key other && mv other key; "
-        for hidden, opens in (('"${CWD}/key"', True), ('"${CWD}/sub"', True), ('"${CWD}/sub/key"', False),
+        for hidden, opens in (('"${CWD}/key"', True), ('"${CWD}/sub"', True), ('"${CWD}/sub/key"', True),
                               ('"${CWD}/key", "${CWD}/**/key"', False)):
             profile = self.profile(PROFILE + f"[filesystem]\nhide = [{hidden}]\n", "hidden.toml")
             done = self.inside(f"{move} tmux new-session -d -s swarm-hid && tmux new-window -t swarm-hid -n w '{show}'", profile=profile)
