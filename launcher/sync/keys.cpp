@@ -10,6 +10,7 @@ namespace dirbox::sync {
 namespace {
 
 constexpr std::size_t kMaxText = 1024, kMaxItems = 256, kMaxNesting = 4;
+constexpr std::size_t kMaxValue = 64 << 10;  ///< bytes of one that comes back, as JSON
 constexpr std::string_view kHere = "<here>";        // a project of this sandbox
 constexpr std::string_view kProject = "<project>";  // any
 
@@ -263,7 +264,10 @@ class Taking {
     const Returned* rule = rule_of(match);
     path_.pop_back();
     if (rule == nullptr) ours = base;
-    if (match == Match::whole && ours != nullptr && !has_form(*ours, rule->form)) ours = base;
+    if (match == Match::whole && ours != nullptr &&
+        (!has_form(*ours, rule->form) || ours->dump().size() > kMaxValue)) {
+      ours = base;
+    }
     if (match == Match::above) {
       const bool is_object = ours != nullptr && ours->as_object() != nullptr;
       if (is_object && (base == nullptr || base->as_object() != nullptr)) {

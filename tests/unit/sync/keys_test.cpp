@@ -128,6 +128,19 @@ TEST_CASE("a value of another form stays") {
   CHECK(taken(R"({"theme":"dark"})", R"({"theme":["x"]})") == R"({"theme":"dark"})");
 }
 
+TEST_CASE("a value that fills the host's file stays") {
+  auto tips = [](int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i)
+      out += fmt::format("{}\"{}\":\"{}\"", i == 0 ? "" : ",", i, std::string(1000, 'x'));
+    return "{\"tipsHistory\":{" + out + "}}";
+  };
+  CHECK(taken("{}", tips(60)) == tips(60));
+  CHECK(taken("{}", tips(70)) == "{}");
+  CHECK(taken(tips(1), tips(70)) == tips(1));
+  CHECK(taken(tips(70), tips(70)) == tips(70));  // the host's own
+}
+
 TEST_CASE("what was planted is reported") {
   CHECK(dangers("{}", R"({"mcpServers":{},"env":{},"numStartups":1})") == "");
   CHECK(dangers("{}", R"({"mcpServers":{"x":1}})") == R"(mcpServers={"x":1};)");
