@@ -380,6 +380,43 @@ def test_descriptors():
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def pass_and_leave(address, packets):
+    """In a process of its own, whose end does not wait: passes what makes whoever closes it last wait for LINGER."""
+    with socket.create_connection(address) as held, connect() as link:
+        held.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                held.send(bytes(65536))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER))
+        for packet, count in packets:
+            fds = good_fds()
+            fds = [held.fileno(), *fds[1:]] if count == len(fds) else [held.fileno()] * count
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+            with contextlib.suppress(BrokenPipeError):
+                link.sendmsg([packet], rights)
+        os._exit(0)
+
+
+LINGER = 6  # seconds
+
+
+def test_closing_what_was_passed_holds_nothing_up():
+    """In a message that is refused, in a request, more than there may be, and where nobody reads it."""
+    for packets in ([(b"junk", 1)], [(exec_packet(["x"]), 4)], [(b"junk", 20)], [(b"junk", 0), (b"junk", 1)],
+                    [(exec_packet(["x"], argc=2), 4)]):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            pid = os.fork()
+            if pid == 0:
+                pass_and_leave(listener.getsockname(), packets)
+            peer, _ = listener.accept()  # nothing is read from it
+            with peer:
+                os.waitpid(pid, 0)
+                begun = time.monotonic()
+                assert speak(b"another") == [(FAIL, 125)]
+                took = time.monotonic() - begun
+        assert took < LINGER / 2, ([(len(packet), count) for packet, count in packets], took)
+
+
 def test_memfd_bodies():
     body = exec_body(["x"])
     seal = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
