@@ -49,6 +49,7 @@ bool glob(std::string_view pattern, std::string_view text, bool cross_slash) {
     }
     skip_stars(next);
     reached.swap(next);
+    if (std::find(reached.begin(), reached.end(), true) == reached.end()) return false;
   }
   return reached[pattern.size()];
 }
@@ -134,9 +135,10 @@ Decision refused(const Policy& policy, std::string reason) {
 bool matches_pattern(std::string_view pattern, std::string_view text, bool broad) {
   if (is_any(pattern)) return true;
   bool wild = pattern.find('*') != std::string_view::npos;
-  if (wild && has_dotdot(text)) return broad && pattern.find('/') != std::string_view::npos;
-  if (broad && has_dotdot(text) && pattern.starts_with('/')) return true;
-  if (wild && text.size() > kMaxMatched) return broad;
+  if (!wild && pattern == text) return true;
+  if (!wild) return broad && pattern.starts_with('/') && has_dotdot(text);
+  if (has_dotdot(text)) return broad && pattern.find('/') != std::string_view::npos;
+  if (text.size() > kMaxMatched) return broad;
   return glob(pattern, text, broad);
 }
 

@@ -254,6 +254,25 @@ def test_policy():
     assert b"\x1b" not in done.stderr
 
 
+def speak_body(body, command):
+    """An EXEC whose body is too large for its message."""
+    fd = os.memfd_create("body", os.MFD_ALLOW_SEALING)
+    os.write(fd, body)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    try:
+        return speak(header(EXEC, 4, len(body)), good_fds() + [fd], command=command)
+    finally:
+        os.close(fd)
+
+
+def test_judging_has_a_bound():
+    """A megabyte of options is more than any command has, and the launcher judges nothing else meanwhile."""
+    begun = time.monotonic()
+    assert speak_body(exec_body(["x", "log", "-" + "p" * 1000000]), "git") == [(FAIL, 126)]
+    print(time.monotonic() - begun)
+    assert "more options" in events("refused", "git")[-1]["reason"]
+
+
 def test_no_variable_is_injected():
     evil = {"LD_PRELOAD": "/tmp/x.so", "PATH": "/evil", "DOCKER_HOST": "tcp://evil", "DOCKER_CONFIG": "/evil",
             "BASH_ENV": "/evil", "ENV": "/evil", "GIT_SSH_COMMAND": "evil", "HOME": "/evil", "TMUX": "/evil,1,1",

@@ -176,6 +176,14 @@ TEST_CASE("a command without a table: words, and nothing that looks like an opti
   CHECK_FALSE(allowed(p, {"test"}));
 }
 
+TEST_CASE("what is judged has a bound") {
+  Policy p = policy("docker", {"run [-*] ..."}, {"run -v=*/etc* -e=*secret*", "run --privileged"});
+  CHECK(allowed(p, {"run", "-" + std::string(1024, 'i'), "x"}));
+  Decision d = decide(p, Words{"run", "-" + std::string(1'000'000, 'i'), "x"});
+  CHECK_FALSE(d.allowed);
+  CHECK(d.reason.find("more options") != std::string::npos);
+}
+
 TEST_CASE("rules that mean nothing are errors") {
   auto bad = [](std::string_view command, RuleKind kind, std::string_view text) {
     return !parse_rule(command, kind, text, {});
