@@ -123,6 +123,10 @@ TEST_CASE("patterns do not leave their directory") {
   CHECK_FALSE(matches_pattern("/work/**", "/work/../etc", false));
   CHECK_FALSE(matches_pattern("/work/**:/w", "/work/..:/w", false));
   CHECK_FALSE(matches_pattern("src=/work/**", "src=/work/x/..,dst=/w", false));
+  for (const char* text : {"src=..,dst=/w", "x,src=..:/w", "src=..=,dst=/w", "src=,..,dst=/w"}) {
+    CHECK_FALSE(matches_pattern("*,dst=/w", text, false));
+    CHECK(matches_pattern("*/secret*", text, true));
+  }
   CHECK(matches_pattern("/work/**", "/work/a..b", false));
   CHECK(matches_pattern("*", "../..", false));
   CHECK(matches_pattern("<name>", "", false));
