@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "launcher/base/file.h"
+#include "launcher/broker/command_table.h"
 
 using namespace dirbox;
 using namespace dirbox::broker;
@@ -186,6 +187,19 @@ TEST_CASE("what is judged has a bound") {
   Decision d = decide(p, Words{"run", "-" + std::string(1'000'000, 'i'), "x"});
   CHECK_FALSE(d.allowed);
   CHECK(d.reason.find("more options") != std::string::npos);
+}
+
+TEST_CASE("no option of a table has a name that nobody can write") {
+  for (const char* command : {"docker", "docker-compose", "tmux", "git", "gh"}) {
+    for (const SubcommandRow& row : find_command_table(command)->rows) {
+      std::string_view flags = row.flags;
+      for (std::size_t at = flags.find(' '); at != flags.npos; at = flags.find(' ', at + 1)) {
+        INFO(command << " " << std::string(row.path) << ": " << std::string(flags.substr(0, at)));
+        CHECK(flags[at - 1] == ',');
+      }
+    }
+  }
+  CHECK(allowed(policy("docker", {"run [--log-driver] x"}), {"run", "--log-driver=none", "x"}));
 }
 
 TEST_CASE("rules that mean nothing are errors") {
