@@ -20,8 +20,9 @@ struct Received {
 /// device, FIFO, regular file or socket, a malformed body.
 Result<Received> take_request(Message& message);
 
-/// Opens the host directory `path` (O_PATH) without following magic links, and makes sure that it
-/// is the one that `seen_inside` refers to.
+/// Opens the host directory `path` (O_PATH) without following symlinks, and makes sure that it is
+/// the one that `seen_inside` refers to. A symlink could lead to where the sandbox sees nothing,
+/// and what is found there would tell it by the error.
 Result<UniqueFd> open_same_directory(const std::string& path, int seen_inside);
 
 }  // namespace dirbox::broker
