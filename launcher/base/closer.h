@@ -5,7 +5,7 @@
 
 #include "launcher/base/unique_fd.h"
 
-/// Closes descriptors that somebody else sent, without making the caller wait.
+/// Closes descriptors of what somebody else made, without making the caller wait.
 ///
 /// Theory of operation: whoever closes the last descriptor of a file pays for its end. The blocks
 /// of an unlinked file of a hundred thousand extents take seconds to free, a socket brings to an
