@@ -9,7 +9,10 @@
 namespace dirbox {
 namespace {
 constexpr std::size_t kMaxFds = 8;
-}
+/// The most that one message can hold (SCM_MAX_FD of the kernel), which closes those that find no
+/// room, and the receiver waits for it.
+constexpr std::size_t kMaxReceived = 253;
+}  // namespace
 
 Result<SocketPair> make_socket_pair() {
   int fds[2];
@@ -58,11 +61,12 @@ Result<void> send_message(int socket, std::span<const std::byte> bytes, std::spa
   return {};
 }
 
-Result<Message> receive_message(int socket, std::size_t max_bytes, std::size_t max_fds) {
+Result<Message> receive_message(int socket, std::size_t max_bytes, std::size_t max_fds,
+                                std::vector<UniqueFd>* surplus) {
   Message message;
   message.bytes.resize(max_bytes);
   iovec iov{message.bytes.data(), max_bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxReceived)] = {};
   msghdr header{};
   header.msg_iov = &iov;
   header.msg_iovlen = 1;
@@ -85,6 +89,7 @@ Result<Message> receive_message(int socket, std::size_t max_bytes, std::size_t m
     }
   }
   if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || message.fds.size() > max_fds) {
+    if (surplus != nullptr) *surplus = std::move(message.fds);
     return fail("receive a message", "", "message larger than the protocol allows");
   }
   message.bytes.resize(static_cast<std::size_t>(n));

@@ -32,8 +32,9 @@ Result<void> send_message(int socket, std::span<const std::byte> bytes,
                           std::span<const int> fds = {});
 
 /// Receives one datagram of at most `max_bytes` and `max_fds` (≤ 8). A truncated message, or one
-/// with more descriptors, is an error: the surplus descriptors are closed.
-Result<Message> receive_message(int socket, std::size_t max_bytes, std::size_t max_fds);
+/// with more descriptors, is an error: its descriptors are closed, or given to `surplus`.
+Result<Message> receive_message(int socket, std::size_t max_bytes, std::size_t max_fds,
+                                std::vector<UniqueFd>* surplus = nullptr);
 
 /// Trivially copyable struct as bytes.
 template <class T>

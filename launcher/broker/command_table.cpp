@@ -13,17 +13,17 @@ constexpr SubcommandRow kDockerRows[] = {
     {"ps", "a|all, f|filter=, format=, n|last=, l|latest, no-trunc, q|quiet, s|size"},
     {"run",
      "add-host=, annotation=, a|attach=, blkio-weight=, blkio-weight-device=, cap-add=, "
-     "cap-drop=, cgroup-parent=, cgroupns=, cidfile=, cpu-count=, cpu-percent=, cpu- "
-     "period=, cpu-quota=, cpu-rt-period=, cpu-rt-runtime=, c|cpu-shares=, cpus=, cpuset- "
-     "cpus=, cpuset-mems=, d|detach, detach-keys=, device=, device-cgroup-rule=, device- "
-     "read-bps=, device-read-iops=, device-write-bps=, device-write-iops=, disable- "
+     "cap-drop=, cgroup-parent=, cgroupns=, cidfile=, cpu-count=, cpu-percent=, cpu-"
+     "period=, cpu-quota=, cpu-rt-period=, cpu-rt-runtime=, c|cpu-shares=, cpus=, cpuset-"
+     "cpus=, cpuset-mems=, d|detach, detach-keys=, device=, device-cgroup-rule=, device-"
+     "read-bps=, device-read-iops=, device-write-bps=, device-write-iops=, disable-"
      "content-trust, dns=, dns-option=, dns-search=, domainname=, entrypoint=, e|env=, "
-     "env-file=, expose=, gpus=, group-add=, health-cmd=, health-interval=, health- "
+     "env-file=, expose=, gpus=, group-add=, health-cmd=, health-interval=, health-"
      "retries=, health-start-interval=, health-start-period=, health-timeout=, "
      "h|hostname=, init, i|interactive, io-maxbandwidth=, io-maxiops=, ip=, ip6=, ipc=, "
-     "isolation=, kernel-memory=, l|label=, label-file=, link=, link-local-ip=, log- "
+     "isolation=, kernel-memory=, l|label=, label-file=, link=, link-local-ip=, log-"
      "driver=, log-opt=, mac-address=, m|memory=, memory-reservation=, memory-swap=, "
-     "memory-swappiness=, mount=, name=, network=, network-alias=, no-healthcheck, oom- "
+     "memory-swappiness=, mount=, name=, network=, network-alias=, no-healthcheck, oom-"
      "kill-disable, oom-score-adj=, pid=, pids-limit=, platform=, privileged, p|publish=, "
      "P|publish-all, pull=, q|quiet, read-only, restart=, rm, runtime=, security-opt=, "
      "shm-size=, sig-proxy, stop-signal=, stop-timeout=, storage-opt=, sysctl=, tmpfs=, "
@@ -32,13 +32,13 @@ constexpr SubcommandRow kDockerRows[] = {
      true},
     {"create",
      "add-host=, annotation=, a|attach=, blkio-weight=, blkio-weight-device=, cap-add=, "
-     "cap-drop=, cgroup-parent=, cgroupns=, cidfile=, cpu-count=, cpu-percent=, cpu- "
-     "period=, cpu-quota=, cpu-rt-period=, cpu-rt-runtime=, c|cpu-shares=, cpus=, cpuset- "
-     "cpus=, cpuset-mems=, device=, device-cgroup-rule=, device-read-bps=, device-read- "
-     "iops=, device-write-bps=, device-write-iops=, disable-content-trust, dns=, dns- "
+     "cap-drop=, cgroup-parent=, cgroupns=, cidfile=, cpu-count=, cpu-percent=, cpu-"
+     "period=, cpu-quota=, cpu-rt-period=, cpu-rt-runtime=, c|cpu-shares=, cpus=, cpuset-"
+     "cpus=, cpuset-mems=, device=, device-cgroup-rule=, device-read-bps=, device-read-"
+     "iops=, device-write-bps=, device-write-iops=, disable-content-trust, dns=, dns-"
      "option=, dns-search=, domainname=, entrypoint=, e|env=, env-file=, expose=, gpus=, "
      "group-add=, health-cmd=, health-interval=, health-retries=, health-start-interval=, "
-     "health-start-period=, health-timeout=, h|hostname=, init, i|interactive, io- "
+     "health-start-period=, health-timeout=, h|hostname=, init, i|interactive, io-"
      "maxbandwidth=, io-maxiops=, ip=, ip6=, ipc=, isolation=, kernel-memory=, l|label=, "
      "label-file=, link=, link-local-ip=, log-driver=, log-opt=, mac-address=, m|memory=, "
      "memory-reservation=, memory-swap=, memory-swappiness=, mount=, name=, network=, "
@@ -63,7 +63,7 @@ constexpr SubcommandRow kDockerRows[] = {
     {"rm", "f|force, l|link, v|volumes"},
     {"cp", "a|archive, L|follow-link, q|quiet"},
     {"build",
-     "add-host=, build-arg=, cache-from=, cgroup-parent=, compress, cpu-period=, cpu- "
+     "add-host=, build-arg=, cache-from=, cgroup-parent=, compress, cpu-period=, cpu-"
      "quota=, c|cpu-shares=, cpuset-cpus=, cpuset-mems=, disable-content-trust, f|file=, "
      "force-rm, iidfile=, isolation=, label=, m|memory=, memory-swap=, network=, no-cache, "
      "platform=, pull, q|quiet, rm, security-opt=, shm-size=, squash, t|tag=, target=, "

@@ -3,6 +3,9 @@
 namespace dirbox::broker {
 namespace {
 
+/// What the rules may cost has a bound: one word can hold a megabyte of single letters.
+constexpr std::size_t kMaxOptions = 1024;
+
 Failure refuse(std::string_view argument, std::string_view detail) {
   return fail("parse the arguments", argument, detail);
 }
@@ -133,6 +136,8 @@ class Parser {
   }
 
   Result<void> add(const FlagSpec& spec, std::optional<std::string> value) {
+    if (out_.flags.size() == kMaxOptions)
+      return refuse(spec.name, "one of more options than are looked at");
     out_.flags.push_back({std::string(spec.name), std::move(value), global_});
     return {};
   }

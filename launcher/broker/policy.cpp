@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "launcher/base/path.h"
 #include "launcher/broker/options.h"
 
 namespace dirbox::broker {
@@ -12,13 +11,17 @@ bool is_any(std::string_view pattern) {
   return pattern == "*" || (pattern.starts_with('<') && pattern.ends_with('>'));
 }
 
+/// "src:/dst" and "type=bind,src=.." are one argument: a path may begin and end at each of these.
+constexpr std::string_view kPathEnds = "/:=,";
+
 bool has_dotdot(std::string_view text) {
-  auto parts = path_components(text);
-  // "src:/dst" and "key=/x/.." are one argument: cut at every separator of such pairs as well.
-  return std::any_of(parts.begin(), parts.end(), [](std::string_view part) {
-    return part == ".." || part.ends_with(":..") || part.starts_with("..:") ||
-           part.ends_with("=..") || part.ends_with(",..") || part.starts_with("..,");
-  });
+  constexpr std::string_view kUp = "..";
+  auto is_end = [&](std::size_t at) { return kPathEnds.find(text[at]) != std::string_view::npos; };
+  for (std::size_t at = text.find(kUp); at != text.npos; at = text.find(kUp, at + 1)) {
+    const std::size_t after = at + kUp.size();
+    if ((at == 0 || is_end(at - 1)) && (after == text.size() || is_end(after))) return true;
+  }
+  return false;
 }
 
 /// Longer arguments match no pattern with a wildcard: what matching may cost has a bound.
@@ -49,6 +52,7 @@ bool glob(std::string_view pattern, std::string_view text, bool cross_slash) {
     }
     skip_stars(next);
     reached.swap(next);
+    if (std::find(reached.begin(), reached.end(), true) == reached.end()) return false;
   }
   return reached[pattern.size()];
 }
@@ -134,9 +138,10 @@ Decision refused(const Policy& policy, std::string reason) {
 bool matches_pattern(std::string_view pattern, std::string_view text, bool broad) {
   if (is_any(pattern)) return true;
   bool wild = pattern.find('*') != std::string_view::npos;
-  if (wild && has_dotdot(text)) return broad && pattern.find('/') != std::string_view::npos;
-  if (broad && has_dotdot(text) && pattern.starts_with('/')) return true;
-  if (wild && text.size() > kMaxMatched) return broad;
+  if (!wild && pattern == text) return true;
+  if (!wild) return broad && pattern.starts_with('/') && has_dotdot(text);
+  if (has_dotdot(text)) return broad && pattern.find('/') != std::string_view::npos;
+  if (text.size() > kMaxMatched) return broad;
   return glob(pattern, text, broad);
 }
 

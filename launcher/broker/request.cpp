@@ -44,7 +44,7 @@ Result<void> move_out_of_stdio(UniqueFd& fd) {
 
 }  // namespace
 
-Result<Received> take_request(Message message) {
+Result<Received> take_request(Message& message) {
   Packet packet = TRY(parse_packet(message.bytes));
   if (packet.type != wire::Type::exec) return fail(kDoing, "", "not an EXEC message");
   bool in_memfd = (packet.a & wire::kBodyInMemfd) != 0;
@@ -56,11 +56,12 @@ Result<Received> take_request(Message message) {
   }
   Received out;
   for (int i = 0; i < 3; ++i) {
-    out.stdio[i] = std::move(message.fds[static_cast<std::size_t>(i)]);
-    TRY_VOID(check_stdio(i, out.stdio[i].get()));
-    TRY_VOID(move_out_of_stdio(out.stdio[i]));
+    UniqueFd& fd = message.fds[static_cast<std::size_t>(i)];
+    TRY_VOID(check_stdio(i, fd.get()));
+    TRY_VOID(move_out_of_stdio(fd));
+    out.stdio[i] = fd.get();
   }
-  out.cwd = std::move(message.fds[3]);
+  out.cwd = message.fds[3].get();
   std::uint32_t flags = packet.a;
   if (in_memfd) {
     if (!packet.rest.empty()) return fail(kDoing, "", "a body in two places");
@@ -77,7 +78,7 @@ Result<Received> take_request(Message message) {
 Result<UniqueFd> open_same_directory(const std::string& path, int seen_inside) {
   open_how how{};
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_NO_SYMLINKS;
   UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
   if (!fd.valid()) return fail_errno("open the working directory", path);
   struct statx ours = TRY(look_at(fd.get()));

@@ -42,6 +42,7 @@ Result<void> Server::watch(Listener& listener) {
 }
 
 void Server::accept(Listener& listener) {
+  if (closer_.full()) return pause(kShortOfDescriptors);
   if (!take_token()) {
     double wait = (1 - tokens_) / config_.limits.requests_per_second * 1000;
     return pause(std::chrono::milliseconds(1 + static_cast<int>(wait)));
@@ -69,7 +70,7 @@ void Server::accept(Listener& listener) {
       event.decision.reason = reason;
       config_.on_event(event);
     }
-    return;
+    return end_connection(std::move(socket));
   }
   auto session = std::make_shared<Session>(*this, listener, std::move(socket), *caller);
   sessions_.emplace(session.get(), session);
@@ -125,10 +126,16 @@ void Server::close() {
   resume_.reset();
   for (auto& listener : listeners_) {
     loop_.remove(listener->fd.get());
-    listener->fd.reset();
+    closer_.take(std::move(listener->fd));
   }
   auto sessions = sessions_;
   for (auto& [key, session] : sessions) session->terminate();
+}
+
+/// With what waits in it unread. The other side is told at once.
+void Server::end_connection(UniqueFd socket) {
+  ::shutdown(socket.get(), SHUT_RDWR);
+  closer_.take(std::move(socket));
 }
 
 void Server::forget(Session& session) { sessions_.erase(&session); }

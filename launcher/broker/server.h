@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "launcher/base/closer.h"
 #include "launcher/base/event_loop.h"
 #include "launcher/broker/peer.h"
 #include "launcher/broker/pin.h"
@@ -85,9 +86,10 @@ class Session;
 /// whatever is refused is answered with FAIL and a sentence.
 ///
 /// Descriptors from inside are never read, written or waited for here; they are looked at with
-/// AT_STATX_DONT_SYNC, so that a file system of the sandbox's own cannot make the launcher wait.
-/// (Closing them can: FUSE is told of it. A sandbox that may mount FUSE can stall its own
-/// launcher.)
+/// AT_STATX_DONT_SYNC, so that a file system of the sandbox's own cannot make the launcher wait,
+/// and closed by a thread of their own. (Those of a command's stdio are closed before its exec too,
+/// for which the launcher waits, and FUSE is told of that: a sandbox that may mount FUSE can stall
+/// its own launcher.)
 ///
 /// The owner neither ignores SIGCHLD nor reaps with waitpid(-1), and calls on_child_stopped() when
 /// SIGCHLD arrives, so that a command that is stopped by others than its caller stops its shim,
@@ -120,10 +122,12 @@ class Server {
   void pause(std::chrono::milliseconds wait);
   bool may_open_terminal();
   void remember_terminal(int slave);
+  void end_connection(UniqueFd socket);
   void forget(Session& session);
 
   EventLoop& loop_;
   ServerConfig config_;
+  Closer closer_;  ///< of all that comes from inside, the connections included
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::map<Session*, std::shared_ptr<Session>> sessions_;
   std::vector<UniqueFd> terminals_;  ///< O_PATH, of slaves whose master went inside

@@ -73,10 +73,14 @@ Result<void> Session::start() {
 }
 
 void Session::on_readable() {
-  auto message = receive_message(socket_.get(), kMaxPacket, 5);
+  std::vector<UniqueFd> foreign;
+  auto message = server_.closer_.full()
+                     ? fail("receive a message", "", "too much of what was sent is not closed yet")
+                     : receive_message(socket_.get(), kMaxPacket, 5, &foreign);
   if (!message && would_block(message.error())) return;
   if (message && message->end) return terminate();
-  auto handled = message ? handle(std::move(*message)) : Result<void>(Failure(message.error()));
+  auto handled = message ? handle(*message) : Result<void>(Failure(message.error()));
+  server_.closer_.take(message ? std::move(message->fds) : std::move(foreign));
   if (handled) return;
   if (state_ == State::asking) {
     refuse(kStatusFailed, Event::Kind::refused, handled.error().message());
@@ -85,17 +89,17 @@ void Session::on_readable() {
   }
 }
 
-Result<void> Session::handle(Message message) {
-  if (state_ == State::asking) return handle_request(std::move(message));
+Result<void> Session::handle(Message& message) {
+  if (state_ == State::asking) return handle_request(message);
   if (!message.fds.empty()) return fail("receive a message", "", "descriptors after the request");
   Packet packet = TRY(parse_packet(message.bytes));
   relay(TRY(parse_control(packet)));
   return {};
 }
 
-Result<void> Session::handle_request(Message message) {
+Result<void> Session::handle_request(Message& message) {
   cancel(handshake_timer_);
-  Received received = TRY(take_request(std::move(message)));
+  Received received = TRY(take_request(message));
   std::string seen_cwd(received.request.cwd);
   std::vector<std::string> arguments = copy_of(received.request.argv);
   arguments.erase(arguments.begin());  // the name is the socket's, not the caller's
@@ -123,7 +127,7 @@ Result<void> Session::handle_request(Message message) {
                " is the sandbox's own; change to a directory that it shares with the host");
     return {};
   }
-  auto cwd = open_same_directory(*mapped, received.cwd.get());
+  auto cwd = open_same_directory(*mapped, received.cwd);
   if (!cwd) {
     refuse(kStatusRefused, Event::Kind::refused, cwd.error().message());
     return {};
@@ -147,7 +151,7 @@ Result<void> Session::launch(Received& received, int cwd, std::vector<std::strin
   launch.environment =
       compile_environment(listener_.command.environment, policy().env, received.request.env);
   launch.cwd = cwd;
-  for (int i = 0; i < 3; ++i) launch.stdio[i] = received.stdio[i].get();
+  for (int i = 0; i < 3; ++i) launch.stdio[i] = received.stdio[i];
   begun_ = EventLoop::Clock::now();
   if (received.request.want_pty) {
     return launch_in_terminal(std::move(launch), received.request.terminal,
@@ -363,7 +367,7 @@ void Session::send(wire::Type type, std::uint32_t a, std::string_view text, int 
 void Session::disconnect() {
   if (!socket_.valid()) return;
   loop().remove(socket_.get());
-  socket_.reset();
+  server_.end_connection(std::move(socket_));
 }
 
 void Session::finish() {

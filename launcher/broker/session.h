@@ -29,8 +29,8 @@ class Session : public std::enable_shared_from_this<Session> {
   enum class State { asking, running, done };
 
   void on_readable();
-  Result<void> handle(Message message);
-  Result<void> handle_request(Message message);
+  Result<void> handle(Message& message);
+  Result<void> handle_request(Message& message);
   Result<void> launch(Received& received, int cwd, std::vector<std::string> arguments);
   Result<void> launch_in_terminal(Launch launch, const wire::Terminal& terminal, bool pty_stderr);
   Result<void> watch_child();

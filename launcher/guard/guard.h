@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "launcher/base/closer.h"
 #include "launcher/base/event_loop.h"
 #include "launcher/base/result.h"
 #include "launcher/guard/entry.h"
@@ -148,6 +149,7 @@ class Guard {
   bool watching_ = false, lacking_ = false;  ///< between start() and finish(); no watch was left
   int polls_ = 0, remembered_ = 0;  ///< without watches; the last number of one not asked for
   Recorder recorder_;
+  Closer closer_;                                        ///< of what was removed
   std::uint64_t stored_ = 0, kept_ = 0, uncounted_ = 0;  ///< bytes and number of what is kept
   std::vector<Finding> findings_;
   std::vector<std::string> complaints_;

@@ -103,7 +103,13 @@ std::string Guard::set_right(const Node& node, int directory, const std::string&
 void Guard::undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
                  const Before& before, const Entry& now, std::vector<Finding> found) {
   const bool told = spec_.mode == Mode::report || is_told(rule.what);
+  // What is removed is not at its end while it is held: to free the blocks of a file can take
+  // seconds, in which nothing else would be undone.
+  UniqueFd held;
+  if (!told && !closer_.full())
+    held.reset(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   const std::string kept = told ? "" : set_right(node, directory, name, rule, before, now, found);
+  closer_.take(std::move(held));
   for (Finding& finding : found) {
     finding.path = full_name(node, name);
     finding.kept = kept;

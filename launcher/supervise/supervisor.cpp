@@ -123,6 +123,7 @@ class Supervisor {
     // When init has said that everything inside has ended, only it is left, on its way out: the
     // kernel takes most of a millisecond to undo the namespaces, for which nobody needs to wait.
     if (!ended_) wait_for_init();
+    broker_.finish();  // before the guard's last look: its commands have descriptors from inside
     guard_.finish(observer_.may_have_written() || attach_.used());
     syncer_.finish();
     if (ended_ && !orphans_are_reaped()) wait_for_init();
@@ -131,7 +132,6 @@ class Supervisor {
     control_.stop();
     attach_.stop();
     directory_.reset();
-    broker_.finish();
     network_.finish();
     docker_.finish();
     observer_.finish();

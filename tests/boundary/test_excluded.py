@@ -24,6 +24,7 @@ case "$1" in
   cat) exec cat;;
   both) echo out; echo err >&2;;
   namespaces) readlink /proc/self/ns/mnt;;
+  last) trap '' TERM; trap "printf '[core]\n\tfsmonitor = planted\n'; exit" HUP; echo up >&2; sleep 1000 & wait;;
 esac
 """
 
@@ -282,6 +283,14 @@ print(time.monotonic() - begun >= 3)
         done = self.exclude("sh", "-c", "tool sleep | { read x; echo $x; pkill -KILL -x tool; }; echo done")
         self.assertEqual(done.out, "sleeping\ndone\n")
         self.assertGone(self.pid_of_sleeper())
+
+    def test_the_last_words_of_a_command(self):
+        """What one writes when it is told to end, the guard sees as well."""
+        done = self.exclude("sh", "-c", "tool last >> .git/config 2> up & until test -s up; do :; done; rm up")
+        self.assertEqual(done.code, 0, done)
+        with open(self.world.project + "/.git/config", encoding="utf-8") as config:
+            self.assertNotIn("fsmonitor", config.read())
+        self.assertIn("core.fsmonitor", done.err)
 
     def test_the_end_of_the_sandbox_ends_the_command(self):
         done = self.exclude("sh", "-c", "tool sleep > o & until test -s o; do :; done; rm o")

@@ -116,6 +116,32 @@ for i in range(1 << 30):
         self.assertEqual(child.wait(sandbox.PATIENCE), 128 + signal.SIGTERM)
         child.stdout.close()
 
+    def test_a_file_that_takes_long_to_free(self):
+        """Whoever removes a file of very many extents frees them, which can take seconds: the guard does not wait for it."""
+        make = """
+import ctypes, os, time
+def make(name):
+    with open(name, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 8192 * 10000)
+        for i in range(10000):  # a hole after each block
+            ctypes.CDLL(None).fallocate(file.fileno(), 3, ctypes.c_long(i * 8192), ctypes.c_long(4096))
+    return name
+def wait_for(condition):
+    begun = time.monotonic()
+    while not condition():
+        os.sched_yield()
+    print(time.monotonic() - begun)
+"""
+        control = subprocess.run(["python3", "-c", make + "os.chdir('..'); make('f'); wait_for(lambda: os.unlink('f') is None)"],
+                                 cwd=self.world.project, capture_output=True, text=True, timeout=sandbox.PATIENCE, check=True)
+        done = self.python(make + """
+os.rename(make("big"), ".envrc")
+open(".pdbrc", "w").write("evil")
+wait_for(lambda: not os.path.exists(".envrc") and not os.path.exists(".pdbrc"))
+""")
+        self.assertIn("undone and not kept: " + self.project(".envrc"), done.err)
+        self.assertLess(float(done.out), max(0.5, float(control.stdout) / 2), done)
+
     def test_directories_without_rights(self):
         """What can be entered can be executed, readable and writable or not."""
         self.control("stat", self.project("file"))

@@ -124,6 +124,23 @@ class Tmux(sandbox.Boundary):
         for pane in (0, 1):
             self.assertNotIn("secret-command", self.screen(f"swarm-t:w1.{pane}"))
 
+    def test_keys_are_not_copied_to_the_users_panes(self):
+        """With synchronize-panes tmux types what it is told to type into the other panes of the window as well."""
+        self.spawn()
+        self.tmux("split-window", "-d", "-t", "swarm-t:w1", "cat")
+        self.tmux("set-option", "-w", "-t", "swarm-t:w1", "synchronize-panes", "on")
+        done = self.inside("tmux send-keys -t swarm-t:w1.0 -l secret-command")
+        self.assertEqual(done.code, 126, done)
+        self.assertIn("synchronize-panes", done.err)
+        self.tmux("send-keys", "-t", "swarm-t:w1.0", "-l", "last")
+        sandbox.wait_until(lambda: "last" in self.screen("swarm-t:w1.1"), "the user's pane gets what is typed for it")
+        self.assertNotIn("secret-command", self.screen("swarm-t:w1.1"))
+        # Off for the one pane: there it goes, and nowhere else.
+        self.tmux("set-option", "-p", "-t", "swarm-t:w1.0", "synchronize-panes", "off")
+        self.assertEqual(self.inside("tmux send-keys -t swarm-t:w1.0 -l alone").code, 0)
+        sandbox.wait_until(lambda: "alone" in self.screen("swarm-t:w1.0"), "the text arrives")
+        self.assertNotIn("alone", self.screen("swarm-t:w1.1"))
+
     def test_a_missing_window_is_not_another_one(self):
         self.spawn()
         self.assertEqual(self.inside("tmux send-keys -t swarm-t:nothing -l lost").code, 1)

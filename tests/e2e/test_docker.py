@@ -158,9 +158,10 @@ class Docker(unittest.TestCase):
         make_image(cls.directory, cls.host)
         for name, limits in (("profile", 'memory = "64M"\npids = 32\ncpus = "1"\nmax_containers = 3\n'),
                              ("large", 'memory = "8G"\npids = 512\ncpus = "4"\n'),
-                             ("images", 'images = ["-*", "bb:1", "made:*"]\n')):
+                             ("images", 'images = ["-*", "bb:1", "made:*"]\n'), ("hiding", "")):
             with open(f"{cls.directory}/{name}.toml", "w", encoding="utf-8") as profile:
-                profile.write(f'extends = "worker"\n[filesystem]\nwrite = ["${{CWD}}"]\n'
+                hide = 'hide = ["${CWD}/keys", "${CWD}/token"]\n' if name == "hiding" else ""
+                profile.write(f'extends = "worker"\n[filesystem]\nwrite = ["${{CWD}}"]\n{hide}'
                               '[[excluded]]\ncommand = "docker"\nmode = "filter"\n'
                               '[[excluded]]\ncommand = "docker-compose"\nmode = "filter"\n'
                               f'[docker]\nsockets = ["{path}"]\n{limits}')
@@ -240,6 +241,19 @@ class Docker(unittest.TestCase):
         with open(f"{path}/f", encoding="utf-8") as file:
             self.assertEqual(file.read(), "before\n")
         self.assertFalse(os.path.exists(f"{self.project}/planted"))
+
+    def test_a_container_from_before_something_was_hidden(self):
+        self.addCleanup(self.outside, "rm", "-f", "old", "new")
+        self.addCleanup(self.inside, "rm -rf keys token")
+        show = "cat /w/token /w/keys/k; ls /w/keys; echo shown"
+        self.inside(f"mkdir keys; echo planted > token; cp token keys/k; docker create --name old -v $PWD:/w bb:1 sh -c '{show}'")
+        self.check("docker start -a old", "planted\nplanted\nk\nshown")
+        done = self.inside("docker start -a old; docker start old", profile="hiding")
+        self.assertNotIn("planted", done.stdout)
+        self.assertIn("made under a wider profile: nothing covers /w/", done.stderr)
+        # One that was made now is covered, and works.
+        done = self.inside(f"docker run -d --name new -v $PWD:/w bb:1 sleep 600 && docker exec new sh -c '{show}'", profile="hiding")
+        self.assertEqual((done.returncode, done.stdout.splitlines()[1:]), (0, ["shown"]), done)
 
     def test_who_goes_on_writing_is_named(self):
         """The guard ends with the sandbox, a container does not."""

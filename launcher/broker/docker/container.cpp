@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/broker/docker/bodies.h"
 #include "launcher/broker/docker/mounts.h"
@@ -41,10 +42,24 @@ bool looks_filtered(const Json& host, const EngineFacts& engine) {
   return caps && has_text(host.find("SecurityOpt"), "no-new-privileges");
 }
 
+bool is_bind(const Json& mount) {
+  return text_at(mount, "Type") == "bind" && text_at(mount, "Source") != "/dev/null";
+}
+
+/// Whether something of the container's own lies at `path`, as a mask does.
+bool is_covered(const Json& host, const JsonArray& mounts, const std::string& path) {
+  const Json* tmpfs = host.find("Tmpfs");
+  if (tmpfs != nullptr && tmpfs->find(path) != nullptr) return true;
+  return std::any_of(mounts.begin(), mounts.end(), [&](const Json& mount) {
+    return text_at(mount, "Destination") == path && !is_bind(mount);
+  });
+}
+
 /// A mount of the engine's list against what the profile permits.
-void check_mount(const Json& mount, const FilterSpec& spec, Container& out) {
-  std::string type = text_at(mount, "Type"), source = text_at(mount, "Source");
-  if (type != "bind" || source == "/dev/null") return;
+void check_mount(const Json& mount, const Json& host, const JsonArray& mounts,
+                 const FilterSpec& spec, Container& out) {
+  if (!is_bind(mount)) return;
+  const std::string source = text_at(mount, "Source"), target = text_at(mount, "Destination");
   const bool writable = flag_at(mount, "RW");
   auto found = find_bind_root(spec, source);
   if (!found || (writable && !(*found)->writable)) {
@@ -54,6 +69,12 @@ void check_mount(const Json& mount, const FilterSpec& spec, Container& out) {
   }
   const BindRoot& root = **found;
   out.roots.push_back(&root);
+  for (const Mask& mask : root.masks) {
+    const std::string at = path_join(target, mask.path);
+    if ((mask.hidden || writable) && !is_covered(host, mounts, at))
+      out.excess = fmt::format("nothing covers {} in it, which the profile {}",
+                               escape_for_terminal(at), mask.hidden ? "hides" : "protects");
+  }
   out.hidden_masks = out.hidden_masks || std::any_of(root.masks.begin(), root.masks.end(),
                                                      [](const Mask& mask) { return mask.hidden; });
 }
@@ -89,7 +110,8 @@ Result<Container> check_container(const Json& inspected, const std::string& name
     return refuse_container(name);
   const Json* mounts = inspected.find("Mounts");
   if (mounts != nullptr && mounts->as_array() != nullptr) {
-    for (const Json& mount : *mounts->as_array()) check_mount(mount, spec, out);
+    for (const Json& mount : *mounts->as_array())
+      check_mount(mount, *host, *mounts->as_array(), spec, out);
   }
   check_capabilities(*host, spec, out);
   std::string network = text_at(*host, "NetworkMode");

@@ -120,7 +120,8 @@ Result<void> take_option(Request& request, const ParsedFlag& flag) {
       break;
     case 'x':
     case 'y':
-      if (!is_digits(value) || value.size() > 4) return refuse(value, "not a size");
+      // The server keeps every cell of a window: of 9999 by 9999 they are gigabytes of the host.
+      if (!is_digits(value) || value.size() > 3) return refuse(value, "not a size up to 999");
       break;
     default:
       break;

@@ -164,21 +164,21 @@ class Helper {
     return execute(plain(request, target_text(request.target)));
   }
 
-  /// Window, pane, how many modes it is in, pid, @dirbox-pane, @dirbox of the pane that is meant;
-  /// empty when there is none. list-panes, for display-message answers a missing window with
-  /// another one.
+  /// Window, pane, how many modes it is in, pid, @dirbox-pane, @dirbox of the pane that is meant,
+  /// and whether it is synchronized; empty when there is none. list-panes, for display-message
+  /// answers a missing window with another one.
   Result<Words> find_pane(const Target& target) const {
     Target window = target;
     window.pane.clear();
     const Answer found =
         TRY(ask({"list-panes", "-t", target_text(window), "-F",
                  ("#{window_id}|#{pane_id}|#{pane_in_mode}|#{pane_pid}|#{@dirbox-pane}|#{@dirbox}|"
-                  "#{pane_index}|#{pane_active}")}));
+                  "#{pane_synchronized}|#{pane_index}|#{pane_active}")}));
     if (found.status != 0) return Words();
     for (const std::string& line : found.lines()) {
       Words parts = split(line, '|');
-      if (parts.size() != 8 || !parts[0].starts_with('@') || !parts[1].starts_with('%')) continue;
-      if (target.pane.empty() ? parts[7] == "1" : parts[6] == target.pane) return parts;
+      if (parts.size() != 9 || !parts[0].starts_with('@') || !parts[1].starts_with('%')) continue;
+      if (target.pane.empty() ? parts[8] == "1" : parts[7] == target.pane) return parts;
     }
     std::fprintf(stderr, "can't find pane: %s\n", target.pane.c_str());
     return Words();
@@ -199,6 +199,8 @@ class Helper {
     if (request.need == Need::owns_window) return execute(plain(request, ids[0]));
     if (ids[4] != ids[3])
       return fail("tmux", asked, "what runs there is not in a sandbox of this project");
+    if (request.verb == "send-keys" && ids[6] != "0")
+      return fail("tmux", asked, "synchronize-panes would type it into other panes as well");
     Words words = plain(request, ids[1]);
     if (request.verb == "send-keys" && ids[2] != "0") {
       // In copy mode keys are the user's bindings, some of which run programs. Modes can lie upon

@@ -254,6 +254,23 @@ def test_policy():
     assert b"\x1b" not in done.stderr
 
 
+def speak_body(body, command):
+    """An EXEC whose body is too large for its message."""
+    fd = os.memfd_create("body", os.MFD_ALLOW_SEALING)
+    os.write(fd, body)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    try:
+        return speak(header(EXEC, 4, len(body)), good_fds() + [fd], command=command)
+    finally:
+        os.close(fd)
+
+
+def test_judging_has_a_bound():
+    """A megabyte of options is more than any command has, and the launcher judges nothing else meanwhile."""
+    assert speak_body(exec_body(["x", "log", "-" + "p" * 1000000]), "git") == [(FAIL, 126)]
+    assert "more options" in events("refused", "git")[-1]["reason"]
+
+
 def test_no_variable_is_injected():
     evil = {"LD_PRELOAD": "/tmp/x.so", "PATH": "/evil", "DOCKER_HOST": "tcp://evil", "DOCKER_CONFIG": "/evil",
             "BASH_ENV": "/evil", "ENV": "/evil", "GIT_SSH_COMMAND": "evil", "HOME": "/evil", "TMUX": "/evil,1,1",
@@ -297,6 +314,17 @@ def test_working_directory():
     assert speak(exec_packet(["x"], cwd=ROOT + "/a"), [0, 1, 2, moved])[0][0] == EXIT
     assert speak(exec_packet(["x"], cwd=ROOT), [0, 1, 2, moved])[0] == (FAIL, 126)
     os.rmdir(ROOT + "/a")
+
+
+def test_a_working_directory_is_looked_up_without_symlinks():
+    """What a symlink of the sandbox leads to on the host would be told by the error, or mounted by autofs."""
+    reasons = set()
+    for target in (LOG, DIR, DIR + "/nothing", DIR + "/bin/htrue"):
+        os.symlink(target, ROOT + "/link")
+        assert speak(exec_packet(["x"], cwd=ROOT + "/link"), good_fds()) == [(FAIL, 126)]
+        reasons.add(events("refused")[-1]["reason"])
+        os.unlink(ROOT + "/link")
+    assert len(reasons) == 1, reasons
 
 
 # The protocol, spoken by hand.
@@ -378,6 +406,43 @@ def test_descriptors():
     assert speak(exec_packet(["x"]), [0, 1, 2, null]) == [(FAIL, 126)]
     before = len(os.listdir("/proc/self/fd"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def pass_and_leave(address, packets):
+    """In a process of its own, whose end does not wait: passes what makes whoever closes it last wait for LINGER."""
+    with socket.create_connection(address) as held, connect() as link:
+        held.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                held.send(bytes(65536))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER))
+        for packet, count in packets:
+            fds = good_fds()
+            fds = [held.fileno(), *fds[1:]] if count == len(fds) else [held.fileno()] * count
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+            with contextlib.suppress(BrokenPipeError):
+                link.sendmsg([packet], rights)
+        os._exit(0)
+
+
+LINGER = 6  # seconds
+
+
+def test_closing_what_was_passed_holds_nothing_up():
+    """In a message that is refused, in a request, more than there may be, and where nobody reads it."""
+    for packets in ([(b"junk", 1)], [(exec_packet(["x"]), 4)], [(b"junk", 20)], [(b"junk", 0), (b"junk", 1)],
+                    [(exec_packet(["x"], argc=2), 4)]):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            pid = os.fork()
+            if pid == 0:
+                pass_and_leave(listener.getsockname(), packets)
+            peer, _ = listener.accept()  # nothing is read from it
+            with peer:
+                os.waitpid(pid, 0)
+                begun = time.monotonic()
+                assert speak(b"another") == [(FAIL, 125)]
+                took = time.monotonic() - begun
+        assert took < LINGER / 2, ([(len(packet), count) for packet, count in packets], took)
 
 
 def test_memfd_bodies():

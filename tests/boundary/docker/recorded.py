@@ -21,7 +21,7 @@ import unittest
 import suite
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
-MINE, FOREIGN = "a" * 64, "b" * 64
+MINE, FOREIGN, OLD = "a" * 64, "b" * 64, "c" * 64
 # What the filter asks on its own account: it names nothing that the caller wrote but an object's name.
 QUESTION = re.compile(rb"GET (/version|/info|/containers/json\?all=1&filters=[%.\w]*|/containers/[\w.-]+/json|/exec/[\w.-]+/json) HTTP/1\.1\r\n"
                       rb"Host: docker\r\nConnection: close\r\n\r\n")
@@ -41,6 +41,8 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class Handler(socketserver.BaseRequestHandler):
+    containers = {name: (number, [], {}) for names, number in ((("mine", MINE), MINE), (("foreign", FOREIGN), FOREIGN)) for name in names}
+
     def handle(self):
         data = bytearray()
         self.server.recorded.append(data)
@@ -78,10 +80,11 @@ class Handler(socketserver.BaseRequestHandler):
             value = {"SecurityOptions": ["name=seccomp,profile=default"], "CgroupVersion": "2"}
         elif path in ("/containers/json", "/images/json", "/networks"):
             value = []
-        elif found and found.group(1) in ("mine", MINE, "foreign", FOREIGN):
-            own = found.group(1) in ("mine", MINE)
-            value = {"Id": MINE if own else FOREIGN, "Config": {"Labels": {"dirbox.project": "p1"} if own else {}}, "Mounts": [],
-                     "HostConfig": {"PidsLimit": 32, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "NetworkMode": "none"}}
+        elif found and found.group(1) in Handler.containers:
+            number, mounts, tmpfs = Handler.containers[found.group(1)]
+            value = {"Id": number, "Config": {"Labels": {} if number == FOREIGN else {"dirbox.project": "p1"}}, "Mounts": mounts,
+                     "HostConfig": {"PidsLimit": 32, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "NetworkMode": "none",
+                                    "Tmpfs": tmpfs}}
         elif exec_found and exec_found.group(1) in ("e1", "e2"):
             value = {"ContainerID": MINE if exec_found.group(1) == "e1" else FOREIGN}
         elif found or exec_found:
@@ -121,7 +124,8 @@ class Recorded(unittest.TestCase):
         amount = lambda value, rule: {"value": value, "rule": rule}
         names = lambda values, rule: {"values": values, "rule": rule}
         root = {"path": cls.work, "writable": True, "directory": True, "device": found.st_dev, "inode": found.st_ino,
-                "masks": [{"path": ".env", "directory": False, "hidden": True}], "refusal": ""}
+                "masks": [{"path": ".env", "directory": False, "hidden": True}, {"path": "keys", "directory": True, "hidden": True},
+                          {"path": "make.sh", "directory": False, "hidden": False}], "refusal": ""}
         spec = {"sockets": [cls.directory + "/engine"], "project": "p1", "uid": os.geteuid(), "gid": os.getegid(),
                 "memory": amount(8 << 30, "memory"), "cpus": amount(4 * 10 ** 9, "cpus"), "pids": amount(512, "pids"),
                 "shm": amount(64 << 20, "shm"), "containers": amount(8, "containers"), "networks": names(["none", "sandbox-net"], "networks"),
@@ -354,6 +358,25 @@ class Recorded(unittest.TestCase):
         self.refused(request("DELETE", "/v1.41/containers/foreign?force=1"))
         for verb, path, body in (("POST", "start", b"{}"), ("POST", "resize?h=1&w=1", b""), ("GET", "json", b"")):
             self.refused(request(verb, f"/v1.41/exec/e2/{path}", body))
+
+    def test_a_container_from_before_something_was_hidden(self):
+        """It was made when the profile hid less: nothing covers there what is hidden or protected now."""
+        bind = lambda source, target, writable: {"Type": "bind", "Source": source, "Destination": target, "RW": writable}
+        work = [bind(self.work, "/w", True)]
+        covers = [bind("/dev/null", "/w/.env", False), bind("/dev/null", "/w/make.sh", False)]
+        calls = [("start", b""), ("restart", b""), ("attach?stream=1", b""), ("exec", b'{"Cmd":["id"]}')]
+        for mounts, tmpfs, opens in ((work + covers, {"/w/keys": ""}, True), (work + covers, {}, False), (work + covers, {"/x/keys": ""}, False),
+                                     (work + covers[:1], {"/w/keys": ""}, False), (work + covers[1:], {"/w/keys": ""}, False),
+                                     ([bind(self.work, "/w", False), covers[0]], {"/w/keys": ""}, True), (work, {}, False)):
+            Handler.containers["old"] = Handler.containers[OLD] = (OLD, mounts, tmpfs)
+            self.addCleanup(Handler.containers.pop, "old", None)
+            for path, body in calls:
+                with self.subTest(mounts=mounts, tmpfs=tmpfs, path=path):
+                    asked = request("POST", "/v1.41/containers/old/" + path, body)
+                    if opens:
+                        self.passed(asked)
+                    else:
+                        self.assertIn(b"made under a wider profile", self.refused(asked))
 
     def test_exec_is_rebuilt(self):
         self.all_refused([request("POST", "/v1.41/containers/mine/exec", body) for body in

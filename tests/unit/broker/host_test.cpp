@@ -162,12 +162,15 @@ TEST_CASE("nothing that the sandbox can plant is pinned") {
 TEST_CASE("only ordinary stdio is taken") {
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC)), path(::open("/", O_PATH | O_CLOEXEC));
   UniqueFd dir(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  CHECK(take_request(message_with({null.get(), null.get(), null.get(), path.get()})));
-  CHECK_FALSE(take_request(message_with({null.get(), null.get(), null.get()})));
-  CHECK_FALSE(take_request(message_with({null.get(), null.get(), path.get(), path.get()})));
-  CHECK_FALSE(take_request(message_with({dir.get(), null.get(), null.get(), path.get()})));
-  CHECK_FALSE(
-      take_request(message_with({null.get(), null.get(), null.get(), path.get(), null.get()})));
+  auto taken = [](const std::vector<int>& fds) {
+    Message message = message_with(fds);
+    return take_request(message).has_value();
+  };
+  CHECK(taken({null.get(), null.get(), null.get(), path.get()}));
+  CHECK_FALSE(taken({null.get(), null.get(), null.get()}));
+  CHECK_FALSE(taken({null.get(), null.get(), path.get(), path.get()}));
+  CHECK_FALSE(taken({dir.get(), null.get(), null.get(), path.get()}));
+  CHECK_FALSE(taken({null.get(), null.get(), null.get(), path.get(), null.get()}));
 }
 
 TEST_CASE("the working directory is the one that the caller is in") {

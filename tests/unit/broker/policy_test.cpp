@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "launcher/base/file.h"
+#include "launcher/broker/command_table.h"
 
 using namespace dirbox;
 using namespace dirbox::broker;
@@ -123,6 +124,10 @@ TEST_CASE("patterns do not leave their directory") {
   CHECK_FALSE(matches_pattern("/work/**", "/work/../etc", false));
   CHECK_FALSE(matches_pattern("/work/**:/w", "/work/..:/w", false));
   CHECK_FALSE(matches_pattern("src=/work/**", "src=/work/x/..,dst=/w", false));
+  for (const char* text : {"src=..,dst=/w", "x,src=..:/w", "src=..=,dst=/w", "src=,..,dst=/w"}) {
+    CHECK_FALSE(matches_pattern("*,dst=/w", text, false));
+    CHECK(matches_pattern("*/secret*", text, true));
+  }
   CHECK(matches_pattern("/work/**", "/work/a..b", false));
   CHECK(matches_pattern("*", "../..", false));
   CHECK(matches_pattern("<name>", "", false));
@@ -174,6 +179,27 @@ TEST_CASE("a command without a table: words, and nothing that looks like an opti
   CHECK_FALSE(allowed(p, {"test", "-f"}));
   CHECK_FALSE(allowed(p, {"build", "a", "--eval=x"}));
   CHECK_FALSE(allowed(p, {"test"}));
+}
+
+TEST_CASE("what is judged has a bound") {
+  Policy p = policy("docker", {"run [-*] ..."}, {"run -v=*/etc* -e=*secret*", "run --privileged"});
+  CHECK(allowed(p, {"run", "-" + std::string(1024, 'i'), "x"}));
+  Decision d = decide(p, Words{"run", "-" + std::string(1'000'000, 'i'), "x"});
+  CHECK_FALSE(d.allowed);
+  CHECK(d.reason.find("more options") != std::string::npos);
+}
+
+TEST_CASE("no option of a table has a name that nobody can write") {
+  for (const char* command : {"docker", "docker-compose", "tmux", "git", "gh"}) {
+    for (const SubcommandRow& row : find_command_table(command)->rows) {
+      std::string_view flags = row.flags;
+      for (std::size_t at = flags.find(' '); at != flags.npos; at = flags.find(' ', at + 1)) {
+        INFO(command << " " << std::string(row.path) << ": " << std::string(flags.substr(0, at)));
+        CHECK(flags[at - 1] == ',');
+      }
+    }
+  }
+  CHECK(allowed(policy("docker", {"run [--log-driver] x"}), {"run", "--log-driver=none", "x"}));
 }
 
 TEST_CASE("rules that mean nothing are errors") {

@@ -65,9 +65,10 @@ TEST_CASE("a container of a wider profile can be looked at, not entered") {
 }
 
 TEST_CASE("mounts are known for what they are") {
-  auto bound = check(inspected("{}", "p1",
-                               R"([{"Type":"bind","Source":"/home/u/proj","RW":true},
-                                   {"Type":"bind","Source":"/dev/null","RW":false},
+  auto bound =
+      check(inspected(R"({"Tmpfs":{"/w/.git/hooks":"ro"}})", "p1",
+                      R"([{"Type":"bind","Source":"/home/u/proj","Destination":"/w","RW":true},
+                                   {"Type":"bind","Source":"/dev/null","Destination":"/w/.env","RW":false},
                                    {"Type":"volume","Source":"/var/lib/docker/volumes/x","RW":true}])"));
   REQUIRE(bound);
   CHECK(bound->excess.empty());

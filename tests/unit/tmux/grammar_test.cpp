@@ -94,6 +94,12 @@ TEST_CASE("windows") {
   CHECK(made->command == Words{"./loop.sh", "-t"});
 }
 
+TEST_CASE("sizes") {
+  auto made = parse_request(Words{"new-session", "-d", "-s", "S", "-x", "999", "-y", "50"});
+  REQUIRE(made.has_value());
+  CHECK(made->flags == Words{"-d", "-x", "999", "-y", "50"});
+}
+
 TEST_CASE("everything else is refused") {
   const Words cases[] = {
       {},
@@ -102,6 +108,8 @@ TEST_CASE("everything else is refused") {
       {"new-session", "-A", "-d", "-s", "S"},
       {"new-session", "-d", "-s", "S", "-e", "X=1"},
       {"new-session", "-d", "-t", "S"},
+      {"new-session", "-d", "-s", "S", "-x", "1000"},
+      {"new-session", "-d", "-s", "S", "-x", "80", "-y", "9999"},
       {"attach"},
       {"attach-session", "-t", "S"},
       {"run-shell", "id"},
