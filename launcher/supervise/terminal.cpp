@@ -27,6 +27,8 @@ constexpr int kReadsPerTurn = 16;
 /// holds: the kernel reports a terminal as writable when it has room for 256 bytes.
 constexpr std::size_t kBlockingWrite = 128;
 constexpr std::chrono::milliseconds kTick{250};
+/// More than a terminal holds of what nobody has read: 8 KiB (drivers/tty/pty.c) and a line.
+constexpr std::size_t kHeld = 64 << 10;
 constexpr int kPatience = 2000;  ///< ms without progress after which the last output is dropped
 
 bool is_same_terminal(int a, int b) {
@@ -295,6 +297,7 @@ bool Terminal::read_master() {
     return false;
   }
   std::string_view shown(bytes, static_cast<std::size_t>(n));
+  read_ += shown.size();
   if (taken_ && whole_) {
     newlines_.flush(to_user_);
     if (to_user_.empty()) {
@@ -347,8 +350,9 @@ void Terminal::write_master() {
 
 /// What was written by now, until `end`: somebody inside may go on writing.
 void Terminal::show_pending(EventLoop::Clock::time_point end) {
+  const std::uint64_t most = read_ + kHeld;
   while (master_.valid() && EventLoop::Clock::now() < end) {
-    while (master_.valid() && to_user_.empty() && read_master()) {
+    while (master_.valid() && to_user_.empty() && read_ < most && read_master()) {
     }
     if (!master_.valid() || to_user_.empty()) return;
     pollfd room{display_.get(), POLLOUT, 0};
@@ -359,7 +363,7 @@ void Terminal::show_pending(EventLoop::Clock::time_point end) {
 }
 
 void Terminal::finish() {
-  // Nobody writes any more: however slow the user's terminal takes it, it comes to an end.
+  // However slow the user's terminal takes it, it comes to an end.
   show_pending(EventLoop::Clock::time_point::max());
   leave_raw();
 }
