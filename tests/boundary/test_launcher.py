@@ -202,6 +202,11 @@ class Hygiene(sandbox.Boundary):
         done = self.dirbox("no-such-command", options=["--read", folder + "/absent"])
         self.assertNotIn("\x1b", done.err)
         self.assertNotIn("\x1b", self.dirbox("./\x1b[31mred").err)
+        self.world.plant(self.project("\x1b[31mred"), "#!/no/interpreter\n", 0o755)
+        done = self.dirbox("./\x1b[31mred")
+        self.assertEqual((done.code, "\x1b" in done.err), (127, False), done)
+        self.assertIn("red: ENOENT", done.err)
+        os.remove(self.project("\x1b[31mred"))
 
     def test_escapes_in_json_are_not_printed_raw(self):
         """A terminal obeys C1 controls too, and bidi marks hide what a name is."""
