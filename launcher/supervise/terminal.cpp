@@ -269,6 +269,7 @@ void Terminal::read_user() {
 
 /// A signal key reaches the command as a byte that its terminal interprets. The rest of the
 /// caller's job, which a signal from the user's own terminal would have reached, sees nothing.
+/// What is a signal key there, the command does not choose.
 void Terminal::note_typed(std::string_view bytes) {
   termios inner{};
   if (::tcgetattr(master_.get(), &inner) != 0 || (inner.c_lflag & ISIG) == 0) return;
@@ -282,7 +283,8 @@ void Terminal::note_typed(std::string_view bytes) {
     if (quoted) continue;
     for (auto [key, signal] : kKeys) {
       bool means = byte == static_cast<char>(inner.c_cc[key]) && inner.c_cc[key] != _POSIX_VDISABLE;
-      if (means) return hooks_.typed(signal, group);
+      if (means && saved_ && saved_->c_cc[key] == inner.c_cc[key])
+        return hooks_.typed(signal, group);
     }
   }
 }
