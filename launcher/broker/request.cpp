@@ -77,7 +77,7 @@ Result<Received> take_request(Message message) {
 Result<UniqueFd> open_same_directory(const std::string& path, int seen_inside) {
   open_how how{};
   how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
   if (!fd.valid()) return fail_errno("open the working directory", path);
   struct statx ours = TRY(look_at(fd.get()));

@@ -19,8 +19,9 @@ struct Received {
 /// device, FIFO, regular file or socket, a malformed body.
 Result<Received> take_request(Message message);
 
-/// Opens the host directory `path` (O_PATH) without following magic links, and makes sure that it
-/// is the one that `seen_inside` refers to.
+/// Opens the host directory `path` (O_PATH) without following links, since those in a shared
+/// directory lead where the sandbox wants, and makes sure that it is the one that `seen_inside`
+/// refers to. What getcwd(2) tells has none.
 Result<UniqueFd> open_same_directory(const std::string& path, int seen_inside);
 
 }  // namespace dirbox::broker
