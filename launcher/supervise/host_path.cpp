@@ -17,11 +17,9 @@ namespace {
 constexpr int kMostLinks = 40;  // as the kernel (path_resolution(7))
 constexpr long kMountsOnLookup[] = {AUTOFS_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC};
 
-bool mounts_on_lookup(int fd) {
-  struct statfs type {};
-  return ::fstatfs(fd, &type) != 0 ||
-         std::find(std::begin(kMountsOnLookup), std::end(kMountsOnLookup), type.f_type) !=
-             std::end(kMountsOnLookup);
+bool mounts_on_lookup(long type) {
+  return std::find(std::begin(kMountsOnLookup), std::end(kMountsOnLookup), type) !=
+         std::end(kMountsOnLookup);
 }
 
 UniqueFd refuse(int err) {
@@ -42,7 +40,8 @@ UniqueFd open_on_host(const std::string& path, LastLink last) {
     rest.erase(0, end);
     rest.erase(0, rest.find_first_not_of('/'));
     if (name.empty() || name == ".") continue;
-    if (mounts_on_lookup(at.get())) return refuse(ENOENT);
+    struct statfs system {};
+    if (::fstatfs(at.get(), &system) != 0 || mounts_on_lookup(system.f_type)) return refuse(ENOENT);
     UniqueFd next(::openat(at.get(), name.c_str(), kFlags));
     struct stat st {};
     if (!next.valid() || ::fstat(next.get(), &st) != 0) return UniqueFd();
@@ -51,6 +50,8 @@ UniqueFd open_on_host(const std::string& path, LastLink last) {
       at = std::move(next);
       continue;
     }
+    // Those of /proc speak of this process, or are no text.
+    if (system.f_type == PROC_SUPER_MAGIC) return refuse(ENOENT);
     char text[PATH_MAX];
     const ssize_t size = ::readlinkat(next.get(), "", text, sizeof text);
     if (size <= 0 || ++links > kMostLinks) return refuse(ELOOP);
