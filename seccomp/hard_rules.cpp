@@ -1,6 +1,8 @@
 #include "seccomp/hard_rules.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/fscrypt.h>
 #include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -38,6 +40,14 @@ constexpr Test kTiocsti[] = {is(1, TIOCSTI)};
 constexpr Test kTioclinux[] = {is(1, TIOCLINUX)};
 constexpr Test kTiocsetd[] = {is(1, TIOCSETD)};
 constexpr Test kTioccons[] = {is(1, TIOCCONS)};
+// The requests of a file system have a byte in common (_IOC_TYPE); that of btrfs has become the
+// kernel's own in three of them.
+constexpr std::uint32_t kRequestType = 0xff00;
+constexpr Test kBtrfs[] = {is(1, 0x9400, kRequestType), is_not(1, FICLONE), is_not(1, FICLONERANGE),
+                           is_not(1, FIDEDUPERANGE)};
+constexpr Test kBcachefs[] = {is(1, 0xbc00, kRequestType)};
+constexpr Test kRemoveKey[] = {is(1, FS_IOC_REMOVE_ENCRYPTION_KEY)};
+constexpr Test kRemoveKeys[] = {is(1, FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS)};
 constexpr Test kCloneNamespaces[] = {is_not(0, 0, kNewNamespaces)};
 constexpr Test kFamily[] = {is_not(0, AF_UNIX), is_not(0, AF_INET), is_not(0, AF_INET6),
                             is_not(0, AF_NETLINK)};
@@ -73,6 +83,13 @@ constexpr Test kListener[] = {is(0, SECCOMP_SET_MODE_FILTER),
 constexpr std::string_view kSetuidReason =
     "A setuid program in a granted directory hands its owner's rights to every user of the host.";
 
+constexpr std::string_view kSubvolumeReason =
+    "A snapshot of a subvolume shows what is hidden, since nothing is mounted in it, and a "
+    "subvolume is removed by its number wherever it is.";
+constexpr std::string_view kEncryptionReason =
+    "Who removes a key of fscrypt locks the directories that the user has encrypted with it, on "
+    "all of the file system.";
+
 constexpr std::string_view kLeaseReason =
     "Programs of the host that open a file on which there is a lease wait, for 45 seconds at most; "
     "its owner takes one, also where the file can only be read.";
@@ -88,6 +105,10 @@ constexpr HardDenial kHardDenials[] = {
     {"ioctl", "line-discipline", kTiocsetd, EPERM,
      "TIOCSETD loads line disciplines, drivers that few have looked at (CVE-2017-2636)."},
     {"ioctl", "console-redirect", kTioccons, EPERM, "TIOCCONS takes over the console's output."},
+    {"ioctl", "subvolume", kBtrfs, EPERM, kSubvolumeReason},
+    {"ioctl", "subvolume", kBcachefs, EPERM, kSubvolumeReason},
+    {"ioctl", "encryption-key", kRemoveKey, EPERM, kEncryptionReason},
+    {"ioctl", "encryption-key", kRemoveKeys, EPERM, kEncryptionReason},
     {"clone", "new-namespace", kCloneNamespaces, EPERM,
      "New namespaces open the kernel's privileged code to the unprivileged.", single_userns},
     {"socket", "socket-family", kFamily, EAFNOSUPPORT,

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "launcher/base/text.h"
+
 namespace dirbox {
 namespace {
 
@@ -146,6 +148,10 @@ Result<Json> Json::parse(std::string_view text, const Limits& limits) {
 std::string Json::dump(bool pretty) const {
   return to_library(*this).dump(pretty ? 2 : -1, ' ', false,
                                 nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string Json::dump_for_terminal(bool pretty) const {
+  return escape_json_for_terminal(dump(pretty));
 }
 
 const Json* Json::find(std::string_view key) const {

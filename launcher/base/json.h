@@ -46,6 +46,8 @@ class Json {
 
   /// Compact on one line, or indented by two spaces. Invalid UTF-8 is replaced by U+FFFD.
   std::string dump(bool pretty = false) const;
+  /// The same for a terminal: what it would obey or hide is \uNNNN, which parses as the character.
+  std::string dump_for_terminal(bool pretty = false) const;
 
   bool is_null() const { return std::holds_alternative<std::nullptr_t>(value_); }
   const bool* as_bool() const { return std::get_if<bool>(&value_); }

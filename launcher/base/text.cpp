@@ -104,6 +104,24 @@ std::string escape_for_terminal(std::string_view text) {
   return out;
 }
 
+std::string escape_json_for_terminal(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  while (!json.empty()) {
+    const Decoded d = decode_utf8(json);
+    const std::size_t length = std::max<std::size_t>(d.length, 1);
+    if (d.code < 0x7f || !is_deceptive(d.code)) {
+      out += json.substr(0, length);
+    } else if (d.code > 0xffff) {  // RFC 8259 7: a surrogate pair
+      out += fmt::format("\\u{:04x}\\u{:04x}", 0xd7c0 + (d.code >> 10), 0xdc00 + (d.code & 0x3ff));
+    } else {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(d.code));
+    }
+    json.remove_prefix(length);
+  }
+  return out;
+}
+
 std::optional<std::string_view> nearest(std::string_view word,
                                         const std::vector<std::string_view>& candidates) {
   std::optional<std::string_view> best;

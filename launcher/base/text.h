@@ -14,6 +14,8 @@ namespace dirbox {
 /// format characters, line separators and malformed UTF-8 become \xNN or \u{N}; '\' doubles.
 /// (CWE-150; Trojan Source, CVE-2021-42574.)
 std::string escape_for_terminal(std::string_view text);
+/// The same JSON, from DEL on without those characters: they become \uNNNN.
+std::string escape_json_for_terminal(std::string_view json);
 
 /// The candidate nearest to `word` by edit distance, when close enough to be a typo.
 std::optional<std::string_view> nearest(std::string_view word,

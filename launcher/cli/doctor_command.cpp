@@ -44,7 +44,7 @@ int doctor_command(const Arguments& arguments) {
   }
   const doctor::Report found = doctor::run_doctor(doctor::read_host_state(), only);
   if (json) {
-    fmt::print("{}\n", doctor::report_to_json(found).dump(true));
+    fmt::print("{}\n", doctor::report_to_json(found).dump_for_terminal(true));
   } else if (fix) {
     fmt::print("{}", doctor::render_fixes(found));
   } else {

@@ -115,7 +115,7 @@ int show_verb(const Arguments& arguments) {
       print_records(store, records->list);
     }
   }
-  if (json) fmt::print("{}\n", Json(std::move(out)).dump(true));
+  if (json) fmt::print("{}\n", Json(std::move(out)).dump_for_terminal(true));
   return worst;
 }
 

@@ -78,7 +78,7 @@ int print_list(const LogFlags& flags, const std::vector<log::LogInfo>& logs) {
       row.set("running", log.running);
       out.push_back(std::move(row));
     }
-    fmt::print("{}\n", Json(std::move(out)).dump(true));
+    fmt::print("{}\n", Json(std::move(out)).dump_for_terminal(true));
     return 0;
   }
   Table table;
@@ -100,7 +100,7 @@ Result<void> print_all(log::Reader& reader, const LogFlags& flags, Summary& summ
     if (flags.summary) {
       summary.add(*event);
     } else if (flags.json) {
-      fmt::print("{}\n", log::event_to_json(*event).dump());
+      fmt::print("{}\n", log::event_to_json(*event).dump_for_terminal());
     } else {
       print_event(*event, color);
     }
@@ -125,7 +125,7 @@ Result<int> show(const LogFlags& flags) {
   }
   for (const Event& event : summary.events()) {
     if (flags.json) {
-      fmt::print("{}\n", log::event_to_json(event).dump());
+      fmt::print("{}\n", log::event_to_json(event).dump_for_terminal());
     } else {
       fmt::print("{}\n", summary_line(event));
     }

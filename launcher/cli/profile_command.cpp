@@ -27,7 +27,7 @@ profiles::Request request_for(const std::string& name) {
 }
 
 int print_json(const Json& json) {
-  fmt::print("{}\n", json.dump(true));
+  fmt::print("{}\n", json.dump_for_terminal(true));
   return 0;
 }
 

@@ -118,7 +118,7 @@ int list_verb(const Arguments& arguments) {
       out.push_back(JsonObject{
           {"directory", one.directory}, {"profile", one.profile}, {"origin", one.origin.text()}});
     }
-    fmt::print("{}\n", Json(out).dump(true));
+    fmt::print("{}\n", Json(out).dump_for_terminal(true));
     return 0;
   }
   Table table;

@@ -147,7 +147,7 @@ int run(RunFlags& flags, const Arguments& arguments, const std::vector<std::stri
   if (!compiled.ok) return compiled.status;
   if (flags.dry_run) {
     if (flags.json) {
-      fmt::print("{}\n", plan::plan_to_json(compiled.plan).dump(true));
+      fmt::print("{}\n", plan::plan_to_json(compiled.plan).dump_for_terminal(true));
     } else {
       fmt::print("{}", plan::render_plan(compiled.plan, use_color(1)));
     }

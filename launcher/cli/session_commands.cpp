@@ -91,7 +91,7 @@ int change_rules(const char* verb, const Syntax& syntax, ChangeFlags& flags,
     return error.err == ENOENT ? report_no_session(std::move(error)) : report(error);
   }
   if (flags.json) {
-    fmt::print("{}\n", answer->dump(true));
+    fmt::print("{}\n", answer->dump_for_terminal(true));
   } else {
     print_rules(*answer);
   }
@@ -159,7 +159,7 @@ int ps_command(const Arguments& arguments) {
     found.push_back(std::move(*info));
   }
   if (json) {
-    fmt::print("{}\n", Json(std::move(found)).dump(true));
+    fmt::print("{}\n", Json(std::move(found)).dump_for_terminal(true));
   } else {
     fmt::print("{}", table.render());
   }

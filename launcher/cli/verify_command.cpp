@@ -101,7 +101,7 @@ int verify_command(const Arguments& arguments) {
   if (flags.json) {
     Json json = verify::report_to_json(*found);
     json.set("layers", plan::layers_to_json(compiled.plan));
-    fmt::print("{}\n", json.dump(true));
+    fmt::print("{}\n", json.dump_for_terminal(true));
   } else {
     fmt::print("{}\nwhat enforces it:\n{}",
                verify::render_report(*found, flags.verbose, use_color(1)),

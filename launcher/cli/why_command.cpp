@@ -280,7 +280,7 @@ int why_command(const Arguments& arguments) {
   const auto layers = plan::layers_of(plan, *found, question->want);
   const Told told{operation_of(*question), std::move(*found), layers};
   if (flags.json) {
-    fmt::print("{}\n", plan::told_to_json(told).dump(true));
+    fmt::print("{}\n", plan::told_to_json(told).dump_for_terminal(true));
   } else {
     fmt::print("{}", plan::render_told(told, use_color(1)));
   }

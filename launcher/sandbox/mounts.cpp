@@ -18,6 +18,10 @@ constexpr std::string_view kSwapHint =
     "the path changed while the sandbox was being built; run it again, and look for a process that "
     "swaps it";
 
+/// Of the 3072 that the kernel has for every devpts but the host's own (kernel.pty.max and
+/// kernel.pty.reserve): other sandboxes need some too.
+constexpr const char* kMostTerminals = "256";
+
 const char* relative(const std::string& absolute) {
   return absolute.size() > 1 ? absolute.c_str() + 1 : ".";
 }
@@ -305,8 +309,9 @@ Result<void> apply_mount(Tree& in, const Mount& mount) {
       return attach(in, tree.get(), mount);
     }
     case MountKind::devpts: {
-      UniqueFd tree = TRY(make_filesystem("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}},
-                                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+      UniqueFd tree = TRY(make_filesystem(
+          "devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}, {"max", kMostTerminals}},
+          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
       return attach(in, tree.get(), mount);
     }
     case MountKind::symlink:

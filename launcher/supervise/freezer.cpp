@@ -8,31 +8,35 @@
 #include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "launcher/base/process.h"
 
 namespace dirbox::supervise {
 namespace {
 
-/// Every process below `root`. Those of a pid namespace stay below its first process.
+/// Every process below `root`. Those of a pid namespace stay below its first process. In time that
+/// grows with their number alone: what is inside chooses how deep they are.
 std::map<pid_t, ProcessState> states_below(pid_t root) {
-  std::map<pid_t, ProcessState> all, below;
+  std::multimap<pid_t, std::pair<pid_t, ProcessState>> children;
   std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/proc"), ::closedir);
   while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
     pid_t pid = 0;
     const char* end = entry->d_name + std::strlen(entry->d_name);
     const auto read = std::from_chars(entry->d_name, end, pid);
     if (read.ec != std::errc() || read.ptr != end) continue;
-    if (const auto state = read_process_state(pid)) all[pid] = *state;
+    if (const auto state = read_process_state(pid))
+      children.emplace(state->parent, std::pair(pid, *state));
   }
-  for (const auto& [pid, process] : all) {
-    pid_t at = process.parent;
-    for (int depth = 0; at != root && depth < 100'000; ++depth) {
-      const auto above = all.find(at);
-      if (above == all.end()) break;
-      at = above->second.parent;
+  std::map<pid_t, ProcessState> below;
+  std::vector<pid_t> parents{root};
+  while (!parents.empty()) {
+    auto [child, last] = children.equal_range(parents.back());
+    parents.pop_back();
+    for (; child != last; ++child) {
+      // A number that was given again meanwhile may close a circle.
+      if (below.insert(child->second).second) parents.push_back(child->second.first);
     }
-    if (at == root) below[pid] = process;
   }
   return below;
 }

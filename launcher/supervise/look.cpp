@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "launcher/base/path.h"
+#include "launcher/supervise/host_path.h"
 #include "netns/address_guard.h"
 #include "netns/fake_table.h"
 #include "netns/socket_address.h"
@@ -68,7 +69,8 @@ plan::FileType type_of(mode_t mode) {
 }
 
 bool user_may(const std::string& path, int mode) {
-  return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
+  const UniqueFd fd = open_on_host(path, LastLink::followed);
+  return fd.valid() && ::faccessat(fd.get(), "", mode, AT_EMPTY_PATH | AT_EACCESS) == 0;
 }
 
 using Grant = plan::TreeView::Grant;
@@ -76,8 +78,9 @@ using Grant = plan::TreeView::Grant;
 /// What would have to be granted for the user to do it as he could outside; nullopt where he could
 /// not.
 std::optional<Grant> find_grant(const std::string& path, Want want, bool entry) {
+  const UniqueFd itself = open_on_host(path, LastLink::opened);
   struct stat st {};
-  const bool exists = ::lstat(path.c_str(), &st) == 0;
+  const bool exists = itself.valid() && ::fstat(itself.get(), &st) == 0;
   if (want != Want::write) {
     const int mode = want == Want::exec ? X_OK : want == Want::connect ? W_OK : R_OK;
     if (!exists || !user_may(path, mode)) return std::nullopt;
@@ -88,7 +91,7 @@ std::optional<Grant> find_grant(const std::string& path, Want want, bool entry) 
     return Grant{path, type_of(st.st_mode)};
   }
   const std::string parent = path_parent(path);
-  if (::stat(parent.c_str(), &st) != 0 || !user_may(parent, W_OK | X_OK)) return std::nullopt;
+  if (!user_may(parent, W_OK | X_OK)) return std::nullopt;
   return Grant{parent, plan::FileType::directory};
 }
 
@@ -222,8 +225,7 @@ void Look::check(const Task& task, Path path) {
   auto grant = find_grant(resolved, path.want, path.entry);
   // What could not be done outside either is of interest only to who wants to know everything.
   if (!grant && plan_.observe != seccomp::Observe::reads) return;
-  struct stat st {};
-  const bool exists = ::lstat(resolved.c_str(), &st) == 0;
+  const bool exists = open_on_host(resolved, LastLink::opened).valid();
   if (!grant && path.want != plan::Want::write && !exists && errno == ENOENT) return;
   // A file that is there and may not be made is only opened.
   if (path.operation == Operation::create && !path.entry && exists) return;

@@ -12,6 +12,7 @@
 #include "launcher/base/event_loop.h"
 #include "launcher/base/initial_namespaces.h"
 #include "launcher/base/path.h"
+#include "launcher/base/text.h"
 #include "launcher/guard/guard.h"
 #include "launcher/guard/plain.h"
 #include "launcher/guard/store.h"
@@ -323,11 +324,10 @@ class Supervisor {
   }
 
   void report_exec_failure(int err) {
-    Error error{"run", spec_.executable, err, {}, {}};
-    if (err == ENOENT)
-      error.hint = "its interpreter or loader may be missing inside: see --dry-run";
+    const Error error{"run", escape_for_terminal(spec_.executable), err, {}, {}};
     complaint_ = fmt::format("dirbox: {}\n", error.message());
-    if (!error.hint.empty()) complaint_ += fmt::format("hint: {}\n", error.hint);
+    if (err == ENOENT)
+      complaint_ += "hint: its interpreter or loader may be missing inside: see --dry-run\n";
   }
 
   Terminal::Hooks terminal_hooks() {

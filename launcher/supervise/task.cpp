@@ -101,13 +101,17 @@ bool Task::base(int directory, std::string& path, std::uint64_t& device,
 }
 
 bool Task::sees(std::string_view path) const {
-  return ::faccessat(AT_FDCWD, fmt::format("/proc/{}/root{}", pid_, path).c_str(), F_OK,
-                     AT_SYMLINK_NOFOLLOW) == 0;
+  const UniqueFd root = open_root();
+  return root.valid() && open_inside(root.get(), std::string(path), O_NOFOLLOW).valid();
+}
+
+UniqueFd Task::open_root() const {
+  return UniqueFd(
+      ::open(fmt::format("/proc/{}/root", pid_).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
 std::string Task::resolve(const std::string& path, bool follow) const {
-  UniqueFd root(
-      ::open(fmt::format("/proc/{}/root", pid_).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd root = open_root();
   if (root.valid()) {
     if (UniqueFd fd = open_inside(root.get(), path, follow ? 0 : O_NOFOLLOW); fd.valid()) {
       if (std::string place = place_of(fd); place.starts_with('/')) return place;

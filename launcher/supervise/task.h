@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "launcher/base/unique_fd.h"
+
 /// What a process inside looks like from outside: names for the log, read with /proc and
 /// process_vm_readv(2). All of it is the process's own to choose and to change; nothing may depend
 /// on it but what is written to the log.
@@ -31,8 +33,7 @@ class Task {
   /// Where a relative path of the process begins: the path of `directory` as in absolute(), and
   /// what is there. False when that cannot be told.
   bool base(int directory, std::string& path, std::uint64_t& device, std::uint64_t& inode) const;
-  /// True when the absolute `path` exists inside, by a glance: an absolute symlink on the way is
-  /// taken for one of the host.
+  /// True when the absolute `path` exists inside.
   bool sees(std::string_view path) const;
   /// Where an absolute path leads inside: its symlinks followed, but the last one only with
   /// `follow`. What does not exist is left as it is, without dots.
@@ -40,6 +41,7 @@ class Task {
 
  private:
   std::string link(const std::string& name) const;
+  UniqueFd open_root() const;
   pid_t pid_;
 };
 

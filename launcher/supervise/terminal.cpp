@@ -27,6 +27,8 @@ constexpr int kReadsPerTurn = 16;
 /// holds: the kernel reports a terminal as writable when it has room for 256 bytes.
 constexpr std::size_t kBlockingWrite = 128;
 constexpr std::chrono::milliseconds kTick{250};
+/// More than a terminal holds of what nobody has read: 8 KiB (drivers/tty/pty.c) and a line.
+constexpr std::size_t kHeld = 64 << 10;
 constexpr int kPatience = 2000;  ///< ms without progress after which the last output is dropped
 
 bool is_same_terminal(int a, int b) {
@@ -267,6 +269,7 @@ void Terminal::read_user() {
 
 /// A signal key reaches the command as a byte that its terminal interprets. The rest of the
 /// caller's job, which a signal from the user's own terminal would have reached, sees nothing.
+/// What is a signal key there, the command does not choose.
 void Terminal::note_typed(std::string_view bytes) {
   termios inner{};
   if (::tcgetattr(master_.get(), &inner) != 0 || (inner.c_lflag & ISIG) == 0) return;
@@ -280,7 +283,8 @@ void Terminal::note_typed(std::string_view bytes) {
     if (quoted) continue;
     for (auto [key, signal] : kKeys) {
       bool means = byte == static_cast<char>(inner.c_cc[key]) && inner.c_cc[key] != _POSIX_VDISABLE;
-      if (means) return hooks_.typed(signal, group);
+      if (means && saved_ && saved_->c_cc[key] == inner.c_cc[key])
+        return hooks_.typed(signal, group);
     }
   }
 }
@@ -295,6 +299,7 @@ bool Terminal::read_master() {
     return false;
   }
   std::string_view shown(bytes, static_cast<std::size_t>(n));
+  read_ += shown.size();
   if (taken_ && whole_) {
     newlines_.flush(to_user_);
     if (to_user_.empty()) {
@@ -347,8 +352,9 @@ void Terminal::write_master() {
 
 /// What was written by now, until `end`: somebody inside may go on writing.
 void Terminal::show_pending(EventLoop::Clock::time_point end) {
+  const std::uint64_t most = read_ + kHeld;
   while (master_.valid() && EventLoop::Clock::now() < end) {
-    while (master_.valid() && to_user_.empty() && read_master()) {
+    while (master_.valid() && to_user_.empty() && read_ < most && read_master()) {
     }
     if (!master_.valid() || to_user_.empty()) return;
     pollfd room{display_.get(), POLLOUT, 0};
@@ -359,7 +365,7 @@ void Terminal::show_pending(EventLoop::Clock::time_point end) {
 }
 
 void Terminal::finish() {
-  // Nobody writes any more: however slow the user's terminal takes it, it comes to an end.
+  // However slow the user's terminal takes it, it comes to an end.
   show_pending(EventLoop::Clock::time_point::max());
   leave_raw();
 }

@@ -124,6 +124,7 @@ class Terminal {
   std::optional<termios> saved_;    ///< of the user's terminal while it is raw
   termios raw_{};                   ///< what it was set to
   std::string to_user_, to_master_;
+  std::uint64_t read_ = 0;  ///< bytes of the master
   NewlineUndo newlines_;
   char last_typed_ = 0;
   std::uint32_t user_events_ = 0, display_events_ = 0, master_events_ = 0;

@@ -1,6 +1,7 @@
 """dirbox attach: what joins a running sandbox is as confined as the command with which it began."""
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -227,6 +228,27 @@ class Attach(sandbox.WithTerminal):
         terminal.expect("the session has ended")
         self.assertEqual(terminal.modes(), terminal.before)
         self.assertRefused(self.attach(session, "--", "true"), "find the session")
+
+    def test_a_flood_from_inside_does_not_hold_the_client(self):
+        """Whoever else is inside opens the terminal and writes without end, faster than it is read."""
+        flood = "until tty=$(cat tty); do :; done 2>/dev/null; trap '' HUP; for i in 1 2 3; do yes > $tty & done"
+        session, _ = self.session(f"({flood}) >/dev/null 2>&1 & :")
+        terminal = self.on_terminal(session, "--", "sh", "-c", "tty > tty.new; mv tty.new tty; read -r line; mv tty tty.old")
+        terminal.expect("(y\r\n){1000}")
+        terminal.send("typed\n")
+        sandbox.wait_until(lambda: os.path.exists(self.project("tty.old")), "the command has read it")
+        shown, most = 0, 256 << 10
+        while shown < most:
+            try:
+                terminal.child.wait(0.005)
+                break
+            except subprocess.TimeoutExpired:
+                if select.select([terminal.master], [], [], 0)[0]:
+                    shown += len(os.read(terminal.master, 2048))
+        self.assertLess(shown, most)
+        self.assertEqual(terminal.wait(), 0)
+        self.assertEqual(terminal.modes(), terminal.before)
+        os.remove(self.project("tty.old"))
 
     def test_the_end_of_the_client_hangs_up(self):
         session, _ = self.session()

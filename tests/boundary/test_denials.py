@@ -1,13 +1,18 @@
 """Every refusal explains itself: for each layer an event with its rule, file and line, layer and cure; and with the
 cure applied the same thing works."""
+import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import re
 import shlex
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import sandbox
@@ -245,6 +250,61 @@ class Denials(sandbox.Boundary):
         self.assertNotIn("\x1b", done.err)
         self.assertNotIn("\u202e", done.err)
         self.assertEqual(len([line for line in done.err.splitlines() if line.startswith("dirbox: ")]), 1, done.err)
+
+    @contextlib.contextmanager
+    def automounter(self, names):
+        """A directory of the host, and in `names` what was looked up in it. An automounter asks the network for a server."""
+        net = self.fresh()
+        asked, daemon = os.pipe()
+        options = f"fd={daemon},pgrp={os.getpgrp()},minproto=5,maxproto=5,indirect"
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.assertEqual(libc.mount(b"daemon", net.encode(), b"autofs", 0, options.encode()), 0, os.strerror(ctypes.get_errno()))
+        os.close(daemon)
+
+        def fail_requests():
+            while packet := os.read(asked, 4096):  # struct autofs_v5_packet
+                token, length = struct.unpack_from("I", packet, 8) + struct.unpack_from("I", packet, 40)
+                names.append(packet[44:44 + length].decode())
+                root = os.open(net, os.O_RDONLY)
+                fcntl.ioctl(root, 0x9361, token)  # AUTOFS_IOC_FAIL
+                os.close(root)
+
+        failing = threading.Thread(target=fail_requests)
+        failing.start()
+        try:
+            yield net
+        finally:
+            libc.umount2(net.encode(), 2)
+            failing.join(sandbox.PATIENCE)
+            os.close(asked)
+
+    @unittest.skipUnless(sandbox.AS_ROOT, "needs root: it mounts")
+    def test_a_name_asks_no_automounter_of_the_host(self):
+        code = """
+import os, socket, sys
+net, new = sys.argv[1:]
+os.symlink(net + "/by-link", "/tmp/link")
+os.symlink(net + "/by-own-link", "link")
+for attempt in (lambda: open(net + "/open/f", "w"), lambda: open(net + "/read/f"), lambda: os.mkdir(net + "/mkdir"),
+                lambda: os.unlink(net + "/unlink/f"), lambda: os.rename("/tmp/link", net + "/rename/f"),
+                lambda: os.execv(net + "/exec/f", ["f"]), lambda: socket.socket(socket.AF_UNIX).connect(net + "/connect/f"),
+                lambda: open("/tmp/link/d/f", "w"), lambda: open("link/d/f", "w"), lambda: open(new, "w")):
+    try: attempt()
+    except OSError: pass
+    else: print("worked")
+os.unlink("link")
+"""
+        names, new = [], self.fresh() + "/new"
+        with self.automounter(names) as net:
+            subprocess.run(["cat", f"{net}/control/x"], start_new_session=True, capture_output=True, check=False)
+            self.assertEqual(names, ["control"])
+            for observe in ("writes", "reads"):
+                with self.subTest(observe=observe):
+                    options = ["-p", self.profile(f'log.observe = "{observe}"')]
+                    done, events = self.run_logged("/usr/bin/python3", "-c", code, net, new, options=options, start_new_session=True)
+                    self.assertEqual((done.code, done.out), (0, ""), done)
+                    self.assertIn(new, [event["subject"] for event in events])
+                    self.assertEqual(names, ["control"])
 
     def test_a_race_changes_no_decision(self):
         """What a pointer leads to changes while the call waits: the kernel decides, whatever was seen."""

@@ -66,6 +66,16 @@ class Calls(sandbox.Boundary):
     def test_ordinary_ioctls_reach_the_kernel(self):
         self.denied("ioctl", 0, 0x5401, "ENOTTY|EFAULT")
 
+    def test_requests_of_file_systems_that_go_past_mounts(self):
+        """A snapshot of a subvolume shows what is hidden, a number removes any; a removed key locks the user's files."""
+        for request in (0x50009401, 0x50009417, 0x5000940F, 0x5000943F, 0xD000943E, 0x4028BC10, 0x4010BC11, 0xC0406618, 0xC0406619):
+            self.assertEqual(self.probe_outside("ioctl", 0, request).errno, "ENOTTY", hex(request))
+            self.all_denied([("ioctl", 0, request), ("ioctl", 0, request | 1 << 32)], "EPERM")
+        for clone in (0x40049409, 0x4020940D, 0xC0189436):  # FICLONE, FICLONERANGE, FIDEDUPERANGE
+            inside, outside = self.probe("ioctl", 0, clone), self.probe_outside("ioctl", 0, clone)
+            self.assertEqual(inside.errno, outside.errno, hex(clone))
+            self.assertNotIn(inside.errno, ("EPERM", ""), hex(clone))
+
 
 class Families(sandbox.Boundary):
     def test_allowed(self):

@@ -1,5 +1,6 @@
 """The launcher fails closed, refuses dangerous requests, and leaves the host as it was."""
 import concurrent.futures
+import json
 import os
 import resource
 import shutil
@@ -227,6 +228,19 @@ for line in sys.stdin:
         done = self.dirbox("no-such-command", options=["--read", folder + "/absent"])
         self.assertNotIn("\x1b", done.err)
         self.assertNotIn("\x1b", self.dirbox("./\x1b[31mred").err)
+        self.world.plant(self.project("\x1b[31mred"), "#!/no/interpreter\n", 0o755)
+        done = self.dirbox("./\x1b[31mred")
+        self.assertEqual((done.code, "\x1b" in done.err), (127, False), done)
+        self.assertIn("red: ENOENT", done.err)
+        os.remove(self.project("\x1b[31mred"))
+
+    def test_escapes_in_json_are_not_printed_raw(self):
+        """A terminal obeys C1 controls too, and bidi marks hide what a name is."""
+        name = self.outside("x\x9b31mred\x7f\u202e\U000e0041y")
+        self.assertNotEqual(self.dirbox("touch", name).code, 0)
+        done = self.dirbox(launcher=("log", "--json"))
+        self.assertNotRegex(done.out, "[\x7f-\x9f\u202e\U000e0041]")
+        self.assertIn(name, [json.loads(line).get("subject") for line in done.out.splitlines()])
 
     def test_escapes_of_a_project_file_are_not_printed_raw(self):
         """What a .dirbox.toml quotes in an error reaches the terminal escaped, and a backslash only once."""

@@ -197,6 +197,27 @@ class Injection(sandbox.WithTerminal):
             os.close(other_master)
             os.close(other_slave)
 
+    def test_one_sandbox_leaves_terminals_to_others(self):
+        """The kernel has one number of them for all devpts beside the host's own."""
+        code = """
+import errno, os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+made, why = [], ""
+while not why:
+    try: made.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+    except OSError as e: why = errno.errorcode[e.errno]
+print(len(made), why, flush=True)
+sys.stdin.read()
+"""
+        child = self.start("/usr/bin/python3", "-c", code, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(lambda: (child.stdin.close(), child.wait(), child.stdout.close()))
+        made, why = child.stdout.readline().decode().split()
+        self.assertEqual(why, "ENOSPC")
+        self.assertTrue(200 <= int(made) <= 300, made)
+        terminal = self.terminal("echo", "started")
+        terminal.expect("started")
+        self.assertEqual(terminal.wait(), 0)
+
     def test_the_callers_terminal_is_not_held_inside(self):
         """Every terminal that a process inside holds is of the sandbox's own devpts."""
         terminal = self.terminal("sh", "-c", "for f in /proc/[0-9]*/fd/*; do stat -L -c 'dev=%d %F;' $f; done 2>/dev/null; echo end")

@@ -230,6 +230,19 @@ class Jobs(sandbox.WithTerminal):
                 self.assertEqual(terminal.wait(), -signal.SIGINT)
                 self.assertNotIn("went-on", terminal.text)
 
+    def test_the_command_makes_no_signal_key_for_the_neighbours(self):
+        inside = "stty intr a quit b; trap 'echo its-own' INT QUIT; echo started; until read x; do :; done; echo got-$x"
+        terminal = self.raw_terminal("sh", "-c", f'{RUN} sh -c "{inside}"; echo went-on'.replace("$x", "\\$x"))
+        terminal.expect("started")
+        terminal.wait_raw()
+        for key in ("a", "b"):
+            terminal.send(key)
+            terminal.expect("its-own")
+        terminal.send("line\n")
+        terminal.expect("got-line")
+        terminal.expect("went-on")
+        self.assertEqual(terminal.wait(), 0)
+
     def test_stop_by_signal_and_continue(self):
         shell = self.shell()
         self.started(shell, f"{RUN} sh -c 'echo started; read x; echo got-$x; cat'")

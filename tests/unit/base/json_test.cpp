@@ -11,6 +11,16 @@ TEST_CASE("values survive a round trip in order") {
   CHECK(*json->find("b")->as_array()->at(1).as_int() == -2);
 }
 
+TEST_CASE("what a terminal obeys or hides is escaped, and parses as it was") {
+  const std::string text = "a\xc2\x9b[31m\x7f\xe2\x80\xae\xf3\xa0\x81\x81 caf\xc3\xa9 \\ \n";
+  const Json json(text);
+  const std::string shown = json.dump_for_terminal();
+  CHECK(shown == "\"a\\u009b[31m\\u007f\\u202e\\udb40\\udc41 caf\xc3\xa9 \\\\ \\n\"");
+  auto parsed = Json::parse(shown);
+  REQUIRE(parsed);
+  CHECK(*parsed->as_string() == text);
+}
+
 TEST_CASE("what hostile input must not pass") {
   CHECK_FALSE(Json::parse(R"({"a":1,"a":2})"));
   CHECK_FALSE(Json::parse(R"({"HostConfig":1,"hostConfig":2})"));

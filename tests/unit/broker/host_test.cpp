@@ -180,6 +180,8 @@ TEST_CASE("the working directory is the one that the caller is in") {
   CHECK_FALSE(open_same_directory(b.path, here.get()));
   CHECK_FALSE(open_same_directory(a.path + "/missing", here.get()));
   CHECK_FALSE(open_same_directory("/proc/self/cwd", here.get()));
+  REQUIRE(::symlink(a.path.c_str(), (b.path + "/link").c_str()) == 0);
+  CHECK_FALSE(open_same_directory(b.path + "/link", here.get()));
 }
 
 TEST_CASE("a shim holds the path of its socket and nothing else of it") {

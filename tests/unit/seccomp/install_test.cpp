@@ -59,6 +59,8 @@ const Probe kProbes[] = {
      {-1, static_cast<long>(TIOCLINUX | 1UL << 63), 0},
      EPERM},
     {"TIOCSETD", "ioctl", {-1, TIOCSETD, 0}, EPERM},
+    {"a snapshot of btrfs", "ioctl", {-1, 0x50009401, 0}, EPERM},
+    {"FICLONE reaches the kernel", "ioctl", {-1, 0x40049409, 0}, EBADF, true},
     {"mount", "mount", {kBad, kBad, kBad, 0, 0}, EPERM},
     {"fsopen", "fsopen", {kBad, 0}, EPERM},
     {"unshare of nothing", "unshare", {0}, EPERM},
