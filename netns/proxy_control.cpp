@@ -10,6 +10,9 @@ namespace dirbox::netns {
 namespace {
 
 constexpr std::size_t kMaxSpecBytes = 8 << 20;
+/// What is longer goes in a memfd: unless the sandbox has used up what its user may have of
+/// descriptors on their way (ETOOMANYREFS, unix(7)), which it can at any time.
+constexpr std::size_t kMaxInline = 128 << 10;
 
 enum class OrderKind : std::uint32_t { start = 1, rules, finish };
 struct WireOrder {
@@ -41,8 +44,15 @@ Result<UniqueFd> make_sealed_text(std::string_view text) {
   return make_sealed_file("dirbox-network", text);
 }
 
-Result<NetworkSpec> read_spec(int fd) {
-  std::string text = TRY(read_fd(fd, kMaxSpecBytes, "memfd"));
+/// Behind the order, or in the first descriptor.
+Result<NetworkSpec> read_spec(const Message& message) {
+  std::string text;
+  if (message.fds.empty()) {
+    const auto* bytes = reinterpret_cast<const char*>(message.bytes.data());
+    text.assign(bytes + sizeof(WireOrder), bytes + message.bytes.size());
+  } else {
+    text = TRY(read_fd(message.fds[0].get(), kMaxSpecBytes, "memfd"));
+  }
   Json::Limits limits;
   limits.max_bytes = kMaxSpecBytes;
   return spec_from_json(TRY(Json::parse(text, limits)));
@@ -54,7 +64,7 @@ Result<void> send_order(int control, OrderKind kind, std::span<const int> fds) {
 
 Result<WireOrder> order_of(const Message& message) {
   WireOrder order;
-  if (message.bytes.size() != sizeof order) return fail("read an order", "", "wrong size");
+  if (message.bytes.size() < sizeof order) return fail("read an order", "", "wrong size");
   std::memcpy(&order, message.bytes.data(), sizeof order);
   return order;
 }
@@ -75,8 +85,16 @@ Result<void> send_proxy_rules(int control, std::span<const RuleText> allow,
   spec.allow.assign(allow.begin(), allow.end());
   spec.deny.assign(deny.begin(), deny.end());
   spec.upgrade.assign(upgrade.begin(), upgrade.end());
-  UniqueFd text = TRY(make_sealed_text(spec_to_json(spec).dump()));
-  int fds[] = {text.get()};
+  const std::string text = spec_to_json(spec).dump();
+  if (text.size() <= kMaxInline) {
+    const WireOrder order{OrderKind::rules};
+    const auto head = as_bytes_of(order), tail = std::as_bytes(std::span(text));
+    std::vector<std::byte> bytes(head.begin(), head.end());
+    bytes.insert(bytes.end(), tail.begin(), tail.end());
+    return send_message(control, bytes);
+  }
+  UniqueFd file = TRY(make_sealed_text(text));
+  int fds[] = {file.get()};
   return send_order(control, OrderKind::rules, fds);
 }
 
@@ -146,14 +164,14 @@ Result<ProxyStart> receive_proxy_start(int control) {
     return fail("read an order", "", "expected the start");
   }
   ProxyStart start;
-  start.spec = TRY(read_spec(message.fds[0].get()));
+  start.spec = TRY(read_spec(message));
   if (message.fds.size() > 1) start.socket_channel = std::move(message.fds[1]);
   start.listeners = TRY(receive_listeners(control));
   return start;
 }
 
 Result<ProxyOrder> receive_proxy_order(int control) {
-  Message message = TRY(receive_message(control, sizeof(WireOrder), 1));
+  Message message = TRY(receive_message(control, sizeof(WireOrder) + kMaxInline, 1));
   ProxyOrder out;
   if (message.end) return out;
   WireOrder order = TRY(order_of(message));
@@ -161,11 +179,9 @@ Result<ProxyOrder> receive_proxy_order(int control) {
     out.kind = ProxyOrder::Kind::finish;
     return out;
   }
-  if (order.kind != OrderKind::rules || message.fds.empty()) {
-    return fail("read an order", "", "unknown order");
-  }
+  if (order.kind != OrderKind::rules) return fail("read an order", "", "unknown order");
   out.kind = ProxyOrder::Kind::rules;
-  out.rules = TRY(read_spec(message.fds[0].get()));
+  out.rules = TRY(read_spec(message));
   return out;
 }
 

@@ -15,7 +15,7 @@
 ///   listeners (send_listeners) ───────────►
 ///                                       ◄── ready | failed        once
 ///                                       ◄── event                 any time
-///   rules: complete set (memfd) ──────────►
+///   rules: complete set ──────────────────►
 ///                                       ◄── rules_accepted | rules_refused
 ///   finish ───────────────────────────────►
 ///                                       ◄── count                 per name

@@ -12,6 +12,9 @@ namespace dirbox::session {
 namespace {
 
 constexpr std::size_t kMaxAnswer = 8 << 20;
+/// A longer answer is passed as a file: unless the sandbox has used up what its user may have of
+/// descriptors on their way (ETOOMANYREFS, unix(7)), which it can at any time.
+constexpr std::size_t kMaxInline = 64 << 10;
 constexpr int kSliceMs = 100;
 
 std::span<const std::byte> bytes_of(const std::string& text) {
@@ -70,11 +73,15 @@ void ControlServer::on_request(Clients::Id id) {
 void ControlServer::answer(Clients::Id id, const Result<Json>& result) {
   const int client = clients_.fd(id);
   if (client < 0) return;
-  if (auto file = make_sealed_file("dirbox-answer", to_json(result).dump())) {
-    int fds[] = {file->get()};
-    // A client that went away needs no answer.
-    if (!send_message(client, as_bytes_of('a'), fds)) return clients_.drop(id);
-  }
+  auto sent = [&]() -> Result<void> {
+    const std::string text = to_json(result).dump();
+    if (text.size() <= kMaxInline) return send_message(client, bytes_of(text));
+    const UniqueFd file = TRY(make_sealed_file("dirbox-answer", text));
+    const int fds[] = {file.get()};
+    return send_message(client, as_bytes_of('a'), fds);
+  }();
+  // A client that went away needs no answer.
+  if (!sent) return clients_.drop(id);
   clients_.drop(id);
 }
 
@@ -95,11 +102,12 @@ Result<Json> ask_session(const std::string& session, const Json& request, pid_t*
     }
   } while ((n < 0 && errno == EINTR) || (n == 0 && std::chrono::steady_clock::now() < end));
   if (n <= 0) return fail_errno("wait for the session", session, n == 0 ? ETIMEDOUT : errno);
-  Message message = TRY(receive_message(socket.get(), 1, 1));
-  if (message.fds.size() != 1) return fail("talk to the session", session, "it ended meanwhile");
+  Message message = TRY(receive_message(socket.get(), kMaxInline, 1));
+  if (message.end) return fail("talk to the session", session, "it ended meanwhile");
   Json::Limits limits;
   limits.max_bytes = kMaxAnswer;
-  std::string text = TRY(read_fd(message.fds[0].get(), kMaxAnswer, session));
+  std::string text = message.fds.empty() ? text_of(message)
+                                         : TRY(read_fd(message.fds[0].get(), kMaxAnswer, session));
   return from_json(TRY(Json::parse(text, limits)));
 }
 

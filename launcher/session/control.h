@@ -8,7 +8,7 @@
 #include "launcher/session/run_directory.h"
 
 /// What a host's `dirbox grant`, `revoke` and `ps` say to the supervisor of a session: one JSON
-/// object per connection, and one back, in a memory file.
+/// object per connection, and one back, in a memory file where it is large.
 namespace dirbox::session {
 
 /// Theory of operation: a request has kMaxRequest bytes at most. The server never waits: it reads

@@ -361,6 +361,19 @@ for line in""", 1)
         self.assertEqual(box.ask("all_again()"), "['403', '403', '403']")
         self.assertEqual(len(self.web.requests), seen)
 
+    def test_revoke_when_the_sandbox_has_used_up_descriptors_on_their_way(self):
+        """The kernel counts them for all processes of a user, and lets none be sent beyond the sender's RLIMIT_NOFILE."""
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+        box = self.kept_alive(["g.test"])
+        self.assertEqual(box.ask("all_again()"), "['200', '200', '200']")
+        box.ask("(r := __import__('resource')).setrlimit(r.RLIMIT_NOFILE, (r.getrlimit(r.RLIMIT_NOFILE)[1],) * 2)")
+        fill = "(p := socket.socketpair())[0].sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('250i', *[0] * 250))])"
+        self.assertEqual(box.ask(f"globals().setdefault('kept', [(({fill}), p) for _ in range(8)]) and 'filled'"), "filled")
+        self.assertEqual(box.dirbox("revoke", box.id, "g.test").code, 0)
+        self.assertEqual(box.ask("all_again()"), "['403', '403', '403']")
+
     def test_a_grant_that_ends_between_two_requests(self):
         box = self.kept_alive([])
         self.assertEqual(box.dirbox("grant", "--for", "2s", box.id, "g.test").code, 0)
@@ -552,7 +565,7 @@ for line in""", 1)
         code = f"""
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect({os.path.join(root, box.id, 'control')!r})
-s.sendall(b'{{"verb": "info"}}'); print(len(s.recv(10)))
+s.sendall(b'{{"verb": "info"}}'); print(len(s.recv(1)))
 """
         outside = subprocess.run([nettest.PYTHON, "-c", code], capture_output=True, text=True, timeout=60)
         self.assertEqual(outside.stdout, "1\n", outside)

@@ -1,6 +1,7 @@
 """The launcher fails closed, refuses dangerous requests, and leaves the host as it was."""
 import concurrent.futures
 import os
+import resource
 import shutil
 import subprocess
 
@@ -137,6 +138,31 @@ class Refusals(sandbox.Boundary):
 
 
 class Hygiene(sandbox.Boundary):
+    def test_a_session_that_sends_descriptors_without_end_answers(self):
+        """The kernel counts descriptors on their way for a user's processes together: the launcher can send none then."""
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+        script = """
+import array, resource, socket, sys
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+kept = []
+for line in sys.stdin:
+    for _ in range(int(line)):
+        kept += socket.socketpair()
+        kept[-1].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 250))])
+    print("sent", flush=True)
+"""
+        with self.start("python3", "-c", script, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            for count in (b"1\n", b"8\n"):
+                child.stdin.write(count)
+                child.stdin.flush()
+                self.assertEqual(child.stdout.readline(), b"sent\n")
+                listed = lambda: subprocess.run([sandbox.DIRBOX, "ps"], env=self.world.environment, text=True, cwd="/",
+                                                capture_output=True, timeout=sandbox.PATIENCE, check=True).stdout
+                sandbox.wait_until(lambda: f"  {child.pid}  " in listed(), f"it is seen after {count}", patience=10)
+
     def test_parallel_runs_in_one_directory(self):
         runs = 200
         before = sorted(os.listdir(self.world.project))
