@@ -69,7 +69,7 @@ class Unix(sandbox.Boundary):
         options, variables = ("--write", runtime), {"XDG_RUNTIME_DIR": runtime}
         own = runtime + "/dirbox"
         ask = ("import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); "
-               "s.sendall(b'{\"verb\": \"info\"}'); print(len(s.recv(10)))")
+               "s.sendall(b'{\"verb\": \"info\"}'); print(len(s.recv(1)))")
         held = self.start("sh", "-c", "echo ready; cat", options=options, env=variables, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE)
         try:
