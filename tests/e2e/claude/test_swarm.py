@@ -21,6 +21,17 @@ def processes_of(pattern):
     return subprocess.run(["pgrep", "-f", pattern], capture_output=True, check=False).returncode == 0
 
 
+def works_in(directory):
+    """Whether a process of this user does."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd") == directory:
+                return True
+        except OSError:
+            continue  # it ended, or is another's
+    return False
+
+
 class Steps:
     """What swarm does with a director. `swarm`: the program."""
     swarm = DRIVER
@@ -42,6 +53,8 @@ class Steps:
 
     def tearDown(self):
         subprocess.run(["tmux", "kill-server"], env=self.world.environment, capture_output=True, check=False)
+        # A launcher whose terminal is gone still brings back what its command has changed.
+        sandbox.wait_until(lambda: not works_in(self.world.project), "all of it has ended")
         shutil.rmtree(self.home(".swarm"), ignore_errors=True)
         super().tearDown()
 
