@@ -10,7 +10,7 @@ namespace dirbox::sync {
 namespace {
 
 constexpr std::size_t kMaxText = 1024, kMaxItems = 256, kMaxNesting = 4;
-constexpr std::size_t kMaxValue = 64 << 10;  ///< bytes of one that comes back, as JSON
+constexpr std::size_t kMaxValue = 64 << 10;         ///< bytes of one that comes back, as JSON
 constexpr std::string_view kHere = "<here>";        // a project of this sandbox
 constexpr std::string_view kProject = "<project>";  // any
 
