@@ -141,6 +141,14 @@ class Tmux(sandbox.Boundary):
         sandbox.wait_until(lambda: "alone" in self.screen("swarm-t:w1.0"), "the text arrives")
         self.assertNotIn("alone", self.screen("swarm-t:w1.1"))
 
+    def test_the_number_of_windows_has_a_bound(self):
+        """Each is a sandbox with limits of its own, and has a terminal of the host."""
+        self.spawn()
+        done = self.inside("i=2; while tmux new-window -d -t swarm-t -n n$i 'exec cat' && test $i -lt 99; do i=$((i + 1)); done; echo made $i")
+        self.assertEqual((done.code, done.out), (0, "made 64\n"), done)
+        self.assertIn("this project has 64 windows already", done.err)
+        self.assertEqual(self.inside("tmux kill-window -t swarm-t:n9 && tmux new-window -d -t swarm-t -n again 'exec cat'").code, 0)
+
     def test_a_missing_window_is_not_another_one(self):
         self.spawn()
         self.assertEqual(self.inside("tmux send-keys -t swarm-t:nothing -l lost").code, 1)

@@ -1,6 +1,7 @@
 #include "launcher/broker/tmux/run.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ namespace {
 
 constexpr int kRefused = 126;
 constexpr std::size_t kMaxAnswer = 1 << 20;
+constexpr std::ptrdiff_t kMostWindows = 64;
 
 using Words = std::vector<std::string>;
 
@@ -231,7 +233,18 @@ class Helper {
     return words;
   }
 
+  /// Of all the project's sandboxes. Each has limits of its own, and a terminal of the host.
+  Result<void> check_room() const {
+    const Answer all = TRY(ask({"list-windows", "-a", "-F", "#{@dirbox}"}));
+    const Words owners = all.status == 0 ? all.lines() : Words();  // else there is no server yet
+    if (std::count(owners.begin(), owners.end(), setting_.key) < kMostWindows) return {};
+    return fail("tmux", "new-window",
+                fmt::format("this project has {} windows already", kMostWindows),
+                "tmux kill-window -t SESSION:WINDOW");
+  }
+
   Result<int> open_window(const Request& request) const {
+    TRY_VOID(check_room());
     const bool session = request.verb == "new-session";
     Words words{request.verb};
     words.insert(words.end(), request.flags.begin(), request.flags.end());
