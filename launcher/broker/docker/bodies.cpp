@@ -23,6 +23,21 @@ Result<void> take_image(const Json& value, BodyContext& context, Json& out) {
   return {};
 }
 
+/// What they begin with by which programs of the host that watch an engine are told what to do.
+struct Order {
+  std::string_view begin;
+  const char* what;
+};
+constexpr Order kOrders[] = {
+    {"io.containers.autoupdate", "podman auto-update takes orders from it"},
+    {"PODMAN_SYSTEMD_UNIT", "podman auto-update restarts the unit of that name"},
+    {"com.centurylinklabs.watchtower", "watchtower takes orders from it"},
+    {"ofelia.", "ofelia runs what it says"},
+    {"swarm.cronjob.", "swarm-cronjob runs what it says"},
+    {"traefik.", "traefik publishes what it says"},
+    {"caddy", "caddy publishes what it says"},
+};
+
 Result<void> take_labels(const Json& value, BodyContext&, Json& out) {
   if (value.is_null()) return {};
   const JsonObject* map = value.as_object();
@@ -30,6 +45,10 @@ Result<void> take_labels(const Json& value, BodyContext&, Json& out) {
   for (const auto& [key, text] : *map) {
     if (key.starts_with(kLabelPrefix))
       return refuse(fmt::format("the label {} is dirbox's own", shown(key)));
+    for (const Order& order : kOrders) {
+      if (key.starts_with(order.begin))
+        return refuse(fmt::format("the label {} is refused: {}", shown(key), order.what));
+    }
     if (text.as_string() == nullptr) return refuse_form("Labels has another type");
   }
   out.set("Labels", value);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "launcher/base/text.h"
 #include "launcher/broker/docker/bodies.h"
@@ -173,7 +174,34 @@ Result<void> take_cap_add(const Json& value, BodyContext& context, Json&) {
   return {};
 }
 
-Result<void> take_log(const Json& value, BodyContext&, Json& out) {
+constexpr std::string_view kMaxLog = "10m";
+constexpr std::int64_t kMaxLogBytes = 10'000'000;
+constexpr std::int64_t kMaxLogFiles = 5;
+
+/// A number with the engine's "k" or "m" behind it, which are powers of 1000; negative for another
+/// form.
+std::int64_t log_size(std::string_view text) {
+  std::int64_t number = -1, unit = 1;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  text.remove_prefix(static_cast<std::size_t>(read.ptr - text.data()));
+  if (text == "k") unit = 1000;
+  if (text == "m") unit = 1'000'000;
+  if (read.ec != std::errc() || number > kMaxLogBytes || (!text.empty() && unit == 1)) return -1;
+  return number * unit;
+}
+
+Result<void> check_log_option(const std::string& key, const std::string& text) {
+  const std::int64_t number = log_size(text);
+  if (key == "max-size" && (number < 1 || number > kMaxLogBytes))
+    return refuse(fmt::format("a log of {} is refused", shown(text)),
+                  fmt::format("max-size={} at most", kMaxLog));
+  if (key == "max-file" && (number < 1 || number > kMaxLogFiles))
+    return refuse(fmt::format("{} log files are refused", shown(text)),
+                  fmt::format("max-file={} at most", kMaxLogFiles));
+  return {};
+}
+
+Result<void> take_log(const Json& value, BodyContext& context, Json& out) {
   std::string type = text_at(value, "Type");
   if (!type.empty() && type != "json-file" && type != "local") {
     return refuse(fmt::format("the log driver {} is refused: it writes elsewhere", shown(type)),
@@ -186,10 +214,12 @@ Result<void> take_log(const Json& value, BodyContext&, Json& out) {
       if (key != "max-size" && key != "max-file")
         return refuse(fmt::format("the log option {} is refused", shown(key)));
       if (option.as_string() == nullptr) return refuse_form("HostConfig.LogConfig");
+      TRY_VOID(check_log_option(key, *option.as_string()));
       kept.set(key, option);
     }
   }
   if (type.empty() && kept.as_object()->empty()) return {};
+  if (kept.find("max-size") == nullptr && !context.engine.podman) kept.set("max-size", kMaxLog);
   out.set("LogConfig", JsonObject{{"Type", type}, {"Config", std::move(kept)}});
   return {};
 }
@@ -266,7 +296,7 @@ void force_limits(Json& config, const FilterSpec& spec, const EngineFacts& engin
   if (config.find("PidsLimit") == nullptr) config.set("PidsLimit", spec.pids.value);
   if (config.find("LogConfig") == nullptr && !engine.podman) {
     config.set("LogConfig",
-               JsonObject{{"Type", "json-file"}, {"Config", JsonObject{{"max-size", "10m"}}}});
+               JsonObject{{"Type", "json-file"}, {"Config", JsonObject{{"max-size", kMaxLog}}}});
   }
 }
 

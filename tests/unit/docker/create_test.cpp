@@ -124,6 +124,12 @@ TEST_CASE("what would reach the host is refused") {
       R"({"PublishAllPorts":true})",
       R"({"LogConfig":{"Type":"syslog","Config":{"syslog-address":"udp://1.2.3.4:514"}}})",
       R"({"LogConfig":{"Type":"","Config":{"syslog-address":"x"}}})",
+      R"({"LogConfig":{"Type":"json-file","Config":{"max-size":"11m"}}})",
+      R"({"LogConfig":{"Type":"json-file","Config":{"max-size":"1g"}}})",
+      R"({"LogConfig":{"Type":"json-file","Config":{"max-size":"-1"}}})",
+      R"({"LogConfig":{"Type":"json-file","Config":{"max-size":"99999999999999999999m"}}})",
+      R"({"LogConfig":{"Type":"json-file","Config":{"max-size":""}}})",
+      R"({"LogConfig":{"Type":"local","Config":{"max-size":"1m","max-file":"6"}}})",
       R"({"StorageOpt":{"size":"1"}})",
       R"({"OomScoreAdj":-500})",
       R"({"OomKillDisable":true})",
@@ -151,6 +157,8 @@ TEST_CASE("what would reach the host is refused") {
   }
   CHECK(code(create(R"({"Image":"bb","MacAddress":"02:00:00:00:00:01"})")) == EPERM);
   CHECK(code(create(R"({"Image":"bb","Labels":{"dirbox.project":"other"}})")) == EPERM);
+  CHECK(code(create(R"({"Image":"bb","Labels":{"ofelia.job-run.x.image":"y"}})")) == EPERM);
+  CHECK(code(create(R"({"Image":"bb","Labels":{"PODMAN_SYSTEMD_UNIT":"x"}})")) == EPERM);
   CHECK(code(create(R"({"Image":"../x"})")) == EBADMSG);
   CHECK(code(create(R"({"Cmd":["x"]})")) == EBADMSG);
   // A refusal names the rule.
