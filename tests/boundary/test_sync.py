@@ -275,14 +275,29 @@ for n in range(100):
 
     def test_it_does_not_grow_until_nothing_reads_it(self):
         """A file beyond what is read would refuse the next start."""
-        self.put(".claude.json", {"numStartups": 1})
-        grow = ("import json, os, sys; path = os.path.expanduser('~/.claude.json'); state = json.load(open(path)); "
-                "state.setdefault('tipsHistory', {}).update({f'{sys.argv[1]}{j}': {f'{i:0900}': 1 for i in range(250)} for j in range(10)}); "
-                "json.dump(state, open(path, 'w'))")
+        self.put("state.json", {})
+        options = self.options()
+        grow = ("import json, os, sys; path = os.path.expanduser('~/state.json'); state = json.load(open(path)); "
+                "state[sys.argv[1]] = 'x' * (9 << 18); json.dump(state, open(path, 'w'))")
         for name in "abcd":
-            self.run_ok("/usr/bin/python3", "-c", grow, name)
-            self.assertLess(os.path.getsize(self.home(".claude.json")), 4 << 20)
-        self.assertEqual(sorted(self.get(".claude.json")["tipsHistory"]), [f"a{i}" for i in range(10)])
+            self.run_ok("/usr/bin/python3", "-c", grow, name, options=options)
+            self.assertLess(os.path.getsize(self.home("state.json")), 4 << 20)
+        self.assertEqual(list(self.get("state.json")), ["a"])
+
+    def test_nor_by_what_the_host_wrote_meanwhile(self):
+        """Each half is small enough; together they would not be."""
+        self.put("state.json", {})
+        options = self.options()
+        child = self.start("/usr/bin/python3", "-c",
+                           "import json, os; open('started', 'w').close(); input(); "
+                           "json.dump({'inside': 'x' * (9 << 18)}, open(os.path.expanduser('~/state.json'), 'w'))",
+                           options=options, stdin=sandbox.subprocess.PIPE, stderr=sandbox.subprocess.PIPE)
+        sandbox.wait_until(lambda: os.path.exists(self.project("started")), "it runs")
+        os.unlink(self.project("started"))
+        self.put("state.json", {"host": "x" * (9 << 18)})
+        _, err = child.communicate(b"\n", timeout=sandbox.PATIENCE)
+        self.assertEqual(list(self.get("state.json")), ["host"])
+        self.assertIn("it would have", err.decode())
 
     def test_projects_of_its_own_making_do_not_fill_the_host_s_file(self):
         """Names beneath the project are the sandbox's to choose: 16 come back, in however many runs."""
