@@ -2,15 +2,14 @@
 import http.server
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import threading
 
+import npm
 import sandbox
 
 VERSION = "0.169.0"
-PREFIX = os.path.join(pwd.getpwuid(os.geteuid()).pw_dir, ".dirbox-tests", "codex-" + VERSION)
 
 
 class ResponsesApi:
@@ -81,16 +80,8 @@ class Codex(sandbox.Boundary):
     def setUpClass(cls):
         super().setUpClass()
         cls.addClassCleanup(cls.world.close)
-        if shutil.which("npm") is None:
-            raise sandbox.unittest.SkipTest("this machine has no npm")
-        if not os.path.exists(PREFIX + "/bin/codex"):
-            done = subprocess.run(["npm", "install", "--global", "--prefix", PREFIX, "--no-audit", "--no-fund",
-                                   "@openai/codex@" + VERSION], capture_output=True, text=True, timeout=600)
-            if done.returncode != 0:
-                shutil.rmtree(PREFIX, ignore_errors=True)
-                raise sandbox.unittest.SkipTest(f"this machine has no way to the npm registry: {done.stderr[-200:]}")
         os.makedirs(cls.world.home + "/.local", exist_ok=True)
-        subprocess.run(["cp", "-al", PREFIX, cls.world.home + "/.npm-global"], check=True)
+        subprocess.run(["cp", "-al", npm.install("@openai/codex@" + VERSION), cls.world.home + "/.npm-global"], check=True)
         cls.world.environment["PATH"] = cls.world.home + "/.npm-global/bin:/usr/local/bin:/usr/bin:/bin"
         cls.world.environment["OPENAI_API_KEY"] = "sk-test-0123456789"
 

@@ -1,40 +1,23 @@
 """Claude Code from the npm registry, in a World, against a stand-in for its API."""
 import collections
-import fcntl
 import glob
 import json
 import os
-import pwd
-import shutil
 import subprocess
 
 import messages_api
+import npm
 import sandbox
 
 VERSION = os.environ.get("DIRBOX_CLAUDE_VERSION", "2.1.197")
-PREFIX = os.path.join(pwd.getpwuid(os.geteuid()).pw_dir, ".dirbox-tests", "npm-" + VERSION)
 API = "api.anthropic.com"
 
 Ended = collections.namedtuple("Ended", "code out err api")
 
 
 def install():
-    """The package, once per machine: its program. Raises OSError where npm or its registry cannot be reached."""
-    program = os.path.join(PREFIX, "bin", "claude")
-    os.makedirs(os.path.dirname(PREFIX), mode=0o700, exist_ok=True)
-    with open(PREFIX + ".lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # suites run beside each other
-        whole = os.path.join(PREFIX, "whole")
-        if os.path.exists(whole):
-            return program
-        shutil.rmtree(PREFIX, ignore_errors=True)
-        done = subprocess.run(["npm", "install", "--global", "--prefix", PREFIX, "--no-audit", "--no-fund",
-                               "@anthropic-ai/claude-code@" + VERSION], capture_output=True, text=True, timeout=600)
-        if done.returncode != 0:
-            shutil.rmtree(PREFIX, ignore_errors=True)
-            raise OSError(done.stderr.strip().splitlines()[-1:])
-        with open(whole, "w", encoding="ascii"):
-            return program
+    """The prefix that it is installed in."""
+    return npm.install("@anthropic-ai/claude-code@" + VERSION)
 
 
 def certificate(folder, *names):
@@ -54,14 +37,8 @@ class ClaudeTest(sandbox.WithTerminal):
     def setUpClass(cls):
         super().setUpClass()
         cls.addClassCleanup(cls.world.close)
-        if shutil.which("npm") is None:
-            raise sandbox.unittest.SkipTest("this machine has no npm")
-        try:
-            install()
-        except OSError as error:
-            raise sandbox.unittest.SkipTest(f"this machine has no way to the npm registry: {error}")
         home = cls.world.home
-        subprocess.run(["cp", "-al", PREFIX, os.path.join(home, ".npm-global")], check=True)
+        subprocess.run(["cp", "-al", install(), os.path.join(home, ".npm-global")], check=True)
         os.makedirs(os.path.join(home, ".local/bin"), exist_ok=True)
         os.symlink("../../.npm-global/bin/claude", os.path.join(home, ".local/bin/claude"))
         cls.world.environment["PATH"] = os.path.join(home, ".local/bin") + ":/usr/local/bin:/usr/bin:/bin"
