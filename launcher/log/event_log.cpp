@@ -85,6 +85,7 @@ EventLog::EventLog(std::string state_directory, std::string session, Event start
       session_(std::move(session)),
       start_(std::move(start)) {
   start_.kind = Kind::start;
+  if (start_.time_ns == 0) start_.time_ns = now_ns();
 }
 
 Event* EventLog::remember(const Event& event, bool& is_new) {
@@ -162,7 +163,6 @@ Result<void> EventLog::open() {
   TRY_VOID(open_file());
   sweep(root);
   start_.session = session_;
-  if (start_.time_ns == 0) start_.time_ns = now_ns();
   return append_to_file(start_);
 }
 

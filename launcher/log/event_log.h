@@ -32,7 +32,8 @@ class EventLog {
   static constexpr std::size_t kMaxText = 4096;      ///< bytes of one text; the rest is cut off
 
   /// No system call. `state_directory`: $XDG_STATE_HOME/dirbox or the like; empty: only counted.
-  /// `session` is a single path component. `start` tells what the session is.
+  /// `session` is a single path component. `start` tells what the session is; without a time, it
+  /// starts now.
   EventLog(std::string state_directory, std::string session, Event start = {});
 
   /// Errors: the first time that the file cannot be made or written; afterwards none.

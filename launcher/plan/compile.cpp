@@ -141,7 +141,7 @@ tl::expected<void, CompileError> compile_command(const Command& command, const H
   std::string program = find_program(resolver, name, search_path, plan.cwd, not_executable);
   if (program.empty()) {
     int err = not_executable ? EACCES : ENOENT;
-    Error error{"run", escape_for_terminal(name), err, {}, {}};
+    Error error{"run", name.empty() ? "\"\"" : escape_for_terminal(name), err, {}, {}};
     if (err == ENOENT && name.find('/') == name.npos)
       error.hint = "PATH is " + escape_for_terminal(search_path);
     return tl::unexpected(CompileError{error, not_executable ? 126 : 127});

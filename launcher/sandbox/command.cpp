@@ -46,11 +46,12 @@ bool enter_command_filter(const RunOptions& options, int control) {
 
 namespace {
 
-/// What the child leaves behind in the memory that it shares with init until it execs.
+/// What the child leaves behind in the memory that it shares with init until it execs. volatile: to
+/// the compiler, nobody reads what is written before _exit(2).
 struct Outcome {
-  const char* doing = nullptr;  ///< what failed before the exec
-  int err = 0;
-  int exec_err = 0;
+  const char* volatile doing = nullptr;  ///< what failed before the exec
+  volatile int err = 0;
+  volatile int exec_err = 0;
 };
 
 /// Runs between vfork and exec: system calls only, no allocation that must be undone.
@@ -131,17 +132,15 @@ Result<Started> start_command(const Spec& spec, const RunOptions& options, int c
   std::vector<char*> argv = pointers(spec.argv);
   std::vector<char*> environment = pointers(spec.environment);
   Child child(spec, options, control, has_terminal, argv, environment);
-  // volatile: written by the child while this frame is suspended.
   Outcome outcome;
-  Outcome* volatile shared = &outcome;
   // NOLINTBEGIN(clang-analyzer-unix.Vfork): run() makes system calls only, and ends in exec or
   // _exit.
   pid_t pid = ::vfork();
-  if (pid == 0) child.run(*shared);
+  if (pid == 0) child.run(outcome);
   // NOLINTEND(clang-analyzer-unix.Vfork)
   if (pid < 0) return fail_errno("start the command", spec.executable);
-  if (shared->doing != nullptr) return fail_errno(shared->doing, spec.executable, shared->err);
-  return Started{pid, shared->exec_err};
+  if (outcome.doing != nullptr) return fail_errno(outcome.doing, spec.executable, outcome.err);
+  return Started{pid, outcome.exec_err};
 }
 
 std::vector<StepInfo> list_command_steps() { return {std::begin(kSteps), std::end(kSteps)}; }

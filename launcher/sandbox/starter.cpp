@@ -39,11 +39,12 @@ struct Launch {
   const sigset_t* mask = nullptr;
 };
 
-/// What it leaves behind in the memory that it shares until it execs.
+/// What it leaves behind in the memory that it shares until it execs. volatile: to the compiler,
+/// nobody reads what is written before _exit(2).
 struct Outcome {
-  const char* doing = nullptr;
-  int err = 0;
-  int exec_err = 0;
+  const char* volatile doing = nullptr;
+  volatile int err = 0;
+  volatile int exec_err = 0;
 };
 
 std::string_view value_of(const std::vector<std::string>& environment, std::string_view name) {
@@ -227,16 +228,15 @@ class Starter {
     // Before it can say anything itself: whoever sees its output knows that it was started.
     tell(client.get(), ControlType::started, 0);
     Outcome outcome;
-    Outcome* volatile shared = &outcome;
     // NOLINTBEGIN(clang-analyzer-unix.Vfork): run_child() makes system calls only.
     const pid_t pid = ::vfork();
-    if (pid == 0) run_child(launch, *shared);
+    if (pid == 0) run_child(launch, outcome);
     // NOLINTEND(clang-analyzer-unix.Vfork)
     if (pid < 0) return fail_errno("start a command inside", launch.argv.front());
-    if (shared->doing != nullptr)
-      return fail_errno(shared->doing, launch.argv.front(), shared->err);
-    if (shared->exec_err != 0) {
-      tell(client.get(), ControlType::exec_failed, shared->exec_err);
+    if (outcome.doing != nullptr)
+      return fail_errno(outcome.doing, launch.argv.front(), outcome.err);
+    if (outcome.exec_err != 0) {
+      tell(client.get(), ControlType::exec_failed, outcome.exec_err);
       return {};
     }
     jobs_.push_back({pid, std::move(client)});

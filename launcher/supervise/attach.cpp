@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "launcher/base/event_loop.h"
+#include "launcher/base/text.h"
 #include "launcher/base/unix_socket.h"
 #include "launcher/sandbox/control.h"
 #include "launcher/sandbox/starter.h"
@@ -77,6 +78,7 @@ class Client {
       if (const char* term = std::getenv("TERM")) request.term = term;
     }
     request.argv = argv;
+    command_ = argv.empty() ? "" : escape_for_terminal(argv.front());
     const std::vector<std::byte> bytes = sandbox::encode_start(request);
     TRY(sandbox::parse_start(bytes));  // the same complaint, without asking
     return send_message(socket_.get(), bytes, passed);
@@ -104,7 +106,7 @@ class Client {
         started_ = true;
         return;
       case ControlType::exec_failed:
-        complaint_ = Error{"run", "inside", message.a, {}, {}}.message();
+        complaint_ = Error{"run", command_, message.a, {}, {}}.message();
         return stop(message.a == ENOENT ? 127 : 126);
       case ControlType::exited:
         return stop(WIFSIGNALED(message.a) ? 128 + WTERMSIG(message.a) : WEXITSTATUS(message.a));
@@ -155,7 +157,7 @@ class Client {
   std::optional<Terminal> terminal_;
   bool started_ = false;
   int status_ = 125;
-  std::string complaint_;
+  std::string command_, complaint_;
   std::optional<Error> failure_;
 };
 

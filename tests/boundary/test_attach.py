@@ -129,8 +129,10 @@ class Attach(sandbox.WithTerminal):
         session, _ = self.session()
         self.assertEqual(self.attached(session, "exit 3").code, 3)
         self.assertEqual(self.attached(session, "kill -TERM $$").code, 128 + signal.SIGTERM)
-        self.assertEqual(self.attach(session, "--", "no-such-command").code, 127)
-        self.assertEqual(self.attach(session, "--", "./file").code, 126)
+        for command, code, name in (("no-such-command", 127, "ENOENT"), ("./file", 126, "EACCES")):
+            done = self.attach(session, "--", command)
+            self.assertEqual(done.code, code)
+            self.assertIn(f"dirbox: run: {command}: {name}", done.err)
         self.assertEqual(self.attach(session, "--", "").code, 125)
 
     def test_streams(self):

@@ -222,6 +222,11 @@ for line in sys.stdin:
                 self.assertFalse(os.path.exists(self.outside("made-by-link")))
             shutil.rmtree(folder)
 
+    def test_a_command_without_a_name_is_named_too(self):
+        done = self.dirbox("")
+        self.assertEqual(done.code, 127)
+        self.assertIn('dirbox: run: "": ENOENT', done.err)
+
     def test_file_names_with_escapes_are_not_printed_raw(self):
         folder = self.project("esc\x1b]0;owned\x07\nname")
         os.makedirs(folder, exist_ok=True)

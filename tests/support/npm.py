@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import unittest
 
+PATIENCE = 300  # seconds; some 200 MB come
+
 
 def install(package):
     """The prefix with `package` (NAME@VERSION). Skips the test, and says why, where there is no way to the registry."""
@@ -22,10 +24,14 @@ def install(package):
         shutil.rmtree(prefix, ignore_errors=True)
         # Another prefix has another global configuration; certificates and proxies are in the machine's own.
         machine = subprocess.run(["npm", "config", "get", "globalconfig"], capture_output=True, text=True, check=True).stdout.strip()
-        done = subprocess.run(["npm", "install", "--global", "--prefix", prefix, "--globalconfig", machine, "--no-audit", "--no-fund",
-                               package], capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode != 0:
+        words = ["npm", "install", "--global", "--prefix", prefix, "--globalconfig", machine, "--no-audit", "--no-fund", package]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            why = done.stderr.strip()[:300] if done.returncode != 0 else ""
+        except subprocess.TimeoutExpired:
+            why = f"no answer in {PATIENCE} seconds"
+        if why:
             shutil.rmtree(prefix, ignore_errors=True)
-            raise unittest.SkipTest(f"this machine has no way to {package} in the npm registry: {done.stderr.strip()[:300]}")
+            raise unittest.SkipTest(f"this machine has no way to {package} in the npm registry: {why}")
         with open(whole, "w", encoding="ascii"):
             return prefix

@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -120,12 +119,6 @@ Outcome verb_seccomp_mode(const Arguments&) {
   while (std::getline(status, line))
     if (line.rfind("Seccomp:", 0) == 0) return {line.back() == '2' ? 0 : EPERM, line.substr(9)};
   return {ENODATA, {}};
-}
-
-Outcome verb_rlimit_core(const Arguments&) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_CORE, &limit) < 0) return {errno, {}};
-  return {limit.rlim_cur <= 1 && limit.rlim_max == 1 ? 0 : EPERM, std::to_string(limit.rlim_max)};
 }
 
 /// Open descriptors above 2, read before anything of this program opens one.
@@ -243,7 +236,6 @@ const std::vector<Verb> kProcessVerbs = {
     {"bounding", "", verb_bounding},
     {"nnp", "", verb_nnp},
     {"seccomp-mode", "", verb_seccomp_mode},
-    {"rlimit-core", "", verb_rlimit_core},
     {"fds", "", verb_fds},
     {"ids", "", verb_ids},
     {"setuid", "UID", verb_setuid},

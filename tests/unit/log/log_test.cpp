@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 
@@ -83,6 +84,20 @@ TEST_CASE("start, events, exit") {
   listed = list_logs(scratch.path + "/sessions");
   REQUIRE(listed);
   CHECK_FALSE(listed->front().running);
+}
+
+TEST_CASE("a session has started when it started, not with its first event") {
+  State scratch;
+  EventLog log(scratch.path, "s");
+  Event event = denied("a:443");
+  event.time_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count();
+  CHECK(log.write(event));
+  CHECK(log.close(0));
+  auto events = read_all(scratch, "s");
+  REQUIRE(events.size() == 3);
+  CHECK(events[0].time_ns <= event.time_ns);
 }
 
 TEST_CASE("repetitions are counted, and few of them written") {
