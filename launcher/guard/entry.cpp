@@ -104,7 +104,15 @@ std::optional<Wanted> decide_wanted(const NameRule& rule, const Before& before, 
   return std::nullopt;
 }
 
-/// Moves `name` out of `directory` into the store.
+Result<void> put_wanted(int directory, const std::string& name, const Wanted& wanted) {
+  if (!S_ISLNK(wanted.mode)) return make_file(directory, name, wanted.text, wanted.mode);
+  if (::symlinkat(wanted.text.c_str(), directory, name.c_str()) != 0)
+    return fail_errno(kDoing, name);
+  return {};
+}
+
+/// Moves `name` out of `directory` into the store; a copy, where that is on another file system.
+/// What is too large for one stays.
 Result<void> keep(int directory, const std::string& name, int store, const std::string& kept) {
   if (store < 0) {
     if (::unlinkat(directory, name.c_str(), 0) != 0) return fail_errno(kDoing, name);
@@ -112,17 +120,13 @@ Result<void> keep(int directory, const std::string& name, int store, const std::
   }
   if (::renameat(directory, name.c_str(), store, kept.c_str()) == 0) return {};
   if (errno != EXDEV) return fail_errno(kDoing, name);
-  if (auto entry = look_at(directory, name); entry && entry->text)
-    TRY_VOID(make_file(store, kept, *entry->text, 0600));
-  if (::unlinkat(directory, name.c_str(), 0) != 0) return fail_errno(kDoing, name);
-  return {};
-}
-
-Result<void> put_wanted(int directory, const std::string& name, const Wanted& wanted) {
-  if (!S_ISLNK(wanted.mode)) return make_file(directory, name, wanted.text, wanted.mode);
-  if (::symlinkat(wanted.text.c_str(), directory, name.c_str()) != 0)
-    return fail_errno(kDoing, name);
-  return {};
+  const auto entry = look_at(directory, name);
+  if (!entry || !entry->text) return fail_errno(kDoing, name, EXDEV);
+  const bool is_link = S_ISLNK(entry->status.st_mode);
+  auto copied = put_wanted(store, kept, {*entry->text, is_link ? entry->status.st_mode : 0600});
+  if (copied && ::unlinkat(directory, name.c_str(), 0) != 0) copied = fail_errno(kDoing, name);
+  if (!copied) ::unlinkat(store, kept.c_str(), 0);
+  return copied;
 }
 
 }  // namespace

@@ -220,8 +220,7 @@ void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
   auto found = nodes_.find(wd);
   if (found == nodes_.end()) return;
   if ((mask & IN_IGNORED) != 0) {
-    watches_.erase(full_path(found->second.tree, found->second.path));
-    nodes_.erase(found);
+    forget(found);
     return;
   }
   const Node node = found->second;

@@ -80,6 +80,8 @@ class Guard {
   Age age_of(int directory, const std::string& name) const;
   int add_watch(int fd, const std::string& path, std::uint32_t events);
   void look_at_links(int wd);
+  using Nodes = std::unordered_map<int, Node>;
+  void forget(Nodes::iterator node);
   bool watch(const Place& place, int directory, const Folder& folder);
   void forget(std::size_t tree, const std::string& path);
   bool watch_file(const Node& node, int directory, const std::string& name);
@@ -129,7 +131,7 @@ class Guard {
   PlainDirectories plain_;
   Familiar familiar_;
   std::optional<Place> asked_;                    ///< is_strange() of; made: its answer
-  std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
+  Nodes nodes_;                                   ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
   Others others_;

@@ -142,12 +142,17 @@ Result<void> exchange(int directory, const std::string& fresh, const std::string
   if (::renameat2(directory, fresh.c_str(), directory, name.c_str(), RENAME_EXCHANGE) != 0)
     return fail_before(errno);
   if (::renameat(directory, fresh.c_str(), store, replaced.c_str()) == 0) return {};
-  if (errno != EXDEV) return fail_errno(kDoing, replaced);
-  const auto entry = look_at(directory, fresh);
-  if (!entry) return fail_errno(kDoing, escape_for_terminal(fresh), ENOENT);
-  TRY_VOID(make_copy(*entry, entry->status.st_mode, store, replaced));
-  if (::unlinkat(directory, fresh.c_str(), 0) != 0) return fail_errno(kDoing, fresh);
-  return {};
+  int err = errno;
+  if (const auto entry = look_at(directory, fresh); err == EXDEV && entry) {
+    auto copied = make_copy(*entry, entry->status.st_mode, store, replaced);
+    if (copied && ::unlinkat(directory, fresh.c_str(), 0) == 0) return {};
+    err = copied ? errno : copied.error().err != 0 ? copied.error().err : EXDEV;
+    ::unlinkat(store, replaced.c_str(), 0);
+  }
+  // As it was: the caller tells the sandboxes that run here that nothing was put back.
+  if (::renameat2(directory, fresh.c_str(), directory, name.c_str(), RENAME_EXCHANGE) != 0)
+    return fail_errno(kDoing, escape_for_terminal(name));
+  return fail_before(err);
 }
 
 }  // namespace

@@ -51,6 +51,14 @@ int Guard::add_watch(int fd, const std::string& path, std::uint32_t events) {
   return wd < 0 ? 0 : wd;
 }
 
+/// The path may have been made again, and be another's by now: the kernel ends a watch when the
+/// last process closes what was removed.
+void Guard::forget(Nodes::iterator node) {
+  const auto known = watches_.find(full_path(node->second.tree, node->second.path));
+  if (known != watches_.end() && known->second == node->first) watches_.erase(known);
+  nodes_.erase(node);
+}
+
 bool Guard::watch(const Place& place, int directory, const Folder& folder) {
   if (nodes_.size() >= kMaxWatches) return false;
   struct stat status {};
@@ -58,8 +66,7 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
   const std::string path = full_path(place.tree, place.path);
   const int wd = add_watch(directory, path, folder.open ? kTreeEvents : kSpecialEvents);
   if (wd == 0) return false;
-  if (auto old = nodes_.find(wd); old != nodes_.end())
-    watches_.erase(full_path(old->second.tree, old->second.path));
+  if (auto old = nodes_.find(wd); old != nodes_.end()) forget(old);
   nodes_[wd] = {place.tree, place.path, &folder, status.st_dev, status.st_ino, status.st_ctim};
   watches_[path] = wd;
   return true;

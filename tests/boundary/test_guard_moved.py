@@ -69,6 +69,32 @@ class Moved(sandbox.Boundary):
         self.git("commit", "-q", "--allow-empty", "-m", "x", cwd=self.project("sub/x"), check=False)
         self.assertFalse(os.path.exists(self.canary), "the host executed what was planted")
 
+    def test_a_directory_is_made_again_while_somebody_holds_the_old_one(self):
+        """The kernel ends the watch of the old one when that is closed; the new one is still watched then."""
+        said = self.inside(f"""python3 -c '
+import os
+def until_looked_at():
+    open("x/.envrc", "w").write("evil")
+    while os.path.exists("x/.envrc"):
+        pass
+os.mkdir("x")
+until_looked_at()
+held = os.open("x", os.O_RDONLY)
+os.rmdir("x")
+os.mkdir("x")
+for name in "objects", "refs":
+    os.mkdir("x/" + name)
+open("x/HEAD", "w").write("ref: refs/heads/main")
+until_looked_at()
+os.close(held)
+until_looked_at()
+os.mkdir("x/hooks")
+with open("x/hooks/pre-commit", "w", opener=lambda name, flags: os.open(name, flags, 0o755)) as hook:
+    hook.write("#!/bin/sh")
+'""")
+        self.gone("x/hooks/pre-commit")
+        self.assertIn("quarantined: " + self.project("x/hooks/pre-commit"), said)
+
     def test_another_directory_of_hooks(self):
         self.git("config", "core.hooksPath", "hooks.d")
         self.plant("hooks.d/pre-commit", "#!/bin/sh\n", 0o755)
