@@ -20,8 +20,8 @@ inline constexpr std::uint32_t kDnsTtl = 5;        ///< seconds; also for negati
 
 /// The types that the responder tells apart. Others are numbers.
 namespace dns_type {
-inline constexpr std::uint16_t kA = 1, kSoa = 6, kPtr = 12, kAaaa = 28, kOpt = 41, kSvcb = 64,
-                               kHttps = 65, kIxfr = 251, kAxfr = 252, kAny = 255;
+inline constexpr std::uint16_t kA = 1, kSoa = 6, kPtr = 12, kAaaa = 28, kOpt = 41, kHttps = 65,
+                               kIxfr = 251, kAxfr = 252, kAny = 255;
 }
 inline constexpr std::uint16_t kDnsClassIn = 1;
 

@@ -24,14 +24,4 @@ std::vector<ProxyVariable> proxy_environment(const NetworkSpec& spec) {
   };
 }
 
-ParentProxy parent_from_environment(const char* (*get)(const char*)) {
-  auto either = [&](const char* lower, const char* upper) {
-    const char* value = get(lower);
-    if (value == nullptr) value = get(upper);
-    return std::string(value == nullptr ? "" : value);
-  };
-  return {either("https_proxy", "HTTPS_PROXY"), either("http_proxy", "HTTP_PROXY"),
-          either("no_proxy", "NO_PROXY")};
-}
-
 }  // namespace dirbox::netns

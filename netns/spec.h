@@ -117,8 +117,5 @@ Result<PortForward> parse_port_forward(std::string_view text);
 /// "3000", "outside:inside", "127.0.0.1:3000" (same port inside), "address:outside:inside",
 /// "[v6]:outside:inside".
 Result<Publish> parse_publish(std::string_view text);
-/// From the host's environment: HTTPS_PROXY, HTTP_PROXY, NO_PROXY and their lower-case forms, which
-/// win. `get` is getenv or a stand-in.
-ParentProxy parent_from_environment(const char* (*get)(const char*));
 
 }  // namespace dirbox::netns

@@ -29,8 +29,8 @@ struct Notification {
 
 class Listener {
  public:
-  /// Takes the descriptor of install_filter_with_listener. Errors: the kernel's notifications are
-  /// of a size this code does not know.
+  /// Takes what seccomp(2) gave for SECCOMP_FILTER_FLAG_NEW_LISTENER. Errors: the kernel's
+  /// notifications are of a size this code does not know.
   static Result<Listener> make(UniqueFd fd);
 
   /// For an event loop: readable when a call waits; EPOLLHUP when nobody is under the filter.

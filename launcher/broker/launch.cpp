@@ -34,6 +34,7 @@ struct Job {
   int executable;
   char* const* argv;
   char* const* envp;
+  pid_t parent;
   int error = 0;
 };
 
@@ -48,6 +49,10 @@ DIRBOX_ON_CHILD_STACK void reset_signals() {
 DIRBOX_ON_CHILD_STACK bool prepare(const Job& job) {
   const Launch& launch = *job.launch;
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return false;
+  if (::getppid() != job.parent) {  // it died before that
+    errno = ESRCH;
+    return false;
+  }
   if (job.kind == JobKind::own_session) {
     if (::setsid() < 0) return false;
   } else {
@@ -114,7 +119,7 @@ pid_t spawn_command(const Launch& launch, const ExecVectors& vectors, JobKind ki
   if (stack == MAP_FAILED) return -errno;
   const Pinned& binary = *launch.binary;
   const PinnedFile& executable = binary.interpreter ? binary.interpreter->file : binary.file;
-  Job job{&launch, kind, executable.fd.get(), vectors.argv(), vectors.envp()};
+  Job job{&launch, kind, executable.fd.get(), vectors.argv(), vectors.envp(), ::getpid()};
   sigset_t all, before;
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, &before);

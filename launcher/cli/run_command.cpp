@@ -113,6 +113,7 @@ int run_plan(const plan::Plan& plan, const RunFlags& flags, const Arguments& arg
   auto outcome = supervise::run_sandbox(plan, std::move(options), log::state_directory());
   if (!outcome) return report(outcome.error());
   try {
+    if (outcome->failure) report(*outcome->failure);
     print_guarded(outcome->guarded, plan.session);
     print_outcome(*outcome, plan.session, flags);
   } catch (const std::system_error&) {  // of fmt::print: stderr takes nothing

@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 
+#include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/guard/writer.h"
 
@@ -54,8 +55,8 @@ int Writer::put(const Place& place, const std::string& text, mode_t mode) {
   if (!file.valid()) return errno;
   struct stat status {};
   const std::string link = "/proc/self/fd/" + std::to_string(file.get());
-  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
-      ::fchmod(file.get(), mode & 0777) != 0 || ::fstat(file.get(), &status) != 0 ||
+  if (auto done = write_all(file.get(), text, place.name); !done) return done.error().err;
+  if (::fchmod(file.get(), mode & 0777) != 0 || ::fstat(file.get(), &status) != 0 ||
       ::linkat(AT_FDCWD, link.c_str(), directory, place.name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     return errno;
   }
@@ -82,12 +83,13 @@ std::optional<Answer> Writer::defer(const Call& call, const Seen& seen, UniqueFd
     return Answer{Answer::Kind::done, 0, {}, {}};
   }
   if (deferred_.size() == kMostDeferred) deferred_.erase(deferred_.begin());
-  const int directory = ::fcntl(seen.place.directory.get(), F_DUPFD_CLOEXEC, 0);
-  const int content = ::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 0);
+  UniqueFd directory(::fcntl(seen.place.directory.get(), F_DUPFD_CLOEXEC, 0));
+  UniqueFd content(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 0));
+  if (!directory.valid() || !content.valid()) return Answer{Answer::Kind::failed, EMFILE, {}, {}};
   deferred_.push_back(
-      {{UniqueFd(directory), seen.place.parent, seen.place.name, false, seen.place.folder},
+      {{std::move(directory), seen.place.parent, seen.place.name, false, seen.place.folder},
        rule,
-       UniqueFd(content),
+       std::move(content),
        mode});
   return Answer{Answer::Kind::done, 0, {}, {}};
 }

@@ -69,10 +69,6 @@ bool becomes_executable(const Before& before, const Entry& now) {
   return (before.mode & kExecute) == 0 && (now.status.st_mode & kExecute) != 0;
 }
 
-std::string temporary_name(const std::string& name) {
-  return fmt::format(".{}.dirbox-{}", name, ::getpid());
-}
-
 Result<void> make_file(int directory, const std::string& name, const std::string& text,
                        unsigned mode) {
   UniqueFd fd(::openat(directory, name.c_str(),
@@ -130,6 +126,14 @@ Result<void> keep(int directory, const std::string& name, int store, const std::
 }
 
 }  // namespace
+
+std::string temporary_name(const std::string& name) {
+  return fmt::format(".{}.dirbox-{}", name, ::getpid());
+}
+
+bool is_temporary_name(std::string_view name) {
+  return name.starts_with('.') && name.find(".dirbox-", 1) != name.npos;
+}
 
 Before before_from(const Entry& entry) {
   return {true, entry.text, entry.status.st_mode, entry.status.st_ino, in_ns(entry.status.st_ctim)};

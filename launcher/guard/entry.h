@@ -57,6 +57,9 @@ bool is_git_directory(int directory);
 /// Whether `git`, a git directory, is that of a submodule, for which git itself sets core.worktree,
 /// and no symlink is on the way to `worktree`, where git would write. Both absolute and normalized.
 bool is_submodule_tree(const std::string& git, const std::string& worktree);
+/// What stands beside `name` until it takes its place: of this process.
+std::string temporary_name(const std::string& name);
+bool is_temporary_name(std::string_view name);
 /// nullopt where there is nothing, or no more.
 std::optional<Entry> look_at(int directory, const std::string& name);
 

@@ -286,7 +286,7 @@ Result<void> restore_record(const std::string& store, const Record& record) {
   if (!to.valid()) return fail_errno(kDoing, escape_for_terminal(parent));
   const Entry entry = TRY(open_sealed(from.get(), record.number, record.seal));
   const std::string kept = std::to_string(record.number);
-  const std::string fresh = fmt::format(".{}.dirbox-{}", name, ::getpid());
+  const std::string fresh = temporary_name(name);
   if (entry.text) {
     const unsigned mode = record.seal.mode != 0 ? record.seal.mode : entry.status.st_mode;
     TRY_VOID(make_copy(entry, mode, to.get(), fresh));

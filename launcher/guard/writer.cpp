@@ -113,7 +113,7 @@ std::optional<Answer> Writer::see(const Call& call, int which, bool follow, Seen
 std::optional<Answer> Writer::refuse_name(const Seen& seen) const {
   if (const NameRule* rule = places_.rule_of(seen.place)) return guarded(seen.place, rule->why);
   // Another sandbox's writer may be about to give it a guarded name (put_over).
-  if (seen.place.name.starts_with('.') && seen.place.name.find(".dirbox-", 1) != std::string::npos)
+  if (is_temporary_name(seen.place.name))
     return guarded(seen.place, "it is a name of files that are about to be replaced");
   if (places_.stands_for_folder(seen.place))
     return guarded(seen.place, "it stands for a directory whose files are executed");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "launcher/base/file.h"
 #include "launcher/base/path.h"
 #include "launcher/guard/answers.h"
 #include "launcher/guard/entry.h"
@@ -43,7 +44,7 @@ std::optional<std::string> Writer::find_danger(const Entry& entry, const NameRul
 /// Puts what was read, and judged, in the place of what is at `to`, by rename(2): the file that it
 /// was read from may be written to meanwhile. `own`: as if nothing had been there.
 bool Writer::put_over(const Entry& entry, const Place& to, bool own, int& err) {
-  const std::string temporary = fmt::format(".{}.dirbox-{}", to.name, ::getpid());
+  const std::string temporary = temporary_name(to.name);
   const int directory = to.directory.get();
   auto give_up = [&] {
     err = errno;
@@ -53,10 +54,9 @@ bool Writer::put_over(const Entry& entry, const Place& to, bool own, int& err) {
   UniqueFd file(::openat(directory, temporary.c_str(),
                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) return give_up();
-  for (std::string_view rest = *entry.text; !rest.empty();) {
-    const ssize_t size = ::write(file.get(), rest.data(), rest.size());
-    if (size <= 0) return give_up();
-    rest.remove_prefix(static_cast<std::size_t>(size));
+  if (auto done = write_all(file.get(), *entry.text, temporary); !done) {
+    errno = done.error().err;
+    return give_up();
   }
   if (::fchmod(file.get(), entry.status.st_mode & 0777) != 0) return give_up();
   struct stat status {};

@@ -45,11 +45,10 @@ Result<void> drop_capabilities() {
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
     return fail_errno("clear the ambient capabilities", "");
   }
-  for (int cap = 0; ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0 || errno != EINVAL; ++cap) {
-    if (errno == EPERM) {
-      return fail_errno("drop a capability from the bounding set", std::to_string(cap));
-    }
-  }
+  int cap = 0;
+  while (::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0) ++cap;
+  if (errno != EINVAL)  // beyond the last one
+    return fail_errno("drop a capability from the bounding set", std::to_string(cap));
   Caps empty(::cap_init());
   if (!empty || ::cap_set_proc(empty.get()) != 0) return fail_errno("drop capabilities", "");
   return check_empty();

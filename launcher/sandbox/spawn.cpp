@@ -58,14 +58,12 @@ std::vector<std::string_view> list_namespaces() {
 
 Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options) {
   SocketPair pair = TRY(make_socket_pair());
-  int pidfd = -1;
   clone_args args{};
-  args.flags = CLONE_NEWUSER | CLONE_PIDFD;
+  args.flags = CLONE_NEWUSER;
   for (const Namespace& space : kNamespaces) {
     if (space.flag == CLONE_NEWNET && !spec.own_network) continue;
     if (!is_skipped(options, space.name)) args.flags |= space.flag;
   }
-  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return fail_errno("create the namespaces", "clone3", errno, clone_hint(errno));
@@ -75,7 +73,6 @@ Result<Sandbox> spawn_sandbox(const Spec& spec, const RunOptions& options) {
   }
   Sandbox sandbox;
   sandbox.pid = static_cast<pid_t>(pid);
-  sandbox.pidfd.reset(pidfd);
   sandbox.control = std::move(pair.ours);
   return sandbox;
 }

@@ -12,8 +12,7 @@ namespace dirbox::sandbox {
 
 /// A sandbox that is being built or runs. Closing `control` ends it.
 struct Sandbox {
-  pid_t pid = -1;  ///< init, as the host sees it
-  UniqueFd pidfd;
+  pid_t pid = -1;    ///< init, as the host sees it
   UniqueFd control;  ///< see control.h
 };
 

@@ -12,6 +12,11 @@
 #include "launcher/supervise/spawn_self.h"
 
 namespace dirbox::supervise {
+namespace {
+
+constexpr int kReportsPerTurn = 64;  // what is inside chooses how many there are
+
+}  // namespace
 
 Docker::~Docker() { stop(); }
 
@@ -40,7 +45,7 @@ Result<void> Docker::start_filter() {
 }
 
 void Docker::on_report() {
-  for (;;) {
+  for (int i = 0; i < kReportsPerTurn; ++i) {
     auto report = docker::receive_report(control_.get());
     if (!report) return close(report.error().message());
     if (!*report) return;

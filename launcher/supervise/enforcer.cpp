@@ -127,7 +127,10 @@ bool read_name(const Task& task, const seccomp::Notification& from, int base, in
 bool read_open(const Task& task, const seccomp::Notification& from, const Row& row, Call& call) {
   if (row.call == "openat2") {
     open_how how{};
-    if (argument(from, 3) < sizeof how || !copy(task, argument(from, 2), how)) return false;
+    // What a newer kernel may know is for the kernel, which refuses what it does not.
+    if (argument(from, 3) != sizeof how || !copy(task, argument(from, 2), how) ||
+        how.flags >> 32 != 0)
+      return false;
     call.flags = static_cast<std::uint32_t>(how.flags);
     call.mode = static_cast<std::uint32_t>(how.mode);
     call.resolve = how.resolve & ~std::uint64_t{RESOLVE_CACHED};

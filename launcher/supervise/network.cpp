@@ -105,9 +105,7 @@ void Network::handle(const netns::ProxyReport& report) {
   using Kind = netns::ProxyReport::Kind;
   switch (report.kind) {
     case Kind::failed:
-      complaints_.push_back("the proxy could not start: " + escape_for_terminal(report.text) +
-                            "; the network is closed");
-      break;
+      return end_proxy("it could not start: " + escape_for_terminal(report.text));
     case Kind::event:
       if (report.event.kind != netns::EventKind::rules) sink_(network_event(report.event));
       break;

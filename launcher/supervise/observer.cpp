@@ -23,6 +23,7 @@ namespace dirbox::supervise {
 namespace {
 
 constexpr std::size_t kMaxReport = 60 << 10;
+constexpr int kReportsPerTurn = 64;  // what is inside chooses how many there are
 
 /// A report on the channel: how many were dropped before it, then the event as JSON.
 struct ReportHead {
@@ -199,22 +200,29 @@ Result<void> Observer::start() {
 }
 
 void Observer::on_report() {
-  for (;;) {
-    auto message = receive_message(channel_.get(), kMaxReport, 0);
-    if (!message && message.error().err == EAGAIN) return;
-    if (!message || message->end || message->bytes.size() < sizeof(ReportHead)) return on_end();
-    ReportHead head;
-    std::memcpy(&head, message->bytes.data(), sizeof head);
-    dropped_ += head.dropped;
-    auto event =
-        log::parse_event({reinterpret_cast<const char*>(message->bytes.data()) + sizeof head,
-                          message->bytes.size() - sizeof head});
-    if (event) {
-      sink_(std::move(*event));
-    } else {
-      ++dropped_;
-    }
+  for (int i = 0; i < kReportsPerTurn && take_report(); ++i) {
   }
+}
+
+/// False when there is none.
+bool Observer::take_report() {
+  auto message = receive_message(channel_.get(), kMaxReport, 0);
+  if (!message && message.error().err == EAGAIN) return false;
+  if (!message || message->end || message->bytes.size() < sizeof(ReportHead)) {
+    on_end();
+    return false;
+  }
+  ReportHead head;
+  std::memcpy(&head, message->bytes.data(), sizeof head);
+  dropped_ += head.dropped;
+  auto event = log::parse_event({reinterpret_cast<const char*>(message->bytes.data()) + sizeof head,
+                                 message->bytes.size() - sizeof head});
+  if (event) {
+    sink_(std::move(*event));
+  } else {
+    ++dropped_;
+  }
+  return true;
 }
 
 /// It ends by itself when nobody is under the filter any more.
@@ -231,7 +239,8 @@ void Observer::on_end() {
 }
 
 void Observer::finish() {
-  if (channel_.valid()) on_report();
+  while (channel_.valid() && take_report()) {
+  }
   end();
 }
 

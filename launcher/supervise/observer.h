@@ -49,6 +49,7 @@ class Observer {
   void on_question(std::uint32_t events);
   Result<void> start();
   void on_report();
+  bool take_report();
   void on_end();
   void end();
 

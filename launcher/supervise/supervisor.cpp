@@ -69,14 +69,10 @@ class Supervisor {
             [this] { guard_.check(); }),
         docker_(loop_, plan.docker, [this](log::Event event) { record(std::move(event)); }),
         observer_(
-            loop_, plan,
-            [this](log::Event event) {
-              if (event.kind == log::Kind::fault) outcome_.complaints.push_back(event.detail);
-              record(std::move(event));
-            },
+            loop_, plan, [this](log::Event event) { record_observed(std::move(event)); },
             [this] { guard_.expect_writes(); }),
         attach_(
-            loop_, plan, [this](log::Event event) { record(std::move(event)); },
+            loop_, plan, [this](log::Event event) { record_observed(std::move(event)); },
             [this] { guard_.expect_writes(); }),
         guard_(loop_, guarded(plan), guard::store_path(state_directory, plan.session),
                plan.foreign_state || plan.guard.trees.empty()
@@ -119,7 +115,6 @@ class Supervisor {
     TRY_VOID(loop_.add(signals_.get(), EPOLLIN, [this](std::uint32_t) { on_signal(); }));
     TRY_VOID(loop_.run());
     if (terminal_) terminal_->finish();
-    if (!complaint_.empty()) fmt::print(stderr, "{}", complaint_);
     sandbox_.control.reset();
     // When init has said that everything inside has ended, only it is left, on its way out: the
     // kernel takes most of a millisecond to undo the namespaces, for which nobody needs to wait.
@@ -173,6 +168,11 @@ class Supervisor {
   void record(log::Event event) {
     if (auto written = log_.write(std::move(event)); !written)
       outcome_.complaints.push_back("events are not logged: " + written.error().message());
+  }
+
+  void record_observed(log::Event event) {
+    if (event.kind == log::Kind::fault) outcome_.complaints.push_back(event.detail);
+    record(std::move(event));
   }
 
   static guard::Spec guarded(const plan::Plan& plan) {
@@ -256,7 +256,7 @@ class Supervisor {
   /// Init ended without a word: killed from outside, or by the kernel for want of memory.
   void on_lost() {
     if (!started_) return stop_with({"set up the sandbox", "init", 0, "it was killed", {}});
-    complaint_ = "dirbox: the sandbox was killed from outside\n";
+    outcome_.failure = Error{"the sandbox was killed from outside", {}, 0, {}, {}};
     outcome_.status = 128 + SIGKILL;
     loop_.stop();
   }
@@ -324,10 +324,10 @@ class Supervisor {
   }
 
   void report_exec_failure(int err) {
-    const Error error{"run", escape_for_terminal(spec_.executable), err, {}, {}};
-    complaint_ = fmt::format("dirbox: {}\n", error.message());
+    Error error{"run", escape_for_terminal(spec_.executable), err, {}, {}};
     if (err == ENOENT)
-      complaint_ += "hint: its interpreter or loader may be missing inside: see --dry-run\n";
+      error.hint = "its interpreter or loader may be missing inside: see --dry-run";
+    outcome_.failure = std::move(error);
   }
 
   Terminal::Hooks terminal_hooks() {
@@ -401,6 +401,7 @@ class Supervisor {
 
   /// Once init has ended nobody needs it: what it said before is still to be read (on_control()).
   void forward(ControlType type, int signal) {
+    if (!sandbox_.control.valid()) return;
     auto sent = sandbox::send_control(sandbox_.control.get(), type, signal);
     if (!sent && sent.error().err != EPIPE && sent.error().err != ECONNRESET)
       stop_with(sent.error());
@@ -427,9 +428,8 @@ class Supervisor {
   std::optional<Terminal> terminal_;
   bool has_terminal_ = false;
   bool started_ = false;
-  bool ended_ = false;     ///< every process inside but init
-  pid_t command_ = 0;      ///< inside
-  std::string complaint_;  ///< for stderr once the terminal is as it was
+  bool ended_ = false;  ///< every process inside but init
+  pid_t command_ = 0;   ///< inside
   Outcome outcome_;
   std::optional<Error> failure_;
 };

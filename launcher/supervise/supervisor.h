@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 
 #include "launcher/base/result.h"
@@ -18,6 +19,7 @@ struct Outcome {
   std::uint64_t dropped = 0;             ///< events that are not in `events`
   std::vector<std::string> changes;      ///< of the rules while it ran
   std::vector<guard::Finding> guarded;   ///< dangerous changes, undone where the plan says so
+  std::optional<Error> failure;          ///< of the command itself, which then has no status
   std::vector<std::string> complaints;   ///< what went wrong beside the command
   int status = 125;  ///< for exit(3): the command's, 128+n for a signal, 126/127 where exec failed
 };

@@ -368,6 +368,9 @@ void Terminal::finish() {
   // However slow the user's terminal takes it, it comes to an end.
   show_pending(EventLoop::Clock::time_point::max());
   leave_raw();
+  // What is typed from here on is for whoever reads the terminal next.
+  taken_ = false;
+  watch(user_.get(), 0, user_events_);
 }
 
 void Terminal::watch() {

@@ -60,7 +60,7 @@ class Locks {
  public:
   Locks(int directory, const std::string& name) : directory_(directory), lock_(name + ".lock") {}
   ~Locks() {
-    // It fails where somebody took it for left over, which needs kStale.
+    // By then somebody may have taken it for left over, and made his own: that needs kStale.
     if (made_) ::unlinkat(directory_, lock_.c_str(), AT_REMOVEDIR);
     if (locked_) ::flock(directory_, LOCK_UN);
   }

@@ -21,6 +21,7 @@ case "$1" in
   fail) exit 7;;
   die) kill -9 $$;;
   sleep) echo $$ > "$(dirname "$0")/../pid"; echo sleeping; exec sleep 1000;;
+  stay) trap '' TERM HUP; echo $$ > "$(dirname "$0")/../pid"; echo staying; exec sleep 1000;;
   cat) exec cat;;
   both) echo out; echo err >&2;;
   namespaces) readlink /proc/self/ns/mnt;;
@@ -295,6 +296,17 @@ print(time.monotonic() - begun >= 3)
     def test_the_end_of_the_sandbox_ends_the_command(self):
         done = self.exclude("sh", "-c", "tool sleep > o & until test -s o; do :; done; rm o")
         self.assertEqual(done.code, 0)
+        self.assertGone(self.pid_of_sleeper())
+
+    def test_signals_at_the_end_change_no_status(self):
+        """While a host command that does not end is given its time."""
+        child = self.start("sh", "-c", "tool stay > o & until test -s o; do :; done; rm o; exit 3",
+                           options=("--exclude", "tool"), env=self.path, stdin=subprocess.DEVNULL)
+        def has_ended():
+            child.send_signal(signal.SIGWINCH)
+            return child.poll() is not None
+        sandbox.wait_until(has_ended, "dirbox ends")
+        self.assertEqual(child.returncode, 3)
         self.assertGone(self.pid_of_sleeper())
 
     def test_killing_dirbox_kills_the_command(self):

@@ -251,6 +251,25 @@ print("left:", left())
         finally:
             box.communicate()
 
+    def test_the_sandbox_is_killed_where_nobody_listens(self):
+        """What there is to be said comes after what there is to be done."""
+        listening, stderr = os.pipe()
+        box = self.start("sh", "-c", ": > w; echo started; until test -e go; do :; done; echo evil > .envrc; echo planted; exec cat",
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+        os.close(listening)
+        os.close(stderr)
+        try:
+            self.assertEqual(box.stdout.readline(), b"started\n")
+            init = [pid for pid, (_, name) in below(box.pid).items() if name == "dirbox-init"]
+            os.kill(box.pid, signal.SIGSTOP)
+            self.plant("go", "")
+            self.assertEqual(box.stdout.readline(), b"planted\n")
+            os.kill(init[0], signal.SIGKILL)
+        finally:
+            os.kill(box.pid, signal.SIGCONT)
+            box.communicate()
+        self.gone(".envrc")
+
     def test_what_goes_on_while_the_launcher_is_stopped(self):
         """With the command, as by Ctrl-Z: the guard stops too, and so does everything inside, until they go on."""
         box = self.start("sh", "-c", f"(sleep 0.5; git config core.fsmonitor 'touch {self.canary}; false'; touch late) "

@@ -43,12 +43,7 @@ Result<void> take_labels(const Json& value, BodyContext&, Json& out) {
   const JsonObject* map = value.as_object();
   if (map == nullptr) return refuse_form("Labels has another type");
   for (const auto& [key, text] : *map) {
-    if (key.starts_with(kLabelPrefix))
-      return refuse(fmt::format("the label {} is dirbox's own", shown(key)));
-    for (const Order& order : kOrders) {
-      if (key.starts_with(order.begin))
-        return refuse(fmt::format("the label {} is refused: {}", shown(key), order.what));
-    }
+    TRY_VOID(check_label(key));
     if (text.as_string() == nullptr) return refuse_form("Labels has another type");
   }
   out.set("Labels", value);
@@ -156,6 +151,16 @@ Result<Json> rebuild_networking(const Json* asked, BodyContext& context) {
 std::string caller_user(const FilterSpec& spec) { return fmt::format("{}:{}", spec.uid, spec.gid); }
 
 }  // namespace
+
+Result<void> check_label(std::string_view key) {
+  if (key.starts_with(kLabelPrefix))
+    return refuse(fmt::format("the label {} is dirbox's own", shown(key)));
+  for (const Order& order : kOrders) {
+    if (key.starts_with(order.begin))
+      return refuse(fmt::format("the label {} is refused: {}", shown(key), order.what));
+  }
+  return {};
+}
 
 Result<void> check_image(const FilterSpec& spec, std::string_view reference) {
   std::string text(reference);

@@ -25,6 +25,9 @@ Result<Json> rebuild_exec(const Json& body, const FilterSpec& spec, const Engine
 Result<Json> rebuild_exec_start(const Json& body, const FilterSpec& spec,
                                 const EngineFacts& engine);
 
+/// EPERM for a label of dirbox's own, and for one by which a program of the host that watches the
+/// engine is told what to do.
+Result<void> check_label(std::string_view key);
 /// Whether the profile permits the image `reference`; EPERM names the rule.
 Result<void> check_image(const FilterSpec& spec, std::string_view reference);
 /// The network that `name` means ("default" and "" are the first one permitted).

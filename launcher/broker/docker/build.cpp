@@ -18,7 +18,7 @@ constexpr std::uint64_t kCpuPeriod = 100'000;  // microseconds, the kernel's def
 Result<std::string> label_text(const std::string& given, const FilterSpec& spec) {
   Json labels = TRY(parse_body(given));
   for (const auto& [key, value] : *labels.as_object()) {
-    if (key.starts_with(kLabelPrefix)) return refuse("labels that begin with dirbox. are its own");
+    TRY_VOID(check_label(key));
     if (value.as_string() == nullptr) return refuse_form("labels have another type");
   }
   labels.set(kProjectLabel, "");

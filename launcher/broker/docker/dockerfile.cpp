@@ -6,6 +6,7 @@
 #include <set>
 
 #include "launcher/base/text.h"
+#include "launcher/broker/docker/bodies.h"
 #include "launcher/broker/docker/refusal.h"
 
 namespace dirbox::docker {
@@ -61,10 +62,10 @@ bool begins_document(std::string_view word) {
 }
 
 constexpr std::string_view kHarmless[] = {
-    "ARG", "CMD",        "ENTRYPOINT", "ENV",  "EXPOSE",     "HEALTHCHECK", "LABEL",
-    "RUN", "MAINTAINER", "SHELL",      "USER", "STOPSIGNAL", "VOLUME",      "WORKDIR",
+    "ARG",        "CMD",   "ENTRYPOINT", "ENV",        "EXPOSE", "HEALTHCHECK", "RUN",
+    "MAINTAINER", "SHELL", "USER",       "STOPSIGNAL", "VOLUME", "WORKDIR",
 };
-constexpr std::string_view kReaching[] = {"ADD", "COPY", "FROM", "ONBUILD"};
+constexpr std::string_view kReaching[] = {"ADD", "COPY", "FROM", "LABEL", "ONBUILD"};
 
 template <std::size_t N>
 bool is_among(const std::string& word, const std::string_view (&words)[N]) {
@@ -140,6 +141,7 @@ class Parser {
     }
     if (name == "ADD") return judge_add(words, rest);
     if (name == "COPY") return judge_copy(words, rest, depth > 0);
+    if (name == "LABEL") return judge_label(words);
     if (name == "RUN" && rest.starts_with("--"))
       return refuse("options of RUN are refused", "they are BuildKit's");
     if (is_among(name, kHarmless)) return {};
@@ -166,6 +168,21 @@ class Parser {
     TRY_VOID(take_image(words[0]));
     ++stages_;
     if (words.size() == 3) names_.insert(upper(words[2]));
+    return {};
+  }
+
+  /// A container has the labels of its image. Where a value has blanks, each of its words is taken
+  /// for a name.
+  Result<void> judge_label(const std::vector<std::string>& words) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const std::size_t equals = words[i].find('=');
+      std::string word = words[i].substr(0, equals);
+      // "LABEL name value", and "LABEL name=value …"
+      if ((i == 0 || equals != word.npos) && word.find('$') != word.npos)
+        return refuse("a variable in the name of a label is refused", "write the name out");
+      std::erase_if(word, [](char c) { return c == '"' || c == '\'' || c == '\\'; });
+      TRY_VOID(check_label(word));
+    }
     return {};
   }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <condition_variable>
 #include <memory>
@@ -61,7 +62,11 @@ void* work(void* argument) {
     UniqueFd client(::accept4(process.start.listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client.valid()) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
-      return nullptr;
+      if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return nullptr;
+      // Short for a moment, perhaps for others' sake: trying again at once would only spin.
+      constexpr timespec kShort{0, 100'000'000};
+      ::nanosleep(&kShort, nullptr);
+      continue;
     }
     if (is_callers(client.get(), process.start.spec.uid))
       Connection(*process.shared, std::move(client)).run();

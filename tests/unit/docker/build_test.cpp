@@ -30,6 +30,28 @@ std::string value_of(const BuildQuery& build, std::string_view key) {
 
 }  // namespace
 
+TEST_CASE("labels that give orders come by no image either") {
+  auto judged = [](const std::string& lines) {
+    return parse_dockerfile("FROM alpine\n" + lines + "\n").has_value();
+  };
+  for (const char* good :
+       {"LABEL a=b", "LABEL a b", "LABEL version=$V maintainer=\"me <me@example.org>\"",
+        "LABEL d=\"costs $5\"", "LABEL org.opencontainers.image.source=https://example.org/x"})
+    CHECK_MESSAGE(judged(good), good);
+  for (const char* bad :
+       {"LABEL traefik.enable=true", "label traefik.enable true", "LABEL a=b ofelia.job=c",
+        "LABEL \"traefik.enable\"=true", "LABEL 'traefik.enable'=true", "LABEL tra\\efik.x=y",
+        "LABEL tra\\\nefik.x=y", "LABEL $A=b", "LABEL a=b ${A}efik.x=y", "ONBUILD LABEL caddy=x",
+        "LABEL a=\"b c\" \\\n  com.centurylinklabs.watchtower.enable=true", "LABEL dirbox.x=y",
+        "RUN a \\\\\nLABEL traefik.enable=true"})
+    CHECK_MESSAGE(!judged(bad), bad);
+  const auto build = [](const std::string& labels) {
+    return rebuild_build({{"labels", labels}}, kSpec, {}).has_value();
+  };
+  CHECK(build("{\"a\":\"b\"}"));
+  CHECK_FALSE(build("{\"traefik.enable\":\"true\"}"));
+}
+
 TEST_CASE("a Dockerfile's images are found, its stages are none") {
   auto images = parse_dockerfile(
       "# syntax=docker/dockerfile:1\nARG V=1\nFROM node:20 AS base\nRUN apt-get \\\n  add x \\\n"

@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <cstring>
 
 #include "netns/spec.h"
 
@@ -55,15 +54,6 @@ TEST_CASE("proxy variables name loopback as direct, and can be turned off") {
   CHECK(proxy_environment(spec).empty());
 }
 
-TEST_CASE("the parent proxy: lower case wins") {
-  auto get = [](const char* name) -> const char* {
-    if (std::strcmp(name, "https_proxy") == 0) return "http://lower:1";
-    if (std::strcmp(name, "HTTPS_PROXY") == 0) return "http://upper:1";
-    if (std::strcmp(name, "HTTP_PROXY") == 0) return "http://plain:2";
-    return nullptr;
-  };
-  CHECK(parent_from_environment(get) == ParentProxy{"http://lower:1", "http://plain:2", ""});
-}
 TEST_CASE("--net-map, --host-port and --publish") {
   auto map = parse_net_map("allowed.test:443=[::1]:8443");
   REQUIRE(map);
