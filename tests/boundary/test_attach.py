@@ -124,6 +124,20 @@ class Attach(sandbox.WithTerminal):
         self.assertIn("sh -c", log.out + log.err)
         self.assertIn(self.outside("canary"), log.out + log.err)
 
+    def test_the_end_of_the_observer_is_said(self):
+        child = self.start("sh", "-c", "echo $DIRBOX; exec cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, options=("-q", "-p", self.profile_file), env=self.extra)
+        session = child.stdout.readline().decode().strip()
+        attached = self.start("sh", "-c", "echo > /tmp/x; echo up; read line; echo > /tmp/y", launcher=("attach", session),
+                              env=self.extra, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.assertEqual(attached.stdout.readline(), b"up\n")
+        observers = subprocess.run(["pgrep", "-P", str(child.pid), "-x", "dirbox-observer"], capture_output=True, text=True, check=True)
+        for pid in observers.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        attached.communicate(b"go\n", timeout=sandbox.PATIENCE)
+        _, err = child.communicate(timeout=sandbox.PATIENCE)
+        self.assertIn(b"the observer ended", err)
+
     # Statuses, streams.
     def test_statuses(self):
         session, _ = self.session()
