@@ -92,9 +92,7 @@ bool TreeView::allows(std::string_view path, Want want) const {
   if (place.mount == nullptr) {
     if (want == Want::write) return false;
     // A directory of the skeleton can be listed.
-    return path == "/" || std::any_of(targets_.begin(), targets_.end(), [&](const auto& target) {
-             return path_is_beneath(target.first, path);
-           });
+    return path == "/" || is_made(path);
   }
   const Mount& mount = *place.mount;
   if (mount.kind == MountKind::mask) return false;
@@ -140,6 +138,17 @@ std::string_view TreeView::private_directory(std::string_view path) const {
   const Place place = find(path);
   if (place.mount == nullptr || place.mount->kind != MountKind::tmpfs) return {};
   return place.mount->target;
+}
+
+bool TreeView::is_made(std::string_view path) const {
+  return std::any_of(targets_.begin(), targets_.end(),
+                     [&](const auto& target) { return path_is_beneath(target.first, path); });
+}
+
+bool TreeView::lacks_parent(std::string_view path) const {
+  const std::string_view directory = private_directory(path);
+  const std::string parent = path_parent(path);
+  return !directory.empty() && path != directory && parent != directory && !is_made(parent);
 }
 
 bool TreeView::is_of_host(std::string_view path) const {

@@ -47,6 +47,10 @@ class TreeView {
   /// The private directory that `path` lies in, such as the home; empty when there is none. What it
   /// holds is not known from the Plan.
   std::string_view private_directory(std::string_view path) const;
+  /// Whether the sandbox is set up with something at `path` or beneath it.
+  bool is_made(std::string_view path) const;
+  /// True when `path` lies in a private directory, in one that is not there at the start.
+  bool lacks_parent(std::string_view path) const;
   /// Whether what is at `path` inside, if anything, is the host's.
   bool is_of_host(std::string_view path) const;
 

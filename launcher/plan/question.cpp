@@ -14,6 +14,7 @@ namespace {
 
 using sandbox::Access;
 
+constexpr std::string_view kNoDirectory = ", and its directory is not there inside";
 constexpr std::string_view kNotOutside = "you could not do it outside either";
 
 std::string make_absolute(const Plan& plan, std::string_view text) {
@@ -112,12 +113,16 @@ class PathQuestion {
   }
 
   Answer ask_existing(const Resolver::Resolution& found) const {
-    // What is written in a private directory is another file than the host's.
-    const bool of_host = !ground_.inside && want_ != Want::write;
+    // What is written in a private directory is another file than the host's, and a directory that
+    // the sandbox makes there is another directory.
+    const bool made = found.stat.type == FileType::directory && tree_.is_made(found.path);
+    const bool of_host = !ground_.inside && (want_ == Want::write ? tree_.lacks_parent(found.path)
+                                                                  : !made || is_hidden(found.path));
     Answer answer = tree_.explain(found.path, want_, {found.path, found.stat.type}, of_host);
     const bool possible = ground_.may(found.path, want_);
     if (ground_.inside) return ask_inside(std::move(answer), possible);
     if (!answer.allowed) {
+      if (want_ == Want::write && of_host) answer.detail += kNoDirectory;
       if (!possible) set_never(answer, kNotOutside);
     } else if (tree_.is_of_host(found.path) && !possible) {
       refuse_by_mode(answer);
@@ -140,10 +145,12 @@ class PathQuestion {
   Answer ask_missing(const Resolver::Resolution& found) {
     if (ground_.inside) return ask_absent(found.path);
     const std::string above = find_ancestor(ground_.resolver, found.path);
-    const PathRule* rule = find_rule(plan_, found.path);
-    const bool hidden = rule != nullptr && rule->access == PathAccess::hide;
-    Answer answer = tree_.explain(found.path, want_, {above, FileType::directory},
-                                  hidden && want_ != Want::write);
+    const std::string parent = path_parent(found.path);
+    const bool lacks_parent = want_ == Want::write && tree_.lacks_parent(found.path);
+    // Where the host has the directory, what is written there is meant for the host.
+    const bool of_host =
+        want_ == Want::write ? lacks_parent && parent == above : is_hidden(found.path);
+    Answer answer = tree_.explain(found.path, want_, {above, FileType::directory}, of_host);
     if (want_ != Want::write) {
       if (answer.allowed) {
         const bool private_there = !tree_.private_directory(found.path).empty();
@@ -156,12 +163,13 @@ class PathQuestion {
       return answer;
     }
     const bool possible = ground_.may(above, Want::write);
+    if (of_host && !answer.allowed) answer.detail += kNoDirectory;
     if (answer.allowed) {
+      if (lacks_parent) answer.detail += "; its directory has to be made first";
       if (tree_.is_of_host(found.path) && !possible) refuse_by_mode(answer);
     } else if (!possible) {
       set_never(answer, kNotOutside);
-    } else if (const std::string parent = path_parent(found.path);
-               parent != above && !answer.cure.empty()) {
+    } else if (parent != above && !answer.cure.empty()) {
       answer.cure.clear();
       answer.toml =
           fmt::format("filesystem.write = [{{ path = {}, create = true }}]", Json(parent).dump());
@@ -178,6 +186,11 @@ class PathQuestion {
       answer.detail += "; nothing is there";
     }
     return answer;
+  }
+
+  bool is_hidden(const std::string& path) const {
+    const PathRule* rule = find_rule(plan_, path);
+    return rule != nullptr && rule->access == PathAccess::hide;
   }
 
   static void refuse_by_mode(Answer& answer) {

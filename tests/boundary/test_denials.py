@@ -114,6 +114,20 @@ class Denials(sandbox.Boundary):
                 _, events = self.run_logged("sh", "-c", script, options=["--read", place])
                 self.assertEqual([e["subject"] for e in events], [f"{place}/f"])
 
+    def test_making_directories_is_no_refusal_of_what_the_home_lacks(self):
+        """The deepest one is tried first, and then made with what leads to it; .config is on the host."""
+        making = 'import pathlib; pathlib.Path.home().joinpath(".config/gh/new/deep").mkdir(parents=True)'
+        for options in ((), ("--explain",)):
+            done, events = self.run_logged("/usr/bin/python3", "-c", making, options=options)
+            self.assertEqual(done.code, 0, done)
+            self.assertEqual([e for e in events if ".config" in e["subject"]], [])
+        done, events = self.run_logged("sh", "-c", "mkdir -p ~/.config/gh/new && echo x > ~/.config/gh/new/f && echo x > ~/nowhere/f")
+        self.assertNotEqual(done.code, 0)
+        self.assertEqual(events, [])
+        _, events = self.run_logged("sh", "-c", "echo x > ~/other-project/today")
+        self.assertEqual([(e["operation"], e["cause"], e["cure"]) for e in events],
+                         [("create", "absent", f"--write {self.home('other-project')}")])
+
     def test_reads_are_named_when_asked(self):
         place = self.fresh("text")
         script = f"cat {place}/f"

@@ -145,6 +145,29 @@ class Why(Asking):
         self.assertIn("not shown", self.why("~/.bashrc", "--write", code=0)["detail"])
         self.assertIn("private", self.why("/tmp/whatever", "--write", code=0)["detail"])
 
+    def test_directories_that_the_sandbox_makes(self):
+        """The home is there, and so is what leads to a grant; neither is a reason to open it."""
+        for path in ("~", "..", "../..", "/tmp", self.world.home):
+            with self.subTest(path=path):
+                answer = self.why("path", path, code=0)
+                self.assertFalse({"cure", "toml"} & set(answer))
+                self.assertTrue(self.runs(f"ls {answer['subject']}"))
+        self.assertIn("private", self.why("path", "~", code=0)["detail"])
+        self.assertIn("the host's own is not shown", self.why("path", "~", code=0)["detail"])
+        self.assertEqual(self.why("path", "~/.ssh", code=1)["cause"], "hidden")
+
+    def test_what_is_written_where_only_the_host_has_the_directory(self):
+        for name in ("~/other-project/.env", "~/other-project/new"):
+            with self.subTest(name=name):
+                answer = self.why("path", name, "--write", code=1)
+                self.assertEqual(answer["cause"], "absent")
+                self.assertIn("directory is not there inside", answer["detail"])
+                self.assertFalse(self.runs(f"echo x >> {name}"))
+                self.assertTrue(self.why(*shlex.split(answer["cure"]), "path", name, "--write", code=0)["allowed"])
+        self.assertIn("hidden", self.why("path", "~/.ssh/new", "--write", code=1)["never"])
+        self.assertIn("has to be made first", self.why("path", "~/new/deep", "--write", code=0)["detail"])
+        self.assertTrue(self.runs("mkdir ~/new && echo x > ~/new/deep"))
+
     @unittest.skipIf(sandbox.AS_ROOT, "needs an ordinary user")
     def test_modes_of_the_file(self):
         answer = self.why("--write", "/usr/share", "path", "/usr/share/made", "--write", code=1)
