@@ -1,6 +1,7 @@
 #include "launcher/plan/network.h"
 
 #include "netns/rules.h"
+#include "profiles/show.h"
 
 namespace dirbox::plan {
 namespace {
@@ -39,7 +40,12 @@ Result<void> compile_network(const profiles::Profile& profile, const HostFacts& 
                              const Command& command, Plan& plan) {
   netns::NetworkSpec& network = plan.network;
   network.mode = static_cast<netns::Mode>(profile.network_mode.value);
-  if (network.mode != netns::Mode::proxy) return {};
+  plan.network_values = profiles::list_values(profile, "network");
+  if (network.mode != netns::Mode::proxy) {
+    // Nothing else of the section is in force.
+    std::erase_if(plan.network_values, [](const auto& value) { return value.key != "mode"; });
+    return {};
+  }
   network.session = facts.session;
   network.allow = rule_texts(profile.net_allow);
   network.deny = rule_texts(profile.net_deny);
