@@ -23,6 +23,9 @@ struct Answer {
   std::string never;    ///< why nothing would
 };
 
+/// How what `rule` hides could come in, for a path that equals the rule's: a grant would not do.
+std::string describe_drop(const PathRule& rule);
+
 /// What is wanted of a path. `connect`: it is a unix socket.
 enum class Want { read, write, exec, connect };
 

@@ -111,6 +111,14 @@ class Why(Asking):
                 self.assertIn("hidden", answer["never"])
                 self.assertFalse({"cure", "toml"} & set(answer))
 
+    def test_what_never_means_of_what_is_hidden(self):
+        """A grant beneath a hidden directory shows what it names, one of the directory itself is refused."""
+        key = self.home(".ssh/id_rsa")
+        self.assertIn("unless a grant names a path beneath ~/.ssh itself", self.why("path", key, code=1)["never"])
+        self.assertTrue(self.runs(f"cat {key} > /dev/null", "--read", key))
+        never = self.why("path", "~/.ssh", code=1)["never"]
+        self.assertIn('filesystem.hide = ["-~/.ssh"]', never)
+
     def test_through_symlinks(self):
         """What is asked about is the file; a link that is not there inside leads nowhere."""
         os.symlink(self.home(".ssh/id_rsa"), self.project("key"))
