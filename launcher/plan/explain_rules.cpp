@@ -156,7 +156,9 @@ void add_syscall_cure(Answer& answer, const seccomp::Source& source, std::string
     return;
   }
   if (group == "@namespace" || group == "@mount") {
-    answer.toml = "process.nested_userns = true";
+    // Root cannot map itself there, user_namespaces(7).
+    answer.toml =
+        "process.nested_userns = true  # and, not as root, in a user namespace: unshare -Ur";
     return;
   }
   answer.toml = fmt::format("seccomp.allow = [{}]", in_quotes(call));

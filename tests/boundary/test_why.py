@@ -263,6 +263,18 @@ class Why(Asking):
         self.why("-p", profile, "syscall", "ioctl", "0", "0x5412", code=0)
         self.assertIn("ioctl", self.why("syscall", "iotcl", code=125))
 
+    def test_mounting_takes_a_namespace_of_its_own(self):
+        """What the answer proposes does what it says: no more, and no less."""
+        mount = "mkdir /tmp/m && {} mount -t tmpfs x /tmp/m"
+        for call in ("mount", "chroot", "unshare"):
+            answer = self.why("syscall", call, code=1)
+            self.assertIn("unshare -Ur", answer["toml"])
+        profile = self.profile(answer["toml"])
+        self.assertFalse(self.runs(mount.format("unshare -Urm")))
+        self.assertFalse(self.runs(mount.format(""), "-p", profile))
+        # Root has to leave out -r, and mount(8) wants it.
+        self.assertEqual(self.runs(mount.format("unshare -Urm"), "-p", profile), not sandbox.AS_ROOT)
+
     # Variables.
     def test_variable(self):
         answer = self.refused_then_cured(["env", "GITHUB_TOKEN"], 'test -n "$GITHUB_TOKEN"', ["namespace"])
