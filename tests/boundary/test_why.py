@@ -118,6 +118,18 @@ class Why(Asking):
         self.assertTrue(self.runs(f"cat {key} > /dev/null", "--read", key))
         never = self.why("path", "~/.ssh", code=1)["never"]
         self.assertIn('filesystem.hide = ["-~/.ssh"]', never)
+        done = self.dirbox("true", options=["--read", self.home(".ssh")])
+        self.assertEqual(done.code, 125)
+        self.assertIn('hint: hiding wins; a profile of your own can drop it: filesystem.hide = ["-~/.ssh"]\n', done.err)
+        dropped = self.profile('filesystem.hide = ["-~/.ssh"]')
+        self.assertTrue(self.runs(f"cat {key} > /dev/null", "--read", self.home(".ssh"), "-p", dropped))
+        self.assertIn("leave out the option", self.why("--hide", "file", "path", "file", code=1)["never"])
+        done = self.dirbox("true", options=["--write", "file", "--hide", "file"])
+        self.assertIn("hint: hiding wins; leave out the option that hides it\n", done.err)
+        os.makedirs(self.home(".config/dirbox"), exist_ok=True)
+        self.assertIn("dirbox hides it itself: it never comes in", self.why("path", "~/.config/dirbox", code=1)["never"])
+        done = self.dirbox("true", options=["--read", self.home(".config/dirbox")])
+        self.assertIn("hint: hiding wins; dirbox hides it itself: it never comes in\n", done.err)
 
     def test_through_symlinks(self):
         """What is asked about is the file; a link that is not there inside leads nowhere."""
