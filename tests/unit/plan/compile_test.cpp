@@ -349,6 +349,34 @@ TEST_CASE("every limit and network rule is in the plan that is shown, with its l
   CHECK_FALSE(has(render_plan(alone, false), "\nLimits"));
 }
 
+TEST_CASE("a limit of a name that no rule allows is warned of, with the name that was meant") {
+  FakeHost host;
+  auto warnings = [&](const std::string& limit) {
+    std::vector<std::string> out;
+    const auto plan = host.compile(FakeHost::profile(
+        "filesystem.write = [\"${CWD}\"]\n[network]\nmode = \"proxy\"\n"
+        "allow = [\"github.com\", \"*.api.example.com\", \"@npm\"]\n[[network.limits]]\nname = \"" +
+        limit + "\"\nrate = \"1M\"\n"));
+    for (const Note& note : plan.warnings) {
+      if (has(note.text, "network.limits")) out.push_back(note.origin.text() + ": " + note.text);
+    }
+    return out;
+  };
+  for (const char* fine : {"github.com", "*.api.example.com", "v1.api.example.com", "*.example.com",
+                           "*.v1.api.example.com", "registry.npmjs.org", "*.npmjs.org"}) {
+    CAPTURE(fine);
+    CHECK(warnings(fine).empty());
+  }
+  CHECK(
+      warnings("gihtub.com") ==
+      std::vector<std::string>{"t.toml:5:1: network.limits: no rule of allow names gihtub.com (did "
+                               "you mean \"github.com\"?)"});
+  for (const char* idle : {"api.example.com", "*.github.net", "github.com.example.org"}) {
+    CAPTURE(idle);
+    CHECK(warnings(idle).size() == 1);
+  }
+}
+
 TEST_CASE("the plan of director, whole") {
   FakeHost host;
   auto& files = host.files;
