@@ -37,6 +37,19 @@ std::string find_ancestor(Resolver& resolver, const std::string& path) {
   return at;
 }
 
+/// Of dirbox's init, which is not dumpable: proc(5), "ptrace access mode".
+bool is_closed_of_init(std::string_view path) {
+  constexpr std::string_view kClosed[] = {
+      "auxv", "clear_refs",  "cwd",       "environ", "exe",       "fd",           "fdinfo",
+      "io",   "maps",        "map_files", "mem",     "numa_maps", "ns",           "pagemap",
+      "root", "personality", "smaps",     "stack",   "syscall",   "smaps_rollup", "timers"};
+  if (!path_is_beneath(path, "/proc/1") || path == "/proc/1") return false;
+  const auto parts = path_components(path_relative(path, "/proc/1"));
+  const std::size_t at = parts.front() == "task" ? 2 : 0;
+  return at < parts.size() &&
+         std::find(std::begin(kClosed), std::end(kClosed), parts[at]) != std::end(kClosed);
+}
+
 bool is_printable(std::string_view word) { return escape_for_terminal(word) == word; }
 
 class PathQuestion {
@@ -46,6 +59,7 @@ class PathQuestion {
 
   Answer ask(std::string_view text) {
     const std::string asked = make_absolute(plan_, text);
+    if (is_closed_of_init(path_normalize(asked))) return refuse_init(path_normalize(asked));
     const Resolver::Resolution found = ground_.resolver.resolve(asked);
     if (found.stat.err == ELOOP) return refuse_loop(found.path);
     const bool exists = found.stat.type != FileType::missing;
@@ -60,6 +74,16 @@ class PathQuestion {
   }
 
  private:
+  static Answer refuse_init(const std::string& path) {
+    Answer answer;
+    answer.subject = path;
+    answer.layer = "none";
+    answer.cause = "closed";
+    answer.detail = "process 1 is dirbox's own, and nothing inside can look into it";
+    answer.never = "an option would not open it";
+    return answer;
+  }
+
   Answer refuse_loop(const std::string& path) const {
     Answer answer;
     answer.subject = path;
@@ -235,7 +259,9 @@ Answer explain_program(const Ground& ground, const std::string& name) {
   std::optional<Answer> refused;
   for (const std::string& candidate : list_candidates(ground.plan, name)) {
     const FileStat stat = ground.resolver.resolve(candidate).stat;
-    if (stat.type != FileType::regular || (stat.mode & 0111) == 0) continue;
+    // Without the bit the shell looks on in PATH, and refuses what was named.
+    const bool executable = (stat.mode & 0111) != 0 || name.find('/') != name.npos;
+    if (stat.type != FileType::regular || !executable) continue;
     Answer answer = explain_path(ground, candidate, Want::exec);
     if (answer.allowed) {
       answer.detail = fmt::format("{} runs inside, under the same rules", answer.subject);

@@ -199,7 +199,20 @@ class Why(Asking):
         os.chmod(script, 0o755)
         self.refused_then_cured(["path", script, "--exec"], script, self.files_layers())
         os.chmod(script, 0o644)
-        self.assertIn("outside", self.why("path", script, "--exec", code=1)["never"])
+        for question in (["path", script, "--exec"], ["exec", "--", script]):
+            answer = self.why("--read", script, *question, code=1)
+            self.assertEqual(answer["cause"], "mode", answer)
+            self.assertIn("outside", answer["never"])
+        self.assertIn("no such program", self.why("exec", "--", "./nosuch", code=1)["never"])
+        self.assertIn("no such program", self.why("exec", "--", "./.git", code=1)["never"])
+
+    def test_what_init_keeps_to_itself(self):
+        for path in ("/proc/1/mem", "/proc/1/environ", "/proc/1/fd/0", "/proc/1/task/1/maps", "/proc/self/../1/mem"):
+            self.assertFalse(self.runs(f"head -c 1 {path} > /dev/null"), path)
+            self.assertEqual(self.why("path", path, code=1)["cause"], "closed", path)
+        for path in ("/proc/1/status", "/proc/self/mem", "/proc/1"):
+            self.assertTrue(self.runs(f"test -r {path}"))
+            self.assertTrue(self.why("path", path, code=0)["allowed"])
 
     # Sockets.
     def test_socket(self):
@@ -237,6 +250,20 @@ class Why(Asking):
         for host in ("localhost", "localhost:3000", "app.localhost", "::1", "[::1]:80"):
             answer = self.why("host", host, code=0)
             self.assertEqual((answer["layers"], answer["cause"]), (["netns"], "loopback"), answer)
+
+    def test_a_port_of_the_host(self):
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen(8)
+            port = server.getsockname()[1]
+            for option, inside in ((f"{port}", port), (f"1234:{port}", 1234)):
+                for host in (f"127.0.0.1:{inside}", f"localhost:{inside}"):
+                    answer = self.why("--host-port", option, "host", host, code=0)
+                    self.assertEqual((answer["rule"], answer["origin"]), (option, "--host-port"), answer)
+                    self.assertIn(f"port {port} of the host", answer["detail"])
+                script = f"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {inside}))'"
+                self.assertTrue(self.runs(script, "--host-port", option))
+            self.assertNotIn("rule", self.why("--host-port", str(port), "host", "127.0.0.1:1", code=0))
 
     def test_what_is_nowhere(self):
         for how in ([], ["--exec"]):
