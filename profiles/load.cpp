@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <memory>
 
@@ -26,6 +27,14 @@ enum Place : int { kConfigDir, kSystemDir, kEmbedded, kNowhere };
 bool is_path(std::string_view name) {
   return name.find('/') != name.npos ||
          (name.size() > kSuffix.size() && name.substr(name.size() - kSuffix.size()) == kSuffix);
+}
+
+/// A path as it was written, without the "." that joining to a directory gives.
+std::string shorten(std::string_view path) {
+  std::string out = path.starts_with('/') ? "/" : path.starts_with("./") ? "./" : "";
+  for (std::string_view part : path_components(path))
+    out = out.empty() ? std::string(part) : path_join(out, part);
+  return out.find('/') == out.npos ? "./" + out : out;
 }
 
 /// A file that was found, before it is parsed.
@@ -59,8 +68,8 @@ class Loader {
       if (dir.empty()) continue;
       std::string path = path_join(dir, name + std::string(kSuffix));
       if (auto text = TRY(source_.read(path))) {
-        return Found{path, escape_for_terminal(path), dir,
-                     name, static_cast<Place>(place), std::move(*text),
+        return Found{id_of(path), escape_for_terminal(path), dir,
+                     name,        static_cast<Place>(place), std::move(*text),
                      {}};
       }
     }
@@ -73,6 +82,10 @@ class Loader {
   }
 
  private:
+  /// A file's directory has many spellings: from here, from another file, through a symlink.
+  std::string id_of(const std::string& path) {
+    return path_join(source_.find_directory(path_parent(path)), path_name(path));
+  }
   static std::string embedded_id(const std::string& shown) { return "built-in:" + shown; }
 
   /// `from` is the origin of the `extends` entry, without a file for the request itself.
@@ -106,13 +119,12 @@ class Loader {
       return refuse(name, from, fmt::format("\"{}\" cannot be extended", escape_for_terminal(name)),
                     "a path in extends is absolute, or relative to the file it stands in");
     }
-    std::string path = from.file.empty() ? name : path_join(directory, name);
-    if (path.find('/') == path.npos) path = "./" + path;
+    const std::string path = shorten(from.file.empty() ? name : path_join(directory, name));
     auto text = TRY(source_.read(path));
     if (!text)
       return refuse(path, from, fmt::format("no file \"{}\"", escape_for_terminal(path)), "");
-    std::string id = path.front() == '/' ? path_normalize(path) : path;
-    return Found{id, escape_for_terminal(path), path_parent(path), "", kNowhere, std::move(*text)};
+    return Found{id_of(path), escape_for_terminal(path), path_parent(path), "",
+                 kNowhere,    std::move(*text)};
   }
 
   static Failure refuse(const std::string& name, const Origin& from, std::string_view detail,
@@ -232,6 +244,12 @@ Result<std::optional<std::string>> read_settings(const std::string& path) {
 
 Result<std::optional<std::string>> HostSource::read(const std::string& path) {
   return read_settings(path);
+}
+
+std::string HostSource::find_directory(const std::string& path) {
+  // Symlinks too: what ".." leads to is not to be told from the name alone.
+  std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
+  return real ? std::string(real.get()) : path;
 }
 
 std::vector<std::string> HostSource::list(const std::string& directory) {

@@ -27,6 +27,9 @@ class Source {
   /// The text of the regular file at `path`; nullopt where there is none. Every other failure is an
   /// error: a profile that cannot be read must not fall back to a laxer one of the same name.
   virtual Result<std::optional<std::string>> read(const std::string& path) = 0;
+  /// The directory at `path`, spelled as for every other path that leads to it; `path` itself where
+  /// there is none.
+  virtual std::string find_directory(const std::string& path) = 0;
   /// Names of the entries of a directory; none where it cannot be read.
   virtual std::vector<std::string> list(const std::string& directory) = 0;
 };
@@ -37,6 +40,7 @@ Result<std::optional<std::string>> read_settings(const std::string& path);
 class HostSource : public Source {
  public:
   Result<std::optional<std::string>> read(const std::string& path) override;
+  std::string find_directory(const std::string& path) override;
   std::vector<std::string> list(const std::string& directory) override;
 };
 

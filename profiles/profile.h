@@ -20,6 +20,11 @@ struct Setting {
   Origin origin;
 };
 
+struct Value {
+  std::string key, text;  ///< one value of the key, for people
+  Origin origin;
+};
+
 /// One element of a list of names: a path, host, variable, syscall…, without the marks ("?" in
 /// front, or the table form) that became flags. A path is canonical (text_rules.h): "/…", "~…" or
 /// "${X}…".

@@ -63,10 +63,15 @@ void collect(const Row&, const std::vector<SyscallRule>& rules, std::vector<Show
 }
 void collect(const Row&, const std::vector<NameLimit>& limits, std::vector<Shown>& out) {
   for (const NameLimit& limit : limits) {
-    out.push_back({fmt::format("{}: upload {}, download {}, rate {}",
-                               escape_for_terminal(limit.name), format_size(limit.max_upload),
-                               format_size(limit.max_download), format_size(limit.rate)),
-                   limit.origin});
+    const std::pair<const char*, std::uint64_t> values[] = {
+        {"upload", limit.max_upload}, {"download", limit.max_download}, {"rate", limit.rate}};
+    std::string text;
+    for (const auto& [what, value] : values) {
+      // 0 is no limit.
+      if (value != 0)
+        text += fmt::format("{} {} {}", text.empty() ? ":" : ",", what, format_size(value));
+    }
+    out.push_back({escape_for_terminal(limit.name) + text, limit.origin});
   }
 }
 std::string mode_name(broker::Mode mode) { return show_value(*find_row("excluded", "mode"), mode); }
@@ -205,6 +210,18 @@ std::string show_profile(const Profile& profile) {
   return fmt::format("{}: {}\n", escape_for_terminal(profile.name),
                      fmt::join(profile.chain, ", ")) +
          table.render();
+}
+
+std::vector<Value> list_values(const Profile& profile, std::string_view section) {
+  std::vector<Value> out;
+  for (const Row& row : schema()) {
+    if (row.section != section) continue;
+    for (Shown& shown : values_of(profile, row)) {
+      if (shown.origin.file.empty()) continue;
+      out.push_back({std::string(row.key), std::move(shown.text), std::move(shown.origin)});
+    }
+  }
+  return out;
 }
 
 Json to_json(const Profile& profile) {

@@ -14,6 +14,9 @@ namespace dirbox::profiles {
 /// value left out. Texts are safe for a terminal. "default" is the origin of what no file sets.
 std::string show_profile(const Profile& profile);
 
+/// What files and options say in a section, key by key in the order of the schema.
+std::vector<Value> list_values(const Profile& profile, std::string_view section);
+
 /// {"name", "chain", "filesystem": {"home": {"value", "origin"}, "read": [{"path", "optional",
 /// "create", "dangerous", "origin"}]}…}: every key of the schema but extends, null where it has no
 /// value.

@@ -172,8 +172,12 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   if (!chosen) return failed(chosen.error());
   auto profile = load_settings(settings, chosen->profile, *inputs.facts);
   if (!profile) {
-    // Who named no profile does not know where this one comes from.
-    if (settings.profile.empty())
+    // Who named no profile does not know where this one comes from. It has no part in an option's
+    // value that cannot be read.
+    const Error& error = profile.error();
+    const bool of_option =
+        error.doing.starts_with("--") && !error.detail.starts_with("the profile");
+    if (settings.profile.empty() && !of_option)
       profile.error().hint +=
           fmt::format("{}profile {}: {}", profile.error().hint.empty() ? "" : "; ", chosen->profile,
                       chosen->why);

@@ -16,6 +16,7 @@
 #include "launcher/plan/policy_file.h"
 #include "launcher/plan/swarm.h"
 #include "launcher/plan/tree.h"
+#include "profiles/show.h"
 #include "profiles/text_rules.h"
 
 namespace dirbox::plan {
@@ -173,6 +174,7 @@ void compile_limits(const Profile& profile, Plan& plan) {
   for (const Row& row : rows) {
     if (row.setting.value) plan.spec.limits.push_back({row.resource, *row.setting.value});
   }
+  plan.limit_values = profiles::list_values(profile, "limits");
   if (profile.limit_nproc.value && plan.spec.uid == 0)
     plan.warnings.push_back({"limits.nproc: the kernel does not count root's processes against it",
                              profile.limit_nproc.origin});

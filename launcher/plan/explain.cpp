@@ -48,6 +48,17 @@ std::string_view key_of(Want want) {
 
 }  // namespace
 
+std::string describe_drop(const PathRule& rule) {
+  if (rule.origin.file.starts_with("--")) return "leave out the option that hides it";
+  // Those that keep_own_files() hides whatever the profile says.
+  constexpr std::string_view kOwn[] = {"~/.config/dirbox", "~/.local/state/dirbox",
+                                       "~/.cache/dirbox"};
+  const bool own = std::find(std::begin(kOwn), std::end(kOwn), rule.text) != std::end(kOwn);
+  if (own || rule.origin.line == 0) return "dirbox hides it itself: it never comes in";
+  return fmt::format("a profile of your own can drop it: filesystem.hide = [{}]",
+                     Json("-" + rule.text).dump());
+}
+
 TreeView::TreeView(const Plan& plan) : plan_(plan) {
   bool private_home = false;
   targets_.reserve(plan.spec.mounts.size());
@@ -92,9 +103,7 @@ bool TreeView::allows(std::string_view path, Want want) const {
   if (place.mount == nullptr) {
     if (want == Want::write) return false;
     // A directory of the skeleton can be listed.
-    return path == "/" || std::any_of(targets_.begin(), targets_.end(), [&](const auto& target) {
-             return path_is_beneath(target.first, path);
-           });
+    return path == "/" || is_made(path);
   }
   const Mount& mount = *place.mount;
   if (mount.kind == MountKind::mask) return false;
@@ -142,6 +151,17 @@ std::string_view TreeView::private_directory(std::string_view path) const {
   return place.mount->target;
 }
 
+bool TreeView::is_made(std::string_view path) const {
+  return std::any_of(targets_.begin(), targets_.end(),
+                     [&](const auto& target) { return path_is_beneath(target.first, path); });
+}
+
+bool TreeView::lacks_parent(std::string_view path) const {
+  const std::string_view directory = private_directory(path);
+  const std::string parent = path_parent(path);
+  return !directory.empty() && path != directory && parent != directory && !is_made(parent);
+}
+
 bool TreeView::is_of_host(std::string_view path) const {
   const Place place = find(path);
   return place.mount != nullptr && place.mount->kind == MountKind::bind;
@@ -149,7 +169,16 @@ bool TreeView::is_of_host(std::string_view path) const {
 
 void TreeView::add_cure(Answer& answer, Want want, const Grant& grant) const {
   if (answer.cause == "hidden") {
-    answer.never = "what is hidden stays hidden: only a profile of your own can drop that entry";
+    const PathRule* rule = find_rule(plan_, answer.subject);
+    answer.never = "what is hidden stays hidden";
+    if (rule == nullptr) return;
+    // Nobody is told the option: what is asked for here is most often a secret.
+    answer.never += answer.subject == rule->path
+                        ? ", whatever else is granted; " + describe_drop(*rule)
+                        : fmt::format(
+                              ", unless a grant names a path beneath {} itself, and then "
+                              "what is secret there is inside",
+                              rule->text.empty() ? rule->path : rule->text);
     return;
   }
   if (answer.cause == "protected") {

@@ -23,6 +23,9 @@ struct Answer {
   std::string never;    ///< why nothing would
 };
 
+/// How what `rule` hides could come in, for a path that equals the rule's: a grant would not do.
+std::string describe_drop(const PathRule& rule);
+
 /// What is wanted of a path. `connect`: it is a unix socket.
 enum class Want { read, write, exec, connect };
 
@@ -47,6 +50,10 @@ class TreeView {
   /// The private directory that `path` lies in, such as the home; empty when there is none. What it
   /// holds is not known from the Plan.
   std::string_view private_directory(std::string_view path) const;
+  /// Whether the sandbox is set up with something at `path` or beneath it.
+  bool is_made(std::string_view path) const;
+  /// True when `path` lies in a private directory, in one that is not there at the start.
+  bool lacks_parent(std::string_view path) const;
   /// Whether what is at `path` inside, if anything, is the host's.
   bool is_of_host(std::string_view path) const;
 

@@ -53,20 +53,29 @@ void explain_verdict(const netns::Verdict& verdict, const std::string& cure, Ans
   answer.toml = fmt::format("network.allow = [{}]", in_quotes(cure));
 }
 
-void explain_loopback(Answer& answer) {
+void explain_loopback(const Plan& plan, std::optional<std::uint16_t> port, Answer& answer) {
   answer.allowed = true;
   answer.layer = "netns";
   answer.cause = "loopback";
   answer.detail = "the sandbox's own loopback; the host's is not reachable but by host_ports";
+  for (const profiles::Value& value : plan.network_values) {
+    if (value.key != "host_ports") continue;
+    const auto forward = netns::parse_port_forward(value.text);
+    if (!forward || forward->inside != port) continue;
+    answer.rule = value.text;
+    answer.origin = value.origin.text();
+    answer.detail = fmt::format("it leads to port {} of the host's loopback", forward->outside);
+  }
 }
 
 /// An address is never reached by a name's rule, and some by none.
-bool explain_address(const netns::IpAddress& address, Answer& answer) {
+bool explain_address(const Plan& plan, const netns::IpAddress& address,
+                     std::optional<std::uint16_t> port, Answer& answer) {
   auto info = netns::classify_address(address);
   using netns::AddressClass;
   switch (info.address_class) {
     case AddressClass::loopback:
-      explain_loopback(answer);
+      explain_loopback(plan, port, answer);
       return true;
     case AddressClass::metadata:
     case AddressClass::unspecified:
@@ -100,11 +109,11 @@ Result<Answer> explain_connect(const Plan& plan, const std::string& text) {
   }
   const auto* name = std::get_if<netns::Hostname>(&target.host);
   if (name != nullptr && netns::names_loopback(*name)) {
-    explain_loopback(answer);
+    explain_loopback(plan, target.port, answer);
     return answer;
   }
   const auto* address = std::get_if<netns::IpAddress>(&target.host);
-  if (address != nullptr && explain_address(*address, answer)) return answer;
+  if (address != nullptr && explain_address(plan, *address, target.port, answer)) return answer;
   if (address != nullptr) answer.layer = "netns";
   if (plan.network.mode == netns::Mode::none) {
     answer.layer = "netns";
@@ -156,7 +165,9 @@ void add_syscall_cure(Answer& answer, const seccomp::Source& source, std::string
     return;
   }
   if (group == "@namespace" || group == "@mount") {
-    answer.toml = "process.nested_userns = true";
+    // Root cannot map itself there, user_namespaces(7).
+    answer.toml =
+        "process.nested_userns = true  # and, not as root, in a user namespace: unshare -Ur";
     return;
   }
   answer.toml = fmt::format("seccomp.allow = [{}]", in_quotes(call));

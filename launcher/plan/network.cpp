@@ -1,6 +1,12 @@
 #include "launcher/plan/network.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "launcher/base/text.h"
 #include "netns/rules.h"
+#include "profiles/show.h"
 
 namespace dirbox::plan {
 namespace {
@@ -33,13 +39,55 @@ void announce_tls(const profiles::Profile& profile, Plan& plan) {
   }
 }
 
+bool overlap(const netns::NamePattern& a, const netns::NamePattern& b) {
+  if (a.wildcard && b.wildcard) return a.name == b.name || a.matches(b.name) || b.matches(a.name);
+  if (a.wildcard) return a.matches(b.name);
+  return b.wildcard ? b.matches(a.name) : a.name == b.name;
+}
+
+/// A limit of a name that no rule allows limits nothing: most likely it is misspelled. `dirbox
+/// grant` may still allow it.
+Result<void> warn_of_idle_limits(const profiles::Profile& profile, Plan& plan) {
+  if (profile.net_limits.empty()) return {};
+  const netns::RuleSet rules = TRY(netns::RuleSet::make(plan.network.allow, {}));
+  std::vector<netns::NamePattern> allowed;
+  std::vector<std::string> texts;
+  for (const netns::Rule& rule : rules.rules()) {
+    const auto* pattern = std::get_if<netns::NamePattern>(&rule.target);
+    if (pattern == nullptr) continue;
+    allowed.push_back(*pattern);
+    texts.push_back((pattern->wildcard ? "*." : "") + netns::host_text(pattern->name));
+  }
+  for (const profiles::NameLimit& limit : profile.net_limits) {
+    const bool wildcard = limit.name.starts_with("*.");
+    auto name = netns::parse_hostname(std::string_view(limit.name).substr(wildcard ? 2 : 0));
+    if (!name) {
+      return fail("limit a name", limit.origin.text(), name.error().detail,
+                  "network.limits takes a host or *.host, without a port");
+    }
+    const netns::NamePattern pattern{*name, wildcard};
+    if (std::any_of(allowed.begin(), allowed.end(),
+                    [&](const auto& rule) { return overlap(pattern, rule); }))
+      continue;
+    plan.warnings.push_back({fmt::format("network.limits: no rule of allow names {}{}", limit.name,
+                                         did_you_mean(limit.name, {texts.begin(), texts.end()})),
+                             limit.origin});
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> compile_network(const profiles::Profile& profile, const HostFacts& facts,
                              const Command& command, Plan& plan) {
   netns::NetworkSpec& network = plan.network;
   network.mode = static_cast<netns::Mode>(profile.network_mode.value);
-  if (network.mode != netns::Mode::proxy) return {};
+  plan.network_values = profiles::list_values(profile, "network");
+  if (network.mode != netns::Mode::proxy) {
+    // Nothing else of the section is in force.
+    std::erase_if(plan.network_values, [](const auto& value) { return value.key != "mode"; });
+    return {};
+  }
   network.session = facts.session;
   network.allow = rule_texts(profile.net_allow);
   network.deny = rule_texts(profile.net_deny);
@@ -62,6 +110,7 @@ Result<void> compile_network(const profiles::Profile& profile, const HostFacts& 
   for (const profiles::NameLimit& limit : profile.net_limits) {
     network.name_limits.push_back({limit.name, limit.max_upload, limit.max_download, limit.rate});
   }
+  TRY_VOID(warn_of_idle_limits(profile, plan));
   network.net_map = command.net_map;
   auto pick = [&](const char* lower, const char* upper) {
     std::string_view value = facts.variable(lower);

@@ -8,6 +8,7 @@
 #include "launcher/base/glob.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
+#include "launcher/plan/explain.h"
 #include "launcher/plan/sockets.h"
 #include "launcher/plan/worktree.h"
 
@@ -196,7 +197,7 @@ Result<void> RuleSet::add_socket(const profiles::Entry& entry) {
   if (rule != nullptr && rule->access == PathAccess::hide && rule->path == found.path) {
     return fail("grant a socket", where(entry),
                 fmt::format("{} hides {}", rule->origin.text(), escape_for_terminal(rule->path)),
-                fmt::format("take it from that list: hide = [\"-{}\"]", rule->text));
+                escape_for_terminal(describe_drop(*rule)));
   }
   Resolver::Resolution place = found;
   place.stat = {};  // what check_grant() says of sockets is meant for other lists
@@ -331,9 +332,7 @@ Result<void> RuleSet::check_option(const profiles::Entry& entry, const PathRule&
       fmt::format("{} hides {}", hidden.origin.text(), escape_for_terminal(hidden.path));
   if (path == hidden.path) {
     return fail(entry.origin.text(), escape_for_terminal(entry.text), by,
-                fmt::format("hiding wins; a profile of your own can drop it: [filesystem] hide = "
-                            "[\"-{}\"]",
-                            escape_for_terminal(hidden.text)));
+                "hiding wins; " + escape_for_terminal(describe_drop(hidden)));
   }
   plan_.warnings.push_back(
       {fmt::format("{} is granted although {}", escape_for_terminal(path), by), entry.origin});

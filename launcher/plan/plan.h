@@ -68,6 +68,7 @@ struct Plan {
   seccomp::Observe observe = seccomp::Observe::none;
   seccomp::Policy syscalls;
   netns::NetworkSpec network;
+  std::vector<profiles::Value> network_values, limit_values;  ///< what is in force, for people
   docker::FilterSpec docker;  ///< in force where spec.listeners has docker::kSocket
   std::vector<Excluded> excluded;
   std::vector<std::string> writable_roots;  ///< of the host; filled where something is excluded

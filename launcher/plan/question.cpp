@@ -14,6 +14,7 @@ namespace {
 
 using sandbox::Access;
 
+constexpr std::string_view kNoDirectory = ", and its directory is not there inside";
 constexpr std::string_view kNotOutside = "you could not do it outside either";
 
 std::string make_absolute(const Plan& plan, std::string_view text) {
@@ -36,6 +37,19 @@ std::string find_ancestor(Resolver& resolver, const std::string& path) {
   return at;
 }
 
+/// Of dirbox's init, which is not dumpable: proc(5), "ptrace access mode".
+bool is_closed_of_init(std::string_view path) {
+  constexpr std::string_view kClosed[] = {
+      "auxv", "clear_refs",  "cwd",       "environ", "exe",       "fd",           "fdinfo",
+      "io",   "maps",        "map_files", "mem",     "numa_maps", "ns",           "pagemap",
+      "root", "personality", "smaps",     "stack",   "syscall",   "smaps_rollup", "timers"};
+  if (!path_is_beneath(path, "/proc/1") || path == "/proc/1") return false;
+  const auto parts = path_components(path_relative(path, "/proc/1"));
+  const std::size_t at = parts.front() == "task" ? 2 : 0;
+  return at < parts.size() &&
+         std::find(std::begin(kClosed), std::end(kClosed), parts[at]) != std::end(kClosed);
+}
+
 bool is_printable(std::string_view word) { return escape_for_terminal(word) == word; }
 
 class PathQuestion {
@@ -45,6 +59,7 @@ class PathQuestion {
 
   Answer ask(std::string_view text) {
     const std::string asked = make_absolute(plan_, text);
+    if (is_closed_of_init(path_normalize(asked))) return refuse_init(path_normalize(asked));
     const Resolver::Resolution found = ground_.resolver.resolve(asked);
     if (found.stat.err == ELOOP) return refuse_loop(found.path);
     const bool exists = found.stat.type != FileType::missing;
@@ -59,6 +74,16 @@ class PathQuestion {
   }
 
  private:
+  static Answer refuse_init(const std::string& path) {
+    Answer answer;
+    answer.subject = path;
+    answer.layer = "none";
+    answer.cause = "closed";
+    answer.detail = "process 1 is dirbox's own, and nothing inside can look into it";
+    answer.never = "an option would not open it";
+    return answer;
+  }
+
   Answer refuse_loop(const std::string& path) const {
     Answer answer;
     answer.subject = path;
@@ -112,12 +137,16 @@ class PathQuestion {
   }
 
   Answer ask_existing(const Resolver::Resolution& found) const {
-    // What is written in a private directory is another file than the host's.
-    const bool of_host = !ground_.inside && want_ != Want::write;
+    // What is written in a private directory is another file than the host's, and a directory that
+    // the sandbox makes there is another directory.
+    const bool made = found.stat.type == FileType::directory && tree_.is_made(found.path);
+    const bool of_host = !ground_.inside && (want_ == Want::write ? tree_.lacks_parent(found.path)
+                                                                  : !made || is_hidden(found.path));
     Answer answer = tree_.explain(found.path, want_, {found.path, found.stat.type}, of_host);
     const bool possible = ground_.may(found.path, want_);
     if (ground_.inside) return ask_inside(std::move(answer), possible);
     if (!answer.allowed) {
+      if (want_ == Want::write && of_host) answer.detail += kNoDirectory;
       if (!possible) set_never(answer, kNotOutside);
     } else if (tree_.is_of_host(found.path) && !possible) {
       refuse_by_mode(answer);
@@ -140,10 +169,12 @@ class PathQuestion {
   Answer ask_missing(const Resolver::Resolution& found) {
     if (ground_.inside) return ask_absent(found.path);
     const std::string above = find_ancestor(ground_.resolver, found.path);
-    const PathRule* rule = find_rule(plan_, found.path);
-    const bool hidden = rule != nullptr && rule->access == PathAccess::hide;
-    Answer answer = tree_.explain(found.path, want_, {above, FileType::directory},
-                                  hidden && want_ != Want::write);
+    const std::string parent = path_parent(found.path);
+    const bool lacks_parent = want_ == Want::write && tree_.lacks_parent(found.path);
+    // Where the host has the directory, what is written there is meant for the host.
+    const bool of_host =
+        want_ == Want::write ? lacks_parent && parent == above : is_hidden(found.path);
+    Answer answer = tree_.explain(found.path, want_, {above, FileType::directory}, of_host);
     if (want_ != Want::write) {
       if (answer.allowed) {
         const bool private_there = !tree_.private_directory(found.path).empty();
@@ -156,12 +187,13 @@ class PathQuestion {
       return answer;
     }
     const bool possible = ground_.may(above, Want::write);
+    if (of_host && !answer.allowed) answer.detail += kNoDirectory;
     if (answer.allowed) {
+      if (lacks_parent) answer.detail += "; its directory has to be made first";
       if (tree_.is_of_host(found.path) && !possible) refuse_by_mode(answer);
     } else if (!possible) {
       set_never(answer, kNotOutside);
-    } else if (const std::string parent = path_parent(found.path);
-               parent != above && !answer.cure.empty()) {
+    } else if (parent != above && !answer.cure.empty()) {
       answer.cure.clear();
       answer.toml =
           fmt::format("filesystem.write = [{{ path = {}, create = true }}]", Json(parent).dump());
@@ -178,6 +210,11 @@ class PathQuestion {
       answer.detail += "; nothing is there";
     }
     return answer;
+  }
+
+  bool is_hidden(const std::string& path) const {
+    const PathRule* rule = find_rule(plan_, path);
+    return rule != nullptr && rule->access == PathAccess::hide;
   }
 
   static void refuse_by_mode(Answer& answer) {
@@ -222,7 +259,9 @@ Answer explain_program(const Ground& ground, const std::string& name) {
   std::optional<Answer> refused;
   for (const std::string& candidate : list_candidates(ground.plan, name)) {
     const FileStat stat = ground.resolver.resolve(candidate).stat;
-    if (stat.type != FileType::regular || (stat.mode & 0111) == 0) continue;
+    // Without the bit the shell looks on in PATH, and refuses what was named.
+    const bool executable = (stat.mode & 0111) != 0 || name.find('/') != name.npos;
+    if (stat.type != FileType::regular || !executable) continue;
     Answer answer = explain_path(ground, candidate, Want::exec);
     if (answer.allowed) {
       answer.detail = fmt::format("{} runs inside, under the same rules", answer.subject);

@@ -49,6 +49,31 @@ void add_notes(std::string& out, std::string_view heading, const std::vector<Not
   out += table.render(2);
 }
 
+void add_values(std::string& out, std::string_view heading,
+                const std::vector<profiles::Value>& values, bool color) {
+  if (values.empty()) return;
+  add_heading(out, heading, color);
+  Table table;
+  std::string_view last;
+  for (const profiles::Value& value : values) {
+    table.add({value.key == last ? "" : value.key, value.text, value.origin.text()});
+    last = value.key;
+  }
+  out += table.render(2);
+}
+
+Json values_to_json(const std::vector<profiles::Value>& values) {
+  JsonArray out;
+  for (const profiles::Value& value : values) {
+    Json item;
+    item.set("key", value.key);
+    item.set("value", value.text);
+    item.set("origin", value.origin.text());
+    out.push_back(std::move(item));
+  }
+  return out;
+}
+
 /// What the docker filter permits.
 void add_docker(std::string& out, const Plan& plan, bool color) {
   const docker::FilterSpec& spec = plan.docker;
@@ -139,6 +164,8 @@ std::string render_plan(const Plan& plan, bool color) {
   }
   out += environment.render(2);
 
+  add_values(out, "Network", plan.network_values, color);
+  add_values(out, "Limits", plan.limit_values, color);
   add_docker(out, plan, color);
   for (const std::string& directory : plan.missing_directories) {
     out += fmt::format("\nwould be made on the host: {}\n", escape_for_terminal(directory));
@@ -199,6 +226,8 @@ Json plan_to_json(const Plan& plan) {
     environment.push_back(std::move(item));
   }
   out.set("environment", std::move(environment));
+  out.set("network", values_to_json(plan.network_values));
+  out.set("limits", values_to_json(plan.limit_values));
   if (!plan.docker.project.empty()) out.set("docker", docker::spec_to_json(plan.docker));
   out.set("layers", layers_to_json(plan));
   out.set("dropped_variables", strings_to_json(plan.dropped_variables));

@@ -198,6 +198,7 @@ void Look::check_names(const Task& task, const seccomp::Notification& call) {
     Path path{row.operation, exec ? Want::exec : Want::write};
     path.follow = exec || row.operation == Operation::write;
     path.entry = !path.follow;
+    path.makes_directory = row.call.starts_with("mkdir");
     path.name = task.absolute(directory_of(call, row.directory), *name);
     check(task, std::move(path));
   }
@@ -206,12 +207,16 @@ void Look::check_names(const Task& task, const seccomp::Notification& call) {
 /// Whether the caller can do what it wants there: by the Plan, and in a private directory, whose
 /// content the Plan does not know, by what is there.
 bool Look::is_allowed(const Task& task, std::string_view path, const Path& wanted) const {
-  if (!tree_.allows(path, wanted.want)) return false;
+  // mkdir of what is there only says so.
+  if (!tree_.allows(path, wanted.want)) return wanted.makes_directory && task.sees(path);
   const std::string_view directory = tree_.private_directory(path);
   if (directory.empty()) return true;
   if (wanted.want != plan::Want::write) return task.sees(path);
   const std::string parent = path_parent(path);
-  return parent == directory || task.sees(parent);
+  if (parent == directory || task.sees(parent)) return true;
+  // mkdir -p in a program tries the deepest directory first, and then makes what it lacks. What the
+  // host lacks as well is not refused.
+  return wanted.makes_directory || !open_on_host(parent, LastLink::opened).valid();
 }
 
 void Look::check(const Task& task, Path path) {

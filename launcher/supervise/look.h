@@ -35,6 +35,7 @@ class Look {
     plan::Want want = plan::Want::write;
     bool follow = true;  ///< the last symlink
     bool entry = false;  ///< it is made, moved or removed: its directory is what changes
+    bool makes_directory = false;
     std::string name{};  ///< as the caller means it, absolute
   };
   bool is_allowed(const Task& task, std::string_view path, const Path& wanted) const;

@@ -35,7 +35,13 @@ std::string link_text(const std::string& path) {
 
 /// Where an O_PATH descriptor is, from the root of its own mount namespace.
 std::string place_of(const UniqueFd& fd) {
-  return link_text(fmt::format("/proc/self/fd/{}", fd.get()));
+  constexpr std::string_view kUnlinked = " (deleted)";
+  std::string place = link_text(fmt::format("/proc/self/fd/{}", fd.get()));
+  struct stat status {};
+  // The cover of what is hidden has no name of its own (apply_mask), and lies where it is mounted.
+  if (place.ends_with(kUnlinked) && ::fstat(fd.get(), &status) == 0 && status.st_nlink == 0)
+    place.resize(place.size() - kUnlinked.size());
+  return place;
 }
 
 }  // namespace

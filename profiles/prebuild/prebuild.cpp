@@ -19,6 +19,7 @@ namespace {
 class NoSource : public Source {
  public:
   Result<std::optional<std::string>> read(const std::string&) override { return std::nullopt; }
+  std::string find_directory(const std::string& path) override { return path; }
   std::vector<std::string> list(const std::string&) override { return {}; }
 };
 

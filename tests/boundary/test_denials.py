@@ -114,6 +114,43 @@ class Denials(sandbox.Boundary):
                 _, events = self.run_logged("sh", "-c", script, options=["--read", place])
                 self.assertEqual([e["subject"] for e in events], [f"{place}/f"])
 
+    def test_making_directories_is_no_refusal_of_what_the_home_lacks(self):
+        """The deepest one is tried first, and then made with what leads to it; .config is on the host."""
+        making = 'import pathlib; pathlib.Path.home().joinpath(".config/gh/new/deep").mkdir(parents=True)'
+        for options in ((), ("--explain",)):
+            done, events = self.run_logged("/usr/bin/python3", "-c", making, options=options)
+            self.assertEqual(done.code, 0, done)
+            self.assertEqual([e for e in events if ".config" in e["subject"]], [])
+        done, events = self.run_logged("sh", "-c", "mkdir -p ~/.config/gh/new && echo x > ~/.config/gh/new/f && echo x > ~/nowhere/f")
+        self.assertNotEqual(done.code, 0)
+        self.assertEqual(events, [])
+        _, events = self.run_logged("sh", "-c", "echo x > ~/other-project/today")
+        self.assertEqual([(e["operation"], e["cause"], e["cure"]) for e in events],
+                         [("create", "absent", f"--write {self.home('other-project')}")])
+
+    def test_what_is_hidden_in_a_writable_tree(self):
+        """There it is covered up: the cover has no name, but the path is the one that is hidden."""
+        self.world.plant(self.project(".env"), "secret\n")
+        self.world.plant(self.project("keys/old"), "secret\n")
+        profile = self.profile('filesystem.hide = ["${CWD}/.env", "${CWD}/keys"]')
+        try:
+            for script, operation, name, options in (
+                    ("echo x >> .env", "write", ".env", ["-p", profile]), ("cat .env", "read", ".env", ["-p", profile, "--explain"]),
+                    ("echo x > keys/new", "create", "keys/new", ["-p", profile]), ("rm keys/old", "remove", "keys/old", ["-p", profile])):
+                with self.subTest(script=script, options=options):
+                    done, events = self.run_logged("sh", "-c", script, options=options)
+                    self.assertNotEqual(done.code, 0)
+                    self.assertIn("dirbox: blocked: ", done.err)
+                    self.assertEqual([(e["operation"], e["subject"], e["cause"]) for e in events],
+                                     [(operation, self.project(name), "hidden")])
+                    self.assertRegex(events[0]["origin"], rf"^{options[1]}:1:\d+$")
+            _, events = self.run_logged("cat", ".env", options=["-p", profile])
+            self.assertEqual(events, [])
+            _, events = self.run_logged("cat", ".env", options=["--hide", ".env", "--explain"])
+            self.assertEqual([(e["subject"], e["origin"]) for e in events], [(self.project(".env"), "--hide")])
+        finally:
+            subprocess.run(["rm", "-rf", self.project(".env"), self.project("keys")], check=True)
+
     def test_reads_are_named_when_asked(self):
         place = self.fresh("text")
         script = f"cat {place}/f"

@@ -111,6 +111,26 @@ class Why(Asking):
                 self.assertIn("hidden", answer["never"])
                 self.assertFalse({"cure", "toml"} & set(answer))
 
+    def test_what_never_means_of_what_is_hidden(self):
+        """A grant beneath a hidden directory shows what it names, one of the directory itself is refused."""
+        key = self.home(".ssh/id_rsa")
+        self.assertIn("unless a grant names a path beneath ~/.ssh itself", self.why("path", key, code=1)["never"])
+        self.assertTrue(self.runs(f"cat {key} > /dev/null", "--read", key))
+        never = self.why("path", "~/.ssh", code=1)["never"]
+        self.assertIn('filesystem.hide = ["-~/.ssh"]', never)
+        done = self.dirbox("true", options=["--read", self.home(".ssh")])
+        self.assertEqual(done.code, 125)
+        self.assertIn('hint: hiding wins; a profile of your own can drop it: filesystem.hide = ["-~/.ssh"]\n', done.err)
+        dropped = self.profile('filesystem.hide = ["-~/.ssh"]')
+        self.assertTrue(self.runs(f"cat {key} > /dev/null", "--read", self.home(".ssh"), "-p", dropped))
+        self.assertIn("leave out the option", self.why("--hide", "file", "path", "file", code=1)["never"])
+        done = self.dirbox("true", options=["--write", "file", "--hide", "file"])
+        self.assertIn("hint: hiding wins; leave out the option that hides it\n", done.err)
+        os.makedirs(self.home(".config/dirbox"), exist_ok=True)
+        self.assertIn("dirbox hides it itself: it never comes in", self.why("path", "~/.config/dirbox", code=1)["never"])
+        done = self.dirbox("true", options=["--read", self.home(".config/dirbox")])
+        self.assertIn("hint: hiding wins; dirbox hides it itself: it never comes in\n", done.err)
+
     def test_through_symlinks(self):
         """What is asked about is the file; a link that is not there inside leads nowhere."""
         os.symlink(self.home(".ssh/id_rsa"), self.project("key"))
@@ -145,6 +165,29 @@ class Why(Asking):
         self.assertIn("not shown", self.why("~/.bashrc", "--write", code=0)["detail"])
         self.assertIn("private", self.why("/tmp/whatever", "--write", code=0)["detail"])
 
+    def test_directories_that_the_sandbox_makes(self):
+        """The home is there, and so is what leads to a grant; neither is a reason to open it."""
+        for path in ("~", "..", "../..", "/tmp", self.world.home):
+            with self.subTest(path=path):
+                answer = self.why("path", path, code=0)
+                self.assertFalse({"cure", "toml"} & set(answer))
+                self.assertTrue(self.runs(f"ls {answer['subject']}"))
+        self.assertIn("private", self.why("path", "~", code=0)["detail"])
+        self.assertIn("the host's own is not shown", self.why("path", "~", code=0)["detail"])
+        self.assertEqual(self.why("path", "~/.ssh", code=1)["cause"], "hidden")
+
+    def test_what_is_written_where_only_the_host_has_the_directory(self):
+        for name in ("~/other-project/.env", "~/other-project/new"):
+            with self.subTest(name=name):
+                answer = self.why("path", name, "--write", code=1)
+                self.assertEqual(answer["cause"], "absent")
+                self.assertIn("directory is not there inside", answer["detail"])
+                self.assertFalse(self.runs(f"echo x >> {name}"))
+                self.assertTrue(self.why(*shlex.split(answer["cure"]), "path", name, "--write", code=0)["allowed"])
+        self.assertIn("hidden", self.why("path", "~/.ssh/new", "--write", code=1)["never"])
+        self.assertIn("has to be made first", self.why("path", "~/new/deep", "--write", code=0)["detail"])
+        self.assertTrue(self.runs("mkdir ~/new && echo x > ~/new/deep"))
+
     @unittest.skipIf(sandbox.AS_ROOT, "needs an ordinary user")
     def test_modes_of_the_file(self):
         answer = self.why("--write", "/usr/share", "path", "/usr/share/made", "--write", code=1)
@@ -156,7 +199,20 @@ class Why(Asking):
         os.chmod(script, 0o755)
         self.refused_then_cured(["path", script, "--exec"], script, self.files_layers())
         os.chmod(script, 0o644)
-        self.assertIn("outside", self.why("path", script, "--exec", code=1)["never"])
+        for question in (["path", script, "--exec"], ["exec", "--", script]):
+            answer = self.why("--read", script, *question, code=1)
+            self.assertEqual(answer["cause"], "mode", answer)
+            self.assertIn("outside", answer["never"])
+        self.assertIn("no such program", self.why("exec", "--", "./nosuch", code=1)["never"])
+        self.assertIn("no such program", self.why("exec", "--", "./.git", code=1)["never"])
+
+    def test_what_init_keeps_to_itself(self):
+        for path in ("/proc/1/mem", "/proc/1/environ", "/proc/1/fd/0", "/proc/1/task/1/maps", "/proc/self/../1/mem"):
+            self.assertFalse(self.runs(f"head -c 1 {path} > /dev/null"), path)
+            self.assertEqual(self.why("path", path, code=1)["cause"], "closed", path)
+        for path in ("/proc/1/status", "/proc/self/mem", "/proc/1"):
+            self.assertTrue(self.runs(f"test -r {path}"))
+            self.assertTrue(self.why("path", path, code=0)["allowed"])
 
     # Sockets.
     def test_socket(self):
@@ -195,6 +251,20 @@ class Why(Asking):
             answer = self.why("host", host, code=0)
             self.assertEqual((answer["layers"], answer["cause"]), (["netns"], "loopback"), answer)
 
+    def test_a_port_of_the_host(self):
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen(8)
+            port = server.getsockname()[1]
+            for option, inside in ((f"{port}", port), (f"1234:{port}", 1234)):
+                for host in (f"127.0.0.1:{inside}", f"localhost:{inside}"):
+                    answer = self.why("--host-port", option, "host", host, code=0)
+                    self.assertEqual((answer["rule"], answer["origin"]), (option, "--host-port"), answer)
+                    self.assertIn(f"port {port} of the host", answer["detail"])
+                script = f"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {inside}))'"
+                self.assertTrue(self.runs(script, "--host-port", option))
+            self.assertNotIn("rule", self.why("--host-port", str(port), "host", "127.0.0.1:1", code=0))
+
     def test_what_is_nowhere(self):
         for how in ([], ["--exec"]):
             self.assertEqual(self.why("path", "/nowhere", *how, code=1)["never"], "there is no such file")
@@ -231,6 +301,18 @@ class Why(Asking):
         profile = self.profile('seccomp.rules = [{syscall = "ioctl", when = ["arg1 == 0x5412"], action = "allow"}]')
         self.why("-p", profile, "syscall", "ioctl", "0", "0x5412", code=0)
         self.assertIn("ioctl", self.why("syscall", "iotcl", code=125))
+
+    def test_mounting_takes_a_namespace_of_its_own(self):
+        """What the answer proposes does what it says: no more, and no less."""
+        mount = "mkdir /tmp/m && {} mount -t tmpfs x /tmp/m"
+        for call in ("mount", "chroot", "unshare"):
+            answer = self.why("syscall", call, code=1)
+            self.assertIn("unshare -Ur", answer["toml"])
+        profile = self.profile(answer["toml"])
+        self.assertFalse(self.runs(mount.format("unshare -Urm")))
+        self.assertFalse(self.runs(mount.format(""), "-p", profile))
+        # Root has to leave out -r, and mount(8) wants it.
+        self.assertEqual(self.runs(mount.format("unshare -Urm"), "-p", profile), not sandbox.AS_ROOT)
 
     # Variables.
     def test_variable(self):

@@ -98,6 +98,17 @@ class Help(Cli):
                                       stdout=subprocess.PIPE, stderr=full, timeout=60)
                 self.assertEqual((done.returncode, done.stdout), (status, b""), words)
 
+    def test_only_what_the_profile_has_to_do_with_names_it(self):
+        for words in (["--env", "=1"], ["--publish", "abc"], ["--allow", ""], ["--allow", "example.com 443"], ["--read", "/\n"]):
+            with self.subTest(words=words):
+                self.assertNotIn("profile director", self.refused("run", *words, "--", "true"))
+        self.write(self.config + "/projects.toml", f'[projects]\n"{self.project}" = "offline"\n')
+        said = self.refused("run", "--allow", "example.com", "--", "true")
+        self.assertIn('the profile\'s network is "none"', said)
+        self.assertIn("profile offline: ", said)
+        self.write(self.config + "/offline.toml", "x = 1\n")
+        self.assertIn("profile offline: ", self.refused("run", "--", "true"))
+
     def test_values_that_are_missing(self):
         for words in (["run", "-p", "", "--", "true"], ["run", "--chdir", "", "--", "true"], ["verify", "-p", ""],
                       ["profile", "new", "-o", "", "x"]):

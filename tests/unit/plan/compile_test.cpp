@@ -1,9 +1,12 @@
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "launcher/base/file.h"
 #include "launcher/plan/sockets.h"
+#include "profiles/schema.h"
 #include "tests/unit/plan/fake_host.h"
 
 using namespace dirbox;
@@ -305,6 +308,73 @@ TEST_CASE("mountinfo: octal escapes, optional fields, short lines") {
   CHECK(mounts[0].type == "ext4");
   CHECK(mounts[1].type == "proc");
   CHECK(mounts[2].type.empty());
+}
+
+TEST_CASE("every limit and network rule is in the plan that is shown, with its line") {
+  FakeHost host;
+  std::string text = "[filesystem]\nread = [\"/usr\"]\nwrite = [\"${CWD}\"]\n[network]\n";
+  std::string limits = "[limits]\n";
+  for (const profiles::Row& row : profiles::schema()) {
+    const std::string line = fmt::format("{} = {}\n", row.key, row.example);
+    if (row.section == "limits") limits += line;
+    if (row.section == "network")
+      text += row.key == "mode"   ? "mode = \"proxy\"\n"
+              : row.key == "deny" ? "deny = [\"x.test\"]\n"
+                                  : line;
+  }
+  const auto plan = host.compile(FakeHost::profile(text + limits));
+  const std::string shown = render_plan(plan, false);
+  const Json json = plan_to_json(plan);
+  for (const profiles::Row& row : profiles::schema()) {
+    if (row.section != "limits" && row.section != "network") continue;
+    CAPTURE(row.full_name());
+    const JsonArray& values = *json.find(row.section)->as_array();
+    auto found = std::find_if(values.begin(), values.end(), [&](const Json& value) {
+      return *value.find("key")->as_string() == row.key;
+    });
+    REQUIRE(found != values.end());
+    const std::string& value = *found->find("value")->as_string();
+    const std::string& origin = *found->find("origin")->as_string();
+    CHECK(origin.starts_with("t.toml:"));
+    const std::size_t at = shown.find(fmt::format("\n  {} ", row.key));
+    REQUIRE(at != shown.npos);
+    const std::string line = shown.substr(at + 1, shown.find('\n', at + 1) - at);
+    CHECK(has(line, value));
+    CHECK(has(line, origin));
+  }
+  // Without a network no rule is in force, and a default is no line of the profile.
+  const auto alone = host.compile(
+      FakeHost::profile("network.allow = [\"x.test\"]\nfilesystem.write = [\"${CWD}\"]\n"));
+  CHECK(alone.network_values.empty());
+  CHECK_FALSE(has(render_plan(alone, false), "\nLimits"));
+}
+
+TEST_CASE("a limit of a name that no rule allows is warned of, with the name that was meant") {
+  FakeHost host;
+  auto warnings = [&](const std::string& limit) {
+    std::vector<std::string> out;
+    const auto plan = host.compile(FakeHost::profile(
+        "filesystem.write = [\"${CWD}\"]\n[network]\nmode = \"proxy\"\n"
+        "allow = [\"github.com\", \"*.api.example.com\", \"@npm\"]\n[[network.limits]]\nname = \"" +
+        limit + "\"\nrate = \"1M\"\n"));
+    for (const Note& note : plan.warnings) {
+      if (has(note.text, "network.limits")) out.push_back(note.origin.text() + ": " + note.text);
+    }
+    return out;
+  };
+  for (const char* fine : {"github.com", "*.api.example.com", "v1.api.example.com", "*.example.com",
+                           "*.v1.api.example.com", "registry.npmjs.org", "*.npmjs.org"}) {
+    CAPTURE(fine);
+    CHECK(warnings(fine).empty());
+  }
+  CHECK(
+      warnings("gihtub.com") ==
+      std::vector<std::string>{"t.toml:5:1: network.limits: no rule of allow names gihtub.com (did "
+                               "you mean \"github.com\"?)"});
+  for (const char* idle : {"api.example.com", "*.github.net", "github.com.example.org"}) {
+    CAPTURE(idle);
+    CHECK(warnings(idle).size() == 1);
+  }
 }
 
 TEST_CASE("the plan of director, whole") {

@@ -156,6 +156,49 @@ TEST_CASE("files by path: shown as written, extends relative to the file") {
   CHECK(profile->chain == Texts{"base.toml", "dir/../q.toml", "dir/p.toml"});
 }
 
+TEST_CASE("one file by several spellings is merged once, and shown short") {
+  MemorySource source;
+  source.files["./top.toml"] = "extends = [\"./l.toml\", \"./b.toml\", \"sub/../b.toml\"]\n";
+  source.files["./l.toml"] = "extends = \"././b.toml\"\n[filesystem]\ntmp_size = \"2G\"\n";
+  source.files["./b.toml"] =
+      "[filesystem]\ntmp_size = \"8G\"\n[[verify]]\nrun = \"top\"\nexpect = \"ok\"\n";
+  source.files["./sub/../b.toml"] = source.files["./b.toml"];
+  for (const char* file : {"top", "l", "b"}) {
+    source.files["/work/" + std::string(file) + ".toml"] =
+        source.files["./" + std::string(file) + ".toml"];
+  }
+  source.files["/work/sub/../b.toml"] = source.files["./b.toml"];
+  for (const std::string directory : {"./", "/work/"}) {
+    auto profile = load_profile(request_for(directory + "top.toml"), source);
+    REQUIRE_MESSAGE(profile.has_value(), (profile ? "" : profile.error().message()));
+    CHECK(profile->tmp_size.value == 2ull << 30);
+    CHECK(profile->verify.size() == 1);
+    CHECK(profile->chain ==
+          Texts{directory + "b.toml", directory + "l.toml", directory + "top.toml"});
+  }
+  source.files["./self.toml"] = "extends = \"./self.toml\"\n";
+  CHECK(error_of(request_for("./self.toml"), source) ==
+        "read profile: ./self.toml:1:11: profiles extend each other: ./self.toml -> ./self.toml | "
+        "take one of the extends out");
+}
+
+TEST_CASE("a directory's name is not enough: a symlink may lead to another file") {
+  const Scratch scratch;
+  const std::string& base = scratch.path;
+  REQUIRE(::mkdir((base + "/a").c_str(), 0700) == 0);
+  REQUIRE(::mkdir((base + "/b").c_str(), 0700) == 0);
+  REQUIRE(::mkdir((base + "/b/in").c_str(), 0700) == 0);
+  REQUIRE(::symlink((base + "/b/in").c_str(), (base + "/a/link").c_str()) == 0);
+  REQUIRE(replace_file(base + "/a/x.toml", "[filesystem]\nread = [\"/a\"]\n"));
+  REQUIRE(replace_file(base + "/b/x.toml", "[filesystem]\nread = [\"/b\"]\n"));
+  REQUIRE(replace_file(base + "/a/top.toml",
+                       "extends = [\"./x.toml\", \"link/../x.toml\", \"link/../../b/x.toml\"]\n"));
+  HostSource source;
+  auto profile = load_profile(request_for(base + "/a/top.toml"), source);
+  REQUIRE_MESSAGE(profile.has_value(), (profile ? "" : profile.error().message()));
+  CHECK(texts(profile->read) == Texts{"/a", "/b"});
+}
+
 TEST_CASE("what cannot be found") {
   MemorySource source;
   CHECK(error_of(request_for("directr", kBuiltIn), source) ==

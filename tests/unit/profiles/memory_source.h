@@ -2,6 +2,7 @@
 #include <map>
 #include <string>
 
+#include "launcher/base/path.h"
 #include "profiles/load.h"
 
 /// Files in memory for the loader.
@@ -19,6 +20,9 @@ class MemorySource : public dirbox::profiles::Source {
     auto found = files.find(path);
     if (found == files.end()) return std::nullopt;
     return found->second;
+  }
+  std::string find_directory(const std::string& path) override {
+    return dirbox::path_normalize(dirbox::path_join("/work", path));
   }
   std::vector<std::string> list(const std::string& directory) override {
     std::vector<std::string> names;
