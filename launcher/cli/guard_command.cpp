@@ -17,7 +17,7 @@ namespace {
 
 using guard::Record;
 
-/// The store of the session whose id is or begins with `id`; the last one for "".
+/// The store of the session whose id is or begins with `id`.
 Result<std::string> find_store(const std::string& id) {
   const std::string state = log::state_directory();
   std::vector<std::string> found;
@@ -27,7 +27,7 @@ Result<std::string> find_store(const std::string& id) {
   if (found.empty())
     return fail("find a quarantine", escape_for_terminal(id), "there is none",
                 "dirbox guard show lists all");
-  if (!id.empty() && found.size() > 1)
+  if (found.size() > 1)
     return fail("find a quarantine", escape_for_terminal(id), "several begin so");
   return path_join(path_join(state, guard::kQuarantine), found.back());
 }

@@ -99,6 +99,9 @@ int check_known(const Syntax& syntax, const CLI::App& app) {
                       fmt::format("unexpected argument: {}",
                                   escape_for_terminal((*positional.target)[positional.max])));
     }
+    const auto& words = *positional.target;
+    if (std::count(words.begin(), words.end(), "") != 0)
+      return complain(syntax, fmt::format("{}: an empty word", positional.name));
   }
   return -1;
 }

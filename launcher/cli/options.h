@@ -21,7 +21,8 @@ struct Option {
   Target target;
 };
 
-/// Words that are not options; one row takes all of them.
+/// Words that are not options; one row takes all of them. None may be empty: that is a variable of
+/// the caller's that is not set.
 struct Positional {
   const char* name;
   const char* doc;

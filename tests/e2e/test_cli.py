@@ -105,6 +105,13 @@ class Help(Cli):
                 done = self.dirbox(*words)
                 self.assertIn(done.returncode, (125, 2), done)
                 self.assertRegex(done.stderr, "--[a-z]+: an empty [A-Z]+")
+        for words in (["guard", "restore", ""], ["guard", "show", ""], ["profile", "check", "base", ""], ["profile", "show", ""],
+                      ["profile", "new", ""], ["profile", "diff", "base", ""], ["log", ""], ["grant", "", "a.example"],
+                      ["revoke", "x", ""], ["attach", ""], ["attach", "", "--", "true"], ["project", "set", "base", ""],
+                      ["project", "unset", ""], ["trust", ""], ["import", "claude", ""], ["bundle", ""], ["completion", ""],
+                      ["why", "path", ""]):
+            with self.subTest(words=words):
+                self.assertIn(": an empty word\n", self.refused(*words))
         self.assertIn("run: --profile takes a value\n", self.refused("run", "-p"))
         self.assertIn(": dirbox run -p offline -- make 'a b'\n", self.refused("-p", "offline", "--", "make", "a b"))
         for words in (["why", "https://a.example:8080/x"], ["why", "host", "https://a.example:8080/x"]):
