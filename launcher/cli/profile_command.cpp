@@ -160,6 +160,11 @@ Result<std::string> make_new(const std::string& name, const std::string& base, s
   constexpr std::string_view kDoing = "write a profile";
   if (auto wrong = profiles::check_profile_name(name))
     return fail(kDoing, escape_for_terminal(name), wrong->detail, wrong->hint);
+  if (name.ends_with(".toml")) {
+    // -p and extends take such a word for a file.
+    return fail(kDoing, escape_for_terminal(name), "a profile's name is without .toml",
+                "dirbox profile new " + name.substr(0, name.size() - 5));
+  }
   if (auto wrong = profiles::check_profile_name(base))
     return fail(kDoing, escape_for_terminal(base), wrong->detail, "--extends takes a name");
   TRY_VOID(profiles::load_profile(request_for(base)));

@@ -231,6 +231,8 @@ class Profiles(Cli):
         for name in ("../x", "a/b", "", "-x"):
             with self.subTest(name=name):
                 self.refused("profile", "new", name)
+        self.assertIn("hint: dirbox profile new third\n", self.refused("profile", "new", "third.toml"))
+        self.assertEqual([name for name in os.listdir(self.config) if "third" in name], [])
         os.symlink(self.base + "/victim", self.config + "/link.toml")
         self.refused("profile", "new", "link")
         self.assertFalse(os.path.exists(self.base + "/victim"))
