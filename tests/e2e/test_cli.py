@@ -130,6 +130,18 @@ class Help(Cli):
             self.assertIn(f"use the working directory: {self.project}: {why}\n", said)
             self.assertIn("hint: change into a project directory", said)
 
+    def test_learn_looks_at_its_output_before_it_runs(self):
+        self.write(self.project + "/file.toml", "")
+        os.mkdir(self.project + "/folder")
+        places = [("folder", "EISDIR", "--force"), ("new/", "EISDIR"), ("no/such/l.toml", "ENOENT"), ("file.toml", "EEXIST"),
+                  ("file.toml/l.toml", "ENOTDIR")]
+        places.append(("/proc/l.toml", "ENOENT|EACCES") if os.geteuid() == 0 else ("/usr/l.toml", "EACCES|EROFS"))
+        for path, errno, *more in places:
+            with self.subTest(path=path):
+                said = self.refused("learn", "-o", path, *more, "--", "sh", "-c", "echo ran; echo ran > ran")
+                self.assertRegex(said, rf"(?m)^dirbox: write a profile: {path}: ({errno})")
+        self.assertFalse(os.path.exists(self.project + "/ran"))
+
     def test_counts_of_words(self):
         for words in (["profile"], ["profile", "show", "a", "b"], ["profile", "diff", "base"], ["profile", "check"],
                       ["profile", "new"], ["shell", "--", "x"], ["profile", "list", "--", "x"], ["profile", "list", "x"]):
