@@ -247,6 +247,9 @@ class ProjectFile(Project):
         os.makedirs(self.home + "/data")
         self.widened(f'[filesystem]\nread = ["{self.home}/data"]\n')
         self.assertIn("no terminal", self.dirbox("trust").stderr)
+        self.assertIn(", then: dirbox trust --yes\n", self.dirbox("trust").stderr)
+        self.assertIn(f", then: dirbox trust --yes -p director {self.project}\n",
+                      self.dirbox("trust", "-p", "director", self.project, cwd=self.home).stderr)
         self.assertEqual(self.dirbox("trust", "--show").returncode, 1)
         self.assertIn("trusted: sha256", self.ok("trust", "--yes"))
         self.assertEqual(self.inside("ls -d ~/data").stdout, f"{self.home}/data\n")
