@@ -256,6 +256,22 @@ class Profiles(Cli):
         self.refused("profile", "diff", "base", "nosuch")
 
 
+class Chdir(Cli):
+    def test_where_the_command_starts(self):
+        os.makedirs(self.project + "/sub/deep")
+        os.symlink("sub/deep", self.project + "/link")
+        for path, wanted in ((self.project + "/sub/", "/sub"), ("sub", "/sub"), ("sub/", "/sub"), (".", ""), ("./sub/./deep", "/sub/deep"),
+                             ("sub/../sub//deep", "/sub/deep"), ("link", "/sub/deep"), ("link/..", "/sub"),
+                             ("~/project/sub", "/sub"), (self.project + "/link", "/sub/deep")):
+            with self.subTest(path=path):
+                self.assertEqual(self.ok("run", "--chdir", path, "--", "pwd"), self.project + wanted + "\n")
+        self.write(self.project + "/file", "")
+        for path, why in (("..", "the sandbox shows no such directory"), ("/no/such", "ENOENT"), (self.home, "the sandbox shows no such"),
+                          ("nothing", "ENOENT"), ("file", "ENOTDIR")):
+            with self.subTest(path=path):
+                self.assertIn(why, self.refused("run", "--chdir", path, "--", "true"))
+
+
 class Grants(Cli):
     """Options against hidden paths; --dry-run compiles and runs nothing."""
 
