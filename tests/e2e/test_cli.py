@@ -183,6 +183,13 @@ class Profiles(Cli):
         shown = json.loads(self.ok("guard", "show", "--json"))
         self.assertEqual(sorted(row["session"] for row in shown), ["aa", "bb"])
 
+    def test_a_quarantine_that_cannot_be_listed(self):
+        self.assertEqual(self.ok("guard", "show"), "")
+        self.write(self.home + "/.local/state/dirbox/quarantine", "a file")
+        for words in (["show"], ["show", "aa"], ["restore", "aa"]):
+            self.assertIn("list the quarantine: ", self.refused("guard", *words))
+            self.assertIn("ENOTDIR", self.refused("guard", *words))
+
     def test_a_missing_profile_of_a_project_names_the_entry(self):
         path = self.config + "/projects.toml"
         self.write(path, f'[projects]\n"{self.project}" = "ofline"\n')
