@@ -87,6 +87,11 @@ class Selection(Project):
         shutil.rmtree(self.project)
         self.ok("project", "unset", self.project, cwd=self.home)
 
+    def test_a_file_is_no_directory(self):
+        self.write(self.project + "/a.txt", "")
+        self.assertIn("a.txt: ENOTDIR", self.refused("project", "set", "worker", "a.txt"))
+        self.assertEqual(self.ok("project", "list"), "")
+
     def test_comments_stay(self):
         self.write(self.selections, f'# mine\n[projects]\n"{self.project}" = "worker" # because\n# end\n')
         self.ok("project", "set", "build")
