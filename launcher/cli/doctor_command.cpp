@@ -34,7 +34,10 @@ int doctor_command(const Arguments& arguments) {
        {{"--json", "", "the report as JSON", &json},
         {"--fix", "", "print the commands that repair what fails, for sh", &fix},
         {"--only", "NAME", "one check, or all of an area (\"list\" names them); repeatable", &only},
-        {"-v,--verbose", "", "say what each is needed for", &verbose}}},
+        {"-v,--verbose", "", "say what each is needed for", &verbose}},
+       {},
+       false,
+       {{"--fix", "--json"}}},
       arguments);
   if (status >= 0) return status;
   if (only == std::vector<std::string>{"list"}) return print_list();

@@ -192,14 +192,17 @@ Result<int> show(const LogFlags& flags) {
 
 int log_command(const Arguments& arguments) {
   LogFlags flags;
-  Syntax syntax{"dirbox log [OPTION…] [ID]",
-                "Tells what a session refused, and what would allow it; without ID, the last one.",
-                {{"-f,--follow", "", "go on until the session ends", &flags.follow},
-                 {"--denied", "", "only what was refused", &flags.denied},
-                 {"--summary", "", "a line for each different event", &flags.summary},
-                 {"--list", "", "the sessions that have logged something", &flags.list},
-                 {"--json", "", "events as dirbox-events(5) describes them", &flags.json}},
-                {{"ID", "a session, or how its id begins", &flags.ids, 0, 1}}};
+  Syntax syntax{
+      "dirbox log [OPTION…] [ID]",
+      "Tells what a session refused, and what would allow it; without ID, the last one.",
+      {{"-f,--follow", "", "go on until the session ends", &flags.follow},
+       {"--denied", "", "only what was refused", &flags.denied},
+       {"--summary", "", "a line for each different event", &flags.summary},
+       {"--list", "", "the sessions that have logged something", &flags.list},
+       {"--json", "", "events as dirbox-events(5) describes them", &flags.json}},
+      {{"ID", "a session, or how its id begins", &flags.ids, 0, 1}},
+      false,
+      {{"--list", "ID"}, {"--list", "--follow"}, {"--list", "--denied"}, {"--list", "--summary"}}};
   int status = parse_options(syntax, arguments);
   if (status >= 0) return status;
   auto shown = show(flags);

@@ -31,6 +31,11 @@ struct Positional {
   std::size_t max = SIZE_MAX;
 };
 
+/// An option, by its long name, and another one or a positional beside which it would be ignored.
+struct Exclusive {
+  const char *one, *other;
+};
+
 /// What a subcommand takes. The names of values and positionals tell completion what to offer:
 /// those with PATH or FILE files, NAME|FILE profiles as well, "a|b|c" these words.
 struct Syntax {
@@ -39,6 +44,7 @@ struct Syntax {
   std::vector<Option> options;
   std::vector<Positional> positionals = {};
   bool takes_command = false;  ///< behind "--"
+  std::vector<Exclusive> exclusive = {};
 };
 
 /// Parses `arguments`. Returns an exit status when the subcommand shall end with it: 0 after

@@ -77,7 +77,9 @@ int trust_command(const Arguments& arguments) {
         {"--show", "", "only show it; exit status 1 where it needs trust", &show},
         {"--yes", "", "do not ask", &yes},
         {"--forget", "", "trust it no more", &forget}},
-       {{"DIR", "the project", &words, 0, 1}}},
+       {{"DIR", "the project", &words, 0, 1}},
+       false,
+       {{"--show", "--yes"}, {"--forget", "--show"}, {"--forget", "--yes"}}},
       arguments);
   if (status >= 0) return status;
   if (!words.empty() && ::chdir(words.front().c_str()) != 0)

@@ -142,6 +142,15 @@ class Help(Cli):
                 self.assertRegex(said, rf"(?m)^dirbox: write a profile: {path}: ({errno})")
         self.assertFalse(os.path.exists(self.project + "/ran"))
 
+    def test_options_that_would_be_ignored(self):
+        for words in (["log", "--list", "ID"], ["log", "--list", "--follow"], ["log", "--list", "--summary"],
+                      ["doctor", "--fix", "--json"], ["trust", "--show", "--yes"], ["trust", "--forget", "--yes"],
+                      ["profile", "list", "--json", "--names"], ["profile", "show", "--plan", "--syscalls"]):
+            with self.subTest(words=words):
+                one, other = words[-2:]
+                self.assertIn(f": {one} and {other}: one of the two at a time\n", self.refused(*words))
+        self.assertIn(": --list and --follow: ", self.refused("log", "-f", "--list"))
+
     def test_counts_of_words(self):
         for words in (["profile"], ["profile", "show", "a", "b"], ["profile", "diff", "base"], ["profile", "check"],
                       ["profile", "new"], ["shell", "--", "x"], ["profile", "list", "--", "x"], ["profile", "list", "x"]):
