@@ -211,6 +211,15 @@ class Verify(sandbox.Boundary):
                          ["fail", "fail", "notrun", "pass"])
         self.assertEqual(code, 1)
 
+    def test_a_directory_whose_name_is_no_utf8(self):
+        folder = os.path.join(os.fsencode(self.world.project), b"x\xff\\y")
+        os.mkdir(folder)
+        self.addCleanup(os.rmdir, folder)
+        code, report = self.verify(cwd=folder)
+        wrong = [(promise["name"], finding) for promise in report["promises"] for finding in promise["findings"]
+                 if finding["verdict"] in ("fail", "notrun")]
+        self.assertEqual((code, wrong), (0, []))
+
     def test_only(self):
         _, report = self.verify("--only", "kernel")
         self.assertTrue(report["promises"])
