@@ -203,17 +203,6 @@ void describe_all(const SyntaxVisitor& visitor) {
   for (const Subcommand& subcommand : kSubcommands) subcommand.run(arguments);
 }
 
-std::string escape_sentence(std::string_view text) {
-  std::string out;
-  for (;;) {
-    const std::size_t end = std::min(text.find('\\'), text.size());
-    out += escape_for_terminal(text.substr(0, end));
-    if (end == text.size()) return out;
-    out += '\\';
-    text.remove_prefix(end + 1);
-  }
-}
-
 int report(const Error& error) {
   // Not all that makes errors escapes what it quotes, of files that nobody trusted.
   fmt::print(stderr, "dirbox: {}\n", escape_sentence(error.message()));

@@ -234,7 +234,7 @@ class Profiles(Cli):
         bad = self.project + "/bad.toml"
         for text, where in (("[filesystem]\nraed = [\"/x\"]\n", "bad.toml:2:1: unknown key"),
                             ("[filesystem]\nread = [\"/no/such\"]\n", "bad.toml:2:9"),
-                            ("x = [", "bad.toml:1:"), ("[seccomp]\nallow = [\"@nosuch\"]\n", "bad.toml:2:10")):
+                            ("x = [", "bad.toml:1:"), ("x = \n", "saw '\\n'\n"), ("[seccomp]\nallow = [\"@nosuch\"]\n", "bad.toml:2:10")):
             with self.subTest(text=text):
                 self.write(bad, text)
                 self.assertIn(where, self.refused("profile", "check", bad))
