@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -130,13 +131,15 @@ int list_options() {
 }
 
 /// Where the caller closed one of 0-2, the next file to be opened would be that one: what is
-/// printed would go into it, and the command inherit it.
+/// printed would go into it, and the command inherit it. Into a closed output nothing can be
+/// written, as the file that is opened for it says.
 bool fill_standard_descriptors() {
   pollfd standard[] = {{0, 0, 0}, {1, 0, 0}, {2, 0, 0}};
   if (::poll(standard, 3, 0) < 0) return false;
   for (const pollfd& entry : standard) {
     const bool closed = (entry.revents & POLLNVAL) != 0;
-    if (closed && ::open("/dev/null", O_RDWR) != entry.fd) return false;
+    if (closed && ::open("/dev/null", entry.fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != entry.fd)
+      return false;
   }
   return true;
 }

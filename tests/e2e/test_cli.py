@@ -91,6 +91,19 @@ class Help(Cli):
                 self.assertEqual((done.returncode, done.stderr),
                                  (125, "dirbox: write: standard output: ENOSPC (No space left on device)\n"))
 
+    def test_a_closed_output_takes_nothing(self):
+        for words in (["--help"], ["profile", "list"], ["help", "run"], ["run", "--dry-run", "--", "true"]):
+            with self.subTest(words=words):
+                done = self.closed(*words)
+                self.assertEqual((done.returncode, done.stderr),
+                                 (125, "dirbox: write: standard output: EBADF (Bad file descriptor)\n"))
+        for words, status in ((["run", "--", "true"], 0), (["run", "--", "sh", "-c", "exit 3"], 3)):
+            self.assertEqual(self.closed(*words).returncode, status)
+
+    def closed(self, *words):
+        return subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', DIRBOX, *words], cwd=self.project, env=self.environment,
+                              text=True, stderr=subprocess.PIPE, timeout=60, stdin=subprocess.DEVNULL)
+
     def test_a_status_outlives_a_full_stderr(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
             for words, status in ((["nosuch"], 125), (["run", "--", "sh", "-c", "echo x > .envrc; exit 3"], 3)):
