@@ -285,6 +285,18 @@ class Profiles(Cli):
         self.refused("profile", "diff", "base", "nosuch")
 
 
+class Import(Cli):
+    def test_where_the_settings_are_no_json(self):
+        path = self.project + "/s.json"
+        for text, said in (('{\n  "sandbox": nil}', f"{path}:2:15: syntax error while parsing value"), ("", f"{path}:1:1: "),
+                           ('{"a": 1, "a": 2}', f"{path}: duplicate key\n"), ("[]", f"{path}: not a JSON object\n")):
+            with self.subTest(text=text):
+                self.write(path, text)
+                error = self.refused("import", "claude", path)
+                self.assertIn("dirbox: import settings: " + said, error)
+                self.assertNotRegex(error, "exception|line 2|byte")
+
+
 class Chdir(Cli):
     def test_where_the_command_starts(self):
         os.makedirs(self.project + "/sub/deep")
