@@ -67,7 +67,7 @@ int set_verb(const Arguments& arguments) {
       {"dirbox project set PROFILE [DIR]",
        "Makes PROFILE what run uses in DIR (default: the working directory) and beneath.",
        {},
-       {{"PROFILE [DIR]", "a profile's name, and the directory", &words, 1, 2}}},
+       {{"PROFILE [DIR]", "a profile's name, and the directory", &words, 1, 2, {{"", "DIR"}}}}},
       arguments);
   if (status >= 0) return status;
   const std::string profile = words.front();

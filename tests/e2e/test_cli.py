@@ -381,30 +381,50 @@ class Completion(Cli):
         (["dirbox", "run", "-p", "offl"], {"offline"}),
         (["dirbox", "run", "--prof"], {"--profile"}),
         (["dirbox", "profile", "new", "--ext"], {"--extends"}),
-        (["dirbox", "run", "--read", "some f"], {"some file"}),
+        (["dirbox", "run", "--read", "some fi"], {"some file"}),
         (["dirbox", "project", "set", "offl"], {"offline"}),
         (["dirbox", "completion", "z"], {"zsh"}),
         (["dirbox", "help", "sh"], {"shell"}),
         (["dirbox", "shell", "--env", "HOM"], {"HOME"}),
+        (["dirbox", "why", "so"], {"socket"}),
+        (["dirbox", "why", "--read", "x", "pa"], {"path"}),
+        (["dirbox", "why", "path", "some fi"], {"some file"}),
+        (["dirbox", "why", "socket", "some fi"], {"some file"}),
+        (["dirbox", "why", "-p", "offline", "path", "some fi"], {"some file"}),
+        (["dirbox", "why", "env", "HOM"], {"HOME"}),
+        (["dirbox", "why", "host", ""], set()),
+        (["dirbox", "why", "syscall", "p"], set()),
+        (["dirbox", "completion", "zsh", ""], set()),
+        (["dirbox", "run", "--chdir", "some"], {"some folder"}),
+        (["dirbox", "trust", "some"], {"some folder"}),
+        (["dirbox", "project", "unset", "some"], {"some folder"}),
+        (["dirbox", "project", "set", "offline", "some"], {"some folder"}),
+        (["dirbox", "help", "profile", "sh"], {"show"}),
+        (["dirbox", "help", "run", ""], set()),
+        (["dirbox", "help", "profile", "show", ""], set()),
     ]
+
+    def plant(self):
+        self.write(self.project + "/some file", "")
+        os.mkdir(self.project + "/some folder")
 
     def test_bash(self):
         self.need("bash")
-        self.write(self.project + "/some file", "")
+        self.plant()
         for words, wanted in self.CASES:
             with self.subTest(words=words):
-                self.assertEqual(set(self.bash(*words)), wanted)
+                self.assertEqual(set(self.bash(*words)) - {""}, wanted)
         self.assertIn("basename", self.bash("dirbox", "run", "--", "basen"))
         self.assertIn("some file", self.bash("dirbox", "run", "--", "cat", "so"))
         self.assertIn("--dry-run", self.bash("dirbox", "run", "--"))
 
     def test_fish(self):
         self.need("fish")
-        self.write(self.project + "/some file", "")
+        self.plant()
         for words, wanted in self.CASES:
             with self.subTest(words=words):
                 line = " ".join(word.replace(" ", "\\ ") for word in words)
-                self.assertEqual({text.replace("\\ ", " ") for text in self.fish(line)}, wanted)
+                self.assertEqual({text.replace("\\ ", " ").rstrip("/") for text in self.fish(line)}, wanted)
 
     def test_zsh(self):
         """Outside of its line editor: what the function hands to zsh's own helpers."""
@@ -427,7 +447,13 @@ _dirbox
         self.assertIn("*--profile[the profile (default\\: the project's)]:NAME|FILE:_dirbox_profiles",
                       offered("dirbox", "run", "--prof"))
         self.assertIn("*:NAME|FILE:_dirbox_profiles", offered("dirbox", "profile", "show", ""))
-        self.assertIn("*:bash|zsh|fish:(bash zsh fish)", offered("dirbox", "completion", ""))
+        self.assertIn("1:bash|zsh|fish:(bash zsh fish)", offered("dirbox", "completion", ""))
+        self.assertIn("*--chdir[", "".join(offered("dirbox", "run", "--ch")))
+        self.assertIn("*:DIR:_files -/", offered("dirbox", "trust", ""))
+        self.assertIn("2:DIR:_files -/", offered("dirbox", "project", "set", "x", ""))
+        self.assertIn("1:path|host|exec|syscall|env|socket:(path host exec syscall env socket)", offered("dirbox", "why", ""))
+        self.assertIn("path) _files ;; ", offered("dirbox", "why", "path", "")[-1])
+        self.assertEqual(offered("dirbox", "help", "profile", ""), ["list", "show", "check", "new", "diff"])
         self.assertEqual(offered("dirbox", "run", "--", "cat", "x"), ["normal 2 cat x"])
 
 
