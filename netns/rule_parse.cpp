@@ -206,9 +206,13 @@ Result<std::vector<Rule>> parse_rules(const RuleText& text, bool deny) {
   }
   std::string_view name = std::string_view(text.text).substr(1);
   std::span<const BundleRow> rows = find_bundle(name);
-  if (rows.empty())
-    return writing.refuse("no such bundle" + did_you_mean(name, bundle_names()),
+  if (rows.empty()) {
+    // With the @: without it the suggestion would be a rule for a host of that name.
+    std::vector<std::string> names;
+    for (std::string_view known : bundle_names()) names.push_back("@" + std::string(known));
+    return writing.refuse("no such bundle" + did_you_mean(text.text, {names.begin(), names.end()}),
                           fmt::format("bundles: @{}", fmt::join(bundle_names(), " @")));
+  }
   for (const BundleRow& row : rows) {
     rules.push_back(TRY(parse_one(row.rule, writing)));
     rules.back().bundle = row.bundle;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
@@ -74,18 +75,69 @@ std::string convert_path(Importer& out, std::string_view text, bool rule, std::s
 }
 
 using Use = std::function<void(Importer& out, const std::string& text, const std::string& where)>;
+using Take = std::function<void(Importer& out, const Json& value, const std::string& where)>;
 
-void each_string(Importer& out, const Json* list, std::string_view where, const Use& use) {
-  if (list == nullptr || list->as_array() == nullptr) return;
-  std::size_t index = 0;
-  for (const Json& item : *list->as_array()) {
-    const std::string at = place(where, index++);
-    if (item.as_string() != nullptr) {
-      use(out, *item.as_string(), at);
-    } else {
-      out.remark(at, "not a string");
+std::string_view type_of(const Json& value) {
+  if (value.as_string() != nullptr) return "a string";
+  if (value.as_array() != nullptr) return "a list";
+  if (value.as_object() != nullptr) return "an object";
+  if (value.as_bool() != nullptr) return "a boolean";
+  return value.is_null() ? "null" : "a number";
+}
+
+void expected(Importer& out, const Json& value, std::string_view where, std::string_view wanted) {
+  out.remark(where, fmt::format("not taken over: {} is expected, not {}", wanted, type_of(value)));
+}
+
+/// A list of strings.
+Take strings(Use use) {
+  return [use = std::move(use)](Importer& out, const Json& list, const std::string& where) {
+    if (list.as_array() == nullptr) return expected(out, list, where, "a list");
+    std::size_t index = 0;
+    for (const Json& item : *list.as_array()) {
+      const std::string at = place(where, index++);
+      if (item.as_string() == nullptr) {
+        expected(out, item, at, "a string");
+      } else {
+        use(out, *item.as_string(), at);
+      }
     }
+  };
+}
+
+/// A setting without a counterpart; `text` is what holds here instead, "" for nothing to say.
+Take say(std::string_view text) {
+  return [text](Importer& out, const Json&, const std::string& where) {
+    if (!text.empty()) out.remark(where, text);
+  };
+}
+
+struct Key {
+  std::string_view name;
+  Take take;
+};
+
+void take_block(Importer& out, const Json& block, const std::string& where,
+                std::span<const Key> keys) {
+  if (block.as_object() == nullptr) return expected(out, block, where, "an object");
+  for (const auto& [name, value] : *block.as_object()) {
+    const std::string at = fmt::format("{}.{}", where, comment(name));
+    const auto key =
+        std::find_if(keys.begin(), keys.end(), [&](const Key& one) { return one.name == name; });
+    if (key != keys.end()) {
+      key->take(out, value, at);
+      continue;
+    }
+    std::vector<std::string_view> names;
+    for (const Key& one : keys) names.push_back(one.name);
+    out.remark(at, "not taken over: unknown" + did_you_mean(name, names));
   }
+}
+
+Take block(std::vector<Key> keys) {
+  return [keys = std::move(keys)](Importer& out, const Json& value, const std::string& where) {
+    take_block(out, value, where, keys);
+  };
 }
 
 Use into_paths(const char* list, bool optional) {
@@ -151,80 +203,71 @@ void add_deny_rule(Importer& out, const std::string& text, const std::string& wh
   }
 }
 
-struct Remark {
-  std::string_view key, text;
-};
-// Settings without a counterpart; what holds here instead.
-constexpr Remark kSandbox[] = {
-    {"failIfUnavailable", "always so here: dirbox never runs without its sandbox"},
-    {"autoAllowBashIfSandboxed", "a matter of Claude Code's own prompts"},
-    {"allowUnsandboxedCommands", "stricter here: nothing inside can leave but excluded commands"},
-    {"enableWeakerNestedSandbox", "not needed: dirbox turns the inner sandbox off"},
-    {"enableWeakerNetworkIsolation", "cannot be expressed"},
-    {"ignoreViolations", "cannot be expressed: dirbox log shows them all"},
-    {"ripgrep", "not needed"},
-};
-constexpr Remark kNetwork[] = {
-    {"allowManagedDomainsOnly", "always so here: nothing inside can add a host"},
-    {"strictAllowlist", "always so here: a host that no rule names is refused"},
-    {"allowAllUnixSockets", "stricter here: sockets of the host are listed one by one"},
-    {"allowLocalBinding", "always so here: the sandbox has a loopback of its own; see publish"},
-    {"httpProxyPort", "dirbox has its own proxy; a proxy of the host is taken from HTTPS_PROXY"},
-    {"socksProxyPort", "dirbox has its own proxy"},
-};
-
-void add_remarks(Importer& out, const Json& block, std::string_view where,
-                 std::span<const Remark> rows) {
-  for (const Remark& row : rows) {
-    if (block.find(row.key) != nullptr) out.remark(fmt::format("{}.{}", where, row.key), row.text);
-  }
-}
-
-void add_network(Importer& out, const Json& network) {
-  each_string(out, network.find("allowedDomains"), "sandbox.network.allowedDomains",
-              into_rules("network.allow", check_allow_rule));
-  each_string(out, network.find("deniedDomains"), "sandbox.network.deniedDomains",
-              into_rules("network.deny", check_network_rule));
-  each_string(out, network.find("allowUnixSockets"), "sandbox.network.allowUnixSockets",
-              into_paths("filesystem.sockets", true));
-  add_remarks(out, network, "sandbox.network", kNetwork);
-}
-
-void add_credentials(Importer& out, const Json& credentials) {
-  const Json* files = credentials.find("files");
+/// sandbox.credentials.files: paths, or objects with one.
+void add_files(Importer& out, const Json& list, const std::string& where) {
+  if (list.as_array() == nullptr) return expected(out, list, where, "a list");
   std::size_t index = 0;
-  for (const Json& item :
-       files != nullptr && files->as_array() ? *files->as_array() : JsonArray{}) {
-    const std::string where = place("sandbox.credentials.files", index++);
-    const Json* path = item.as_string() != nullptr ? &item : item.find("path");
-    if (path == nullptr || path->as_string() == nullptr) continue;
-    const std::string converted = convert_path(out, *path->as_string(), false, where);
-    if (!converted.empty()) out.add("filesystem.hide", converted, where);
+  for (const Json& item : *list.as_array()) {
+    const std::string at = place(where, index++);
+    const Json* path = item.as_object() != nullptr ? item.find("path") : &item;
+    if (path == nullptr || path->as_string() == nullptr) {
+      out.remark(at, "not taken over: it has no path");
+      continue;
+    }
+    const std::string converted = convert_path(out, *path->as_string(), false, at);
+    if (!converted.empty()) out.add("filesystem.hide", converted, at);
   }
-  if (credentials.find("envVars") != nullptr)
-    out.remark("sandbox.credentials.envVars", "always so here: only listed variables come in");
 }
 
-void add_sandbox(Importer& out, const Json& sandbox) {
-  if (const Json* enabled = sandbox.find("enabled"); enabled != nullptr) {
-    out.remark("sandbox.enabled",
-               "not needed: dirbox confines Claude Code as a whole, and turns "
-               "its own sandbox off");
-  }
-  each_string(out, sandbox.find("excludedCommands"), "sandbox.excludedCommands", add_excluded);
-  if (const Json* network = sandbox.find("network")) add_network(out, *network);
-  if (const Json* files = sandbox.find("filesystem")) {
-    each_string(out, files->find("allowWrite"), "sandbox.filesystem.allowWrite",
-                into_paths("filesystem.write", true));
-    each_string(out, files->find("allowRead"), "sandbox.filesystem.allowRead",
-                into_paths("filesystem.read", true));
-    each_string(out, files->find("denyRead"), "sandbox.filesystem.denyRead",
-                into_paths("filesystem.hide", false));
-    each_string(out, files->find("denyWrite"), "sandbox.filesystem.denyWrite",
-                into_paths("filesystem.protect", false));
-  }
-  if (const Json* credentials = sandbox.find("credentials")) add_credentials(out, *credentials);
-  add_remarks(out, sandbox, "sandbox", kSandbox);
+std::vector<Key> network_keys() {
+  return {
+      {"allowedDomains", strings(into_rules("network.allow", check_allow_rule))},
+      {"deniedDomains", strings(into_rules("network.deny", check_network_rule))},
+      {"allowUnixSockets", strings(into_paths("filesystem.sockets", true))},
+      {"allowManagedDomainsOnly", say("always so here: nothing inside can add a host")},
+      {"strictAllowlist", say("always so here: a host that no rule names is refused")},
+      {"allowAllUnixSockets", say("stricter here: sockets of the host are listed one by one")},
+      {"allowLocalBinding",
+       say("always so here: the sandbox has a loopback of its own; see publish")},
+      {"httpProxyPort",
+       say("dirbox has its own proxy; a proxy of the host is taken from HTTPS_PROXY")},
+      {"socksProxyPort", say("dirbox has its own proxy")},
+  };
+}
+
+std::vector<Key> sandbox_keys() {
+  return {
+      {"enabled", say("not needed: dirbox confines Claude Code as a whole, and turns "
+                      "its own sandbox off")},
+      {"excludedCommands", strings(add_excluded)},
+      {"network", block(network_keys())},
+      {"filesystem", block({{"allowWrite", strings(into_paths("filesystem.write", true))},
+                            {"allowRead", strings(into_paths("filesystem.read", true))},
+                            {"denyRead", strings(into_paths("filesystem.hide", false))},
+                            {"denyWrite", strings(into_paths("filesystem.protect", false))}})},
+      {"credentials", block({{"files", add_files},
+                             {"envVars", say("always so here: only listed variables come in")}})},
+      {"failIfUnavailable", say("always so here: dirbox never runs without its sandbox")},
+      {"autoAllowBashIfSandboxed", say("a matter of Claude Code's own prompts")},
+      {"allowUnsandboxedCommands",
+       say("stricter here: nothing inside can leave but excluded commands")},
+      {"enableWeakerNestedSandbox", say("not needed: dirbox turns the inner sandbox off")},
+      {"enableWeakerNetworkIsolation", say("cannot be expressed")},
+      {"ignoreViolations", say("cannot be expressed: dirbox log shows them all")},
+      {"ripgrep", say("not needed")},
+  };
+}
+
+std::vector<Key> permission_keys() {
+  return {
+      {"deny", strings(add_deny_rule)},
+      {"additionalDirectories", strings(into_paths("filesystem.write", true))},
+      // These are about Claude Code's own prompts.
+      {"allow", say("")},
+      {"ask", say("")},
+      {"defaultMode", say("")},
+      {"disableBypassPermissionsMode", say("")},
+  };
 }
 
 /// A path cannot be in two lists of one file: the stricter one has it.
@@ -269,12 +312,10 @@ std::string render(const Importer& out) {
 
 std::string import_claude(const Json& settings, std::string_view source) {
   Importer out(source);
-  if (const Json* sandbox = settings.find("sandbox")) add_sandbox(out, *sandbox);
-  if (const Json* permissions = settings.find("permissions")) {
-    each_string(out, permissions->find("deny"), "permissions.deny", add_deny_rule);
-    each_string(out, permissions->find("additionalDirectories"),
-                "permissions.additionalDirectories", into_paths("filesystem.write", true));
-  }
+  if (const Json* sandbox = settings.find("sandbox"))
+    take_block(out, *sandbox, "sandbox", sandbox_keys());
+  if (const Json* permissions = settings.find("permissions"))
+    take_block(out, *permissions, "permissions", permission_keys());
   drop_contradictions(out);
   return render(out);
 }

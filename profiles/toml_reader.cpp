@@ -129,7 +129,7 @@ Result<NodeTable> parse_toml(std::string_view text, std::string_view file) {
     return convert_table(toml::parse(text));
   } catch (const toml::parse_error& e) {
     const toml::source_position& at = e.source().begin;
-    return fail_syntax(file, at.line, at.column, escape_for_terminal(e.description()));
+    return fail_syntax(file, at.line, at.column, escape_sentence(e.description()));
   } catch (const std::exception& e) {
     return fail("read profile", file, escape_for_terminal(e.what()));
   }

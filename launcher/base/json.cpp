@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -58,12 +59,26 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::json::exception& e) override {
-    if (error_.empty()) error_ = fmt::format("byte {}: {}", position, e.what());
+    if (!error_.empty()) return false;
+    // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error …"
+    std::string_view what = e.what();
+    unsigned long line = 0, column = 0;
+    int length = 0;
+    what.remove_prefix(std::min(what.find("] ") + 2, what.size()));
+    if (std::sscanf(what.data(), "parse error at line %lu, column %lu: %n", &line, &column,
+                    &length) == 2 &&
+        length != 0) {
+      where_ = fmt::format("{}:{}", line, column);
+      error_ = what.substr(static_cast<std::size_t>(length));
+    } else {
+      error_ = fmt::format("byte {}: {}", position, what);
+    }
     return false;
   }
 
   Json take() { return std::move(root_); }
   const std::string& error() const { return error_; }
+  const std::string& where() const { return where_; }
 
  private:
   struct Frame {
@@ -100,7 +115,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   const Json::Limits& limits_;
   std::vector<Frame> frames_;
   Json root_;
-  std::string error_;
+  std::string error_, where_;
 };
 
 /// Depth is bounded by whoever built the value: parse() by its limit, our own code by its shape.
@@ -137,7 +152,8 @@ Result<Json> Json::parse(std::string_view text, const Limits& limits) {
   try {
     if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder) ||
         !builder.error().empty()) {
-      return fail("parse JSON", "", builder.error().empty() ? "malformed" : builder.error());
+      return fail("parse JSON", builder.where(),
+                  builder.error().empty() ? "malformed" : builder.error());
     }
   } catch (const std::exception& e) {
     return fail("parse JSON", "", e.what());

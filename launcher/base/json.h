@@ -40,7 +40,8 @@ class Json {
     bool exact_keys = false;       ///< keys that differ in case are two
   };
   /// RFC 8259 text, whole: trailing data, invalid UTF-8, keys that are equal when ASCII case is
-  /// folded, and integers outside int64 are errors. The error's detail says where.
+  /// folded, and integers outside int64 are errors. The error's operand is "line:column" where that
+  /// is known.
   static Result<Json> parse(std::string_view text, const Limits& limits);
   static Result<Json> parse(std::string_view text) { return parse(text, Limits{}); }
 

@@ -104,6 +104,17 @@ std::string escape_for_terminal(std::string_view text) {
   return out;
 }
 
+std::string escape_sentence(std::string_view text) {
+  std::string out;
+  for (;;) {
+    const std::size_t end = std::min(text.find('\\'), text.size());
+    out += escape_for_terminal(text.substr(0, end));
+    if (end == text.size()) return out;
+    out += '\\';
+    text.remove_prefix(end + 1);
+  }
+}
+
 std::string escape_json_for_terminal(std::string_view json) {
   std::string out;
   out.reserve(json.size());

@@ -62,9 +62,6 @@ int learn_command(const Arguments& arguments);
 /// What `verify` runs inside its sandbox: answers probes on its standard input and output.
 int probe_command(const Arguments& arguments);
 
-/// A sentence, safe for a terminal and on one line, of which parts may be escaped already: other
-/// than with escape_for_terminal(), '\' stays.
-std::string escape_sentence(std::string_view text);
 /// Prints an Error as the user reads it. Returns kFailed.
 int report(const Error& error);
 

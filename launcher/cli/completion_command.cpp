@@ -3,61 +3,42 @@
 #include <algorithm>
 
 #include "launcher/base/text.h"
-#include "launcher/cli/command.h"
-#include "launcher/cli/options.h"
+#include "launcher/cli/completion.h"
 
-/// Completion scripts, generated from the option tables.
 namespace dirbox::cli {
-namespace {
-
-struct Flag {
-  std::vector<std::string> names;
-  std::string value;  ///< "" for none
-  std::string doc;
-};
-
-/// A Syntax, copied: its rows live only while it is shown.
-struct Shape {
-  std::string command;  ///< "run", "profile show"
-  std::string summary;
-  std::vector<Flag> flags;
-  std::string word;  ///< what a positional is called; "" for none
-  bool takes_command;
-
-  std::string parent() const { return command.substr(0, command.find(' ')); }
-  bool is_verb() const { return command.find(' ') != command.npos; }
-  std::string verb() const { return command.substr(command.find(' ') + 1); }
-};
-
-std::vector<Shape> all_shapes() {
-  std::vector<Shape> shapes;
-  describe_all([&](const Syntax& syntax) {
-    Shape shape{command_of(syntax), syntax.summary, {}, "", syntax.takes_command};
-    for (const Option& option : syntax.options) {
-      auto names = names_of(option);
-      shape.flags.push_back({{names.begin(), names.end()}, option.value, option.doc});
-    }
-    shape.flags.push_back({{"-h", "--help"}, "", "a summary of the options"});
-    if (!syntax.positionals.empty()) shape.word = syntax.positionals.front().name;
-    shapes.push_back(std::move(shape));
-  });
-  return shapes;
-}
-
-enum class Offer { nothing, profiles, files, variables, words };
 
 Offer offer_for(std::string_view value) {
   if (value == "NAME|FILE" || value.starts_with("PROFILE")) return Offer::profiles;
   if (value.find("PATH") != value.npos || value.find("FILE") != value.npos) return Offer::files;
+  if (value == "DIR") return Offer::directories;
   if (value == "NAME[=VALUE]") return Offer::variables;
   const bool words = value.find('|') != value.npos && value.front() >= 'a';
   return words ? Offer::words : Offer::nothing;
 }
 
-/// "a|b" -> "a b"
 std::string spaced(std::string text) {
   std::replace(text.begin(), text.end(), '|', ' ');
   return text;
+}
+
+namespace {
+
+std::vector<Shape> all_shapes() {
+  std::vector<Shape> shapes;
+  describe_all([&](const Syntax& syntax) {
+    Shape shape{command_of(syntax), syntax.summary, {}, "", {}, syntax.takes_command};
+    for (const Option& option : syntax.options) {
+      auto names = names_of(option);
+      shape.flags.push_back({{names.begin(), names.end()}, option.value, option.doc});
+    }
+    shape.flags.push_back({{"-h", "--help"}, "", "a summary of the options"});
+    if (!syntax.positionals.empty()) {
+      shape.word = syntax.positionals.front().name;
+      shape.follows = syntax.positionals.front().follows;
+    }
+    shapes.push_back(std::move(shape));
+  });
+  return shapes;
 }
 
 /// Verbs of each subcommand that has some, in the order of the table.
@@ -81,6 +62,8 @@ std::string bash_offer(std::string_view value) {
       return "_dirbox_profiles \"$cur\"";
     case Offer::files:
       return "_dirbox_files \"$cur\"";
+    case Offer::directories:
+      return "_dirbox_directories \"$cur\"";
     case Offer::variables:
       return "mapfile -t COMPREPLY < <(compgen -v -- \"$cur\")";
     case Offer::words:
@@ -90,12 +73,28 @@ std::string bash_offer(std::string_view value) {
   }
 }
 
+/// What is offered for a word that is no option.
+std::string bash_word(const Shape& shape) {
+  const std::string first = bash_offer(shape.word);
+  if (offer_for(shape.word) == Offer::words) {
+    std::string then;
+    for (const Follow& follow : shape.follows)
+      then += fmt::format("{}) {} ;; ", follow.first, bash_offer(follow.value));
+    return fmt::format("case $(_dirbox_first {}) in '') {} ;; {}esac", spaced(shape.word), first,
+                       then);
+  }
+  if (shape.follows.empty()) return first;
+  return fmt::format("if ((COMP_CWORD > {})); then {}; else {}; fi", shape.is_verb() ? 3 : 2,
+                     bash_offer(shape.follows.front().value), first);
+}
+
 std::string bash_script(const std::vector<Shape>& shapes) {
-  std::string names, verbs, values, flags, words;
+  std::string names, verbs, values, flags, words, helps;
   for (const Subcommand& subcommand : subcommands()) names += std::string(subcommand.name) + " ";
   for (const auto& [parent, children] : verbs_of(shapes)) {
     std::string list;
     for (const Shape* child : children) list += " " + child->verb();
+    helps += fmt::format("      {}) _dirbox_words \"$cur\"{} ;;\n", parent, list);
     verbs += fmt::format(
         "    {0})\n      if ((COMP_CWORD == 2)); then _dirbox_words \"$cur\"{1}; return; fi\n"
         "      name=\"{0} ${{COMP_WORDS[2]}}\" ;;\n",
@@ -114,7 +113,7 @@ std::string bash_script(const std::vector<Shape>& shapes) {
     flags += fmt::format("    '{}') _dirbox_words \"$cur\"{} ;;\n", shape.command,
                          list + (shape.takes_command ? " --" : ""));
     if (!shape.word.empty())
-      words += fmt::format("    '{}') {} ;;\n", shape.command, bash_offer(shape.word));
+      words += fmt::format("    '{}') {} ;;\n", shape.command, bash_word(shape));
   }
   return fmt::format(R"(# bash completion for dirbox(1), made by "dirbox completion bash".
 _dirbox_words() {{
@@ -125,6 +124,16 @@ _dirbox_words() {{
 _dirbox_files() {{
   compopt -o filenames 2>/dev/null
   mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}}
+_dirbox_directories() {{
+  compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -d -- "$1")
+}}
+_dirbox_first() {{
+  local i
+  for ((i = 2; i < COMP_CWORD; i++)); do
+    if [[ " $* " == *" ${{COMP_WORDS[i]}} "* ]]; then echo "${{COMP_WORDS[i]}}"; return; fi
+  done
 }}
 _dirbox_profiles() {{
   local names
@@ -147,7 +156,12 @@ _dirbox() {{
   done
   if ((COMP_CWORD == 1)); then _dirbox_words "$cur" {names}help --help --version --; return; fi
   case $name in
-    help) _dirbox_words "$cur" {names}; return ;;
+    help)
+      if ((COMP_CWORD == 2)); then _dirbox_words "$cur" {names}; fi
+      if ((COMP_CWORD != 3)); then return; fi
+      case ${{COMP_WORDS[2]}} in
+{helps}      esac
+      return ;;
 {verbs}  esac
   case "$name:$prev" in
 {values}  esac
@@ -162,7 +176,7 @@ _dirbox() {{
 complete -F _dirbox dirbox
 )",
                      fmt::arg("names", names), fmt::arg("verbs", verbs), fmt::arg("values", values),
-                     fmt::arg("flags", flags), fmt::arg("words", words));
+                     fmt::arg("flags", flags), fmt::arg("words", words), fmt::arg("helps", helps));
 }
 
 // zsh ---------------------------------------------------------------------------------------------
@@ -186,6 +200,8 @@ std::string zsh_action(std::string_view value) {
       return "_dirbox_profiles";
     case Offer::files:
       return "_files";
+    case Offer::directories:
+      return "_files -/";
     case Offer::variables:
       return "_parameters -g \"*export*\"";
     case Offer::words:
@@ -205,19 +221,32 @@ std::string zsh_arguments(const Shape& shape) {
       out += "'";
     }
   }
-  if (!shape.word.empty())
-    out += fmt::format(" \\\n        '*:{}:{}'", zsh_escape(shape.word), zsh_action(shape.word));
+  if (shape.word.empty()) return out;
+  const bool words = offer_for(shape.word) == Offer::words;
+  out += fmt::format(" \\\n        '{}:{}:{}'", words || !shape.follows.empty() ? "1" : "*",
+                     zsh_escape(shape.word), zsh_action(shape.word));
+  std::string cases;
+  for (const Follow& follow : shape.follows) {
+    if (words)
+      cases += fmt::format("{}) {} ;; ", follow.first, zsh_action(follow.value));
+    else
+      out += fmt::format(" \\\n        '2:{0}:{1}'", follow.value, zsh_action(follow.value));
+  }
+  if (!cases.empty())
+    out += fmt::format(" \\\n        '*:subject:{{ case ${{words[(r)({})]}} in {}esac }}'",
+                       shape.word, cases);
   return out;
 }
 
 std::string zsh_script(const std::vector<Shape>& shapes) {
-  std::string names, verbs, cases;
+  std::string names, verbs, cases, helps;
   for (const Subcommand& subcommand : subcommands())
     names += fmt::format(" '{}:{}'", subcommand.name, zsh_escape(subcommand.summary));
   for (const auto& [parent, children] : verbs_of(shapes)) {
     std::string list;
     for (const Shape* child : children)
       list += fmt::format(" '{}:{}'", child->verb(), zsh_escape(child->summary));
+    helps += fmt::format("        {}) list=({}) ;;\n", parent, list);
     verbs += fmt::format(R"(    {0})
       if ((CURRENT == 2)); then
         list=({1})
@@ -257,8 +286,14 @@ _dirbox() {{
   ((CURRENT--))
   case $name in
     help)
-      list=({names})
-      _describe subcommand list
+      if ((CURRENT == 2)); then
+        list=({names})
+        _describe subcommand list
+      elif ((CURRENT == 3)); then
+        case $words[2] in
+{helps}        esac
+        _describe verb list
+      fi
       return ;;
 {verbs}  esac
   case $name in
@@ -266,77 +301,8 @@ _dirbox() {{
 }}
 if [[ ${{funcstack[1]}} == _dirbox ]]; then _dirbox "$@"; else compdef _dirbox dirbox; fi
 )zsh",
-                     fmt::arg("names", names), fmt::arg("verbs", verbs), fmt::arg("cases", cases));
-}
-
-// fish --------------------------------------------------------------------------------------------
-
-std::string fish_quote(std::string_view text) {
-  std::string out = "'";
-  for (char c : text) {
-    if (c == '\'' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "'";
-}
-
-std::string fish_action(std::string_view value) {
-  switch (offer_for(value)) {
-    case Offer::profiles:
-      return " -F -a '(dirbox profile list --names 2>/dev/null)'";
-    case Offer::files:
-      return " -F";
-    case Offer::variables:
-      return " -f -a '(set -nx)'";
-    case Offer::words:
-      return " -f -a " + fish_quote(spaced(std::string(value)));
-    default:
-      return " -f";
-  }
-}
-
-std::string fish_script(const std::vector<Shape>& shapes) {
-  std::string out = R"(# fish completion for dirbox(1), made by "dirbox completion fish".
-function __dirbox_at
-    set -l words (commandline -opc)
-    contains -- -- $words; and return 1
-    set -e words[1]
-    for word in $argv
-        test "$words[1]" = $word; or return 1
-        set -e words[1]
-    end
-end
-function __dirbox_ends_at
-    __dirbox_at $argv; and test (count (commandline -opc)) -eq (math 1 + (count $argv))
-end
-complete -c dirbox -f
-complete -c dirbox -n 'contains -- -- (commandline -opc)' -F -a '(__fish_complete_command)'
-)";
-  for (const Subcommand& subcommand : subcommands()) {
-    out += fmt::format("complete -c dirbox -n __dirbox_ends_at -a {} -d {}\n", subcommand.name,
-                       fish_quote(subcommand.summary));
-    out += fmt::format("complete -c dirbox -n '__dirbox_ends_at help' -a {}\n", subcommand.name);
-  }
-  for (const Shape& shape : shapes) {
-    if (shape.is_verb()) {
-      out += fmt::format("complete -c dirbox -n '__dirbox_ends_at {}' -a {} -d {}\n",
-                         shape.parent(), shape.verb(), fish_quote(shape.summary));
-    }
-    for (const Flag& flag : shape.flags) {
-      out += fmt::format("complete -c dirbox -n '__dirbox_at {}'", shape.command);
-      for (const std::string& name : flag.names) {
-        const bool is_long = name.starts_with("--");
-        out += (is_long ? " -l " : " -s ") + name.substr(is_long ? 2 : 1);
-      }
-      if (!flag.value.empty()) out += " -r" + fish_action(flag.value);
-      out += " -d " + fish_quote(flag.doc) + "\n";
-    }
-    if (!shape.word.empty()) {
-      out += fmt::format("complete -c dirbox -n '__dirbox_at {}'{}\n", shape.command,
-                         fish_action(shape.word));
-    }
-  }
-  return out;
+                     fmt::arg("names", names), fmt::arg("verbs", verbs), fmt::arg("cases", cases),
+                     fmt::arg("helps", helps));
 }
 
 struct Shell {

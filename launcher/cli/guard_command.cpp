@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <ctime>
+#include <set>
 
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
@@ -17,17 +18,17 @@ namespace {
 
 using guard::Record;
 
-/// The store of the session whose id is or begins with `id`; the last one for "".
+/// The store of the session whose id is or begins with `id`.
 Result<std::string> find_store(const std::string& id) {
   const std::string state = log::state_directory();
   std::vector<std::string> found;
-  for (const std::string& session : guard::list_stores(state)) {
+  for (const std::string& session : TRY(guard::list_stores(state))) {
     if (session.starts_with(id)) found.push_back(session);
   }
   if (found.empty())
     return fail("find a quarantine", escape_for_terminal(id), "there is none",
                 "dirbox guard show lists all");
-  if (!id.empty() && found.size() > 1)
+  if (found.size() > 1)
     return fail("find a quarantine", escape_for_terminal(id), "several begin so");
   return path_join(path_join(state, guard::kQuarantine), found.back());
 }
@@ -46,8 +47,9 @@ std::string time_text(std::int64_t seconds) {
 void print_records(const std::string& store, const std::vector<Record>& records) {
   for (const Record& record : records) {
     const std::string number = record.number != 0 ? std::to_string(record.number) : "-";
-    fmt::print("{} {}  {}  {}\n", path_name(store), number, time_text(record.time),
-               escape_for_terminal(record.path));
+    const bool restored = record.number != 0 && !guard::is_kept(store, record);
+    fmt::print("{} {}  {}  {}{}\n", path_name(store), number, time_text(record.time),
+               escape_for_terminal(record.path), restored ? "  restored" : "");
     Table table;
     for (const guard::Finding& finding : record.findings) {
       table.add({finding.key.empty() ? "whole" : escape_for_terminal(finding.key),
@@ -73,6 +75,7 @@ void add_json(const std::string& store, const std::vector<Record>& records, Json
                              {"number", record.number != 0 ? Json(record.number) : Json()},
                              {"time", record.time},
                              {"path", record.path},
+                             {"restored", record.number != 0 && !guard::is_kept(store, record)},
                              {"findings", std::move(findings)},
                              {"more", std::uint64_t{record.more}}});
   }
@@ -91,8 +94,9 @@ int show_verb(const Arguments& arguments) {
   std::vector<std::string> stores;
   if (words.empty()) {
     const std::string base = path_join(log::state_directory(), guard::kQuarantine);
-    for (const std::string& session : guard::list_stores(log::state_directory()))
-      stores.push_back(path_join(base, session));
+    const auto sessions = guard::list_stores(log::state_directory());
+    if (!sessions) return report(sessions.error());
+    for (const std::string& session : *sessions) stores.push_back(path_join(base, session));
   } else {
     auto store = find_store(words.front());
     if (!store) return report(store.error());
@@ -181,11 +185,39 @@ Result<void> put_back(const std::string& store, const Record& record) {
   return done;
 }
 
+/// The records with these numbers; without any, those that are still to be restored.
+Result<std::vector<Record>> choose_records(const std::string& store,
+                                           const std::vector<Record>& records,
+                                           const std::vector<std::string>& numbers) {
+  constexpr const char* kDoing = "restore from quarantine";
+  constexpr const char* kHint = "dirbox guard show tells them";
+  std::set<std::uint64_t> wanted;
+  for (const std::string& word : numbers) {
+    std::uint64_t number = 0;
+    const char* end = word.data() + word.size();
+    const auto read = std::from_chars(word.data(), end, number);
+    if (read.ec != std::errc() || read.ptr != end)
+      return fail(kDoing, escape_for_terminal(word), "not a number", kHint);
+    if (number == 0 || std::none_of(records.begin(), records.end(), [&](const Record& record) {
+          return record.number == number;
+        })) {
+      return fail(kDoing, escape_for_terminal(word), "no such number", kHint);
+    }
+    wanted.insert(number);
+  }
+  std::vector<Record> chosen;
+  for (const Record& record : records) {
+    if (wanted.contains(record.number) || (wanted.empty() && guard::is_kept(store, record)))
+      chosen.push_back(record);
+  }
+  return chosen;
+}
+
 int restore_verb(const Arguments& arguments) {
   std::vector<std::string> words;
   int status = parse_options(
       {"dirbox guard restore SESSION [NUMBER…]",
-       "Puts what was quarantined back where it was: everything of a session, or these.",
+       "Puts what was quarantined back where it was: all that a session has left there, or these.",
        {},
        {{"SESSION [NUMBER…]", "the session, and what to restore", &words, 1}}},
       arguments);
@@ -194,19 +226,10 @@ int restore_verb(const Arguments& arguments) {
   if (!store) return report(store.error());
   auto records = guard::read_records(*store);
   if (!records) return report(records.error());
-  std::vector<Record> chosen;
-  for (const Record& record : records->list) {
-    if (record.number == 0) continue;
-    if (words.size() == 1 ||
-        std::find(words.begin() + 1, words.end(), std::to_string(record.number)) != words.end()) {
-      chosen.push_back(record);
-    }
-  }
-  if (chosen.size() < words.size() - 1)
-    return report({"restore from quarantine", path_name(*store).data(), 0, "no such number",
-                   "dirbox guard show tells them"});
+  const auto chosen = choose_records(*store, records->list, {words.begin() + 1, words.end()});
+  if (!chosen) return report(chosen.error());
   int worst = 0;
-  for (const Record& record : chosen) {
+  for (const Record& record : *chosen) {
     if (auto done = put_back(*store, record); !done) {
       worst = report(done.error());
       continue;

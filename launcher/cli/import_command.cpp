@@ -27,7 +27,12 @@ Result<std::string> import(const std::string& file) {
     return Failure(std::move(error));
   }
   auto settings = Json::parse(*text);
-  if (!settings) return fail("import settings", escape_for_terminal(path), settings.error().detail);
+  if (!settings) {
+    const Error& error = settings.error();
+    return fail("import settings",
+                escape_for_terminal(path) + (error.operand.empty() ? "" : ":" + error.operand),
+                error.detail);
+  }
   if (settings->as_object() == nullptr)
     return fail("import settings", escape_for_terminal(path), "not a JSON object");
   return profiles::import_claude(*settings, path);

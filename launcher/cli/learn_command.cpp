@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,17 +58,22 @@ std::string base_name(const std::string& profile) {
   return real;
 }
 
-/// As load_profile() takes it for a path.
+/// As load_profile() takes it for a path. What could be known before COMMAND runs is told then: its
+/// effects stay.
 Result<std::string> output_path(const LearnFlags& flags) {
   constexpr std::string_view kDoing = "write a profile";
   if (flags.output.empty()) return fail(kDoing, "", "no file was named", "add -o FILE.toml");
   struct stat st {};
-  if (!flags.force && ::lstat(flags.output.c_str(), &st) == 0) {
+  const bool exists = ::lstat(flags.output.c_str(), &st) == 0;
+  if (flags.output.ends_with('/') || (exists && S_ISDIR(st.st_mode)))
+    return fail_errno(kDoing, escape_for_terminal(flags.output), EISDIR, "name a file in it");
+  if (!flags.force && exists) {
     return fail_errno(kDoing, escape_for_terminal(flags.output), EEXIST,
                       "--force replaces it; to learn more on top of it, make it the base: -p");
   }
   char directory[PATH_MAX];
-  if (::realpath(path_parent(flags.output).c_str(), directory) == nullptr)
+  if (::realpath((path_parent(flags.output) + "/.").c_str(), directory) == nullptr ||
+      ::faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) != 0)
     return fail_errno(kDoing, escape_for_terminal(flags.output));
   return path_join(directory, path_name(flags.output));
 }
@@ -126,7 +132,7 @@ class Student {
       const bool more = take_lesson(round.status);
       if (auto done = replace_file(output_, learn::render_lesson(lesson_, {base_, command_}), 0644);
           !done) {
-        return report(done.error());
+        return report({"write a profile", escape_for_terminal(output_), done.error().err, "", ""});
       }
       fmt::print(stderr, "dirbox: learn: round {}: status {}, {} entries\n", i, round.status,
                  active_texts(lesson_).size());

@@ -15,6 +15,7 @@
 #include "launcher/cli/options.h"
 #include "launcher/log/event_log.h"
 #include "launcher/log/files.h"
+#include "launcher/session/run_directory.h"
 
 namespace dirbox::cli {
 namespace {
@@ -109,18 +110,70 @@ Result<void> print_all(log::Reader& reader, const LogFlags& flags, Summary& summ
   return {};
 }
 
+constexpr int kAgainMs = 200;
+
+Result<bool> is_running(const std::string& session) {
+  const auto running = TRY(session::list_sessions());
+  return std::find(running.begin(), running.end(), session) != running.end();
+}
+
+/// The session to follow. One that runs comes before those that have ended, and need not have
+/// logged anything.
+Result<std::string> find_followed(const std::string& state, const std::string& id) {
+  const auto logs = TRY(log::list_logs(path_join(state, log::kSessions)));
+  const auto newest = std::find_if(logs.rbegin(), logs.rend(), [&](const log::LogInfo& log) {
+    return log.running && log.id.starts_with(id);
+  });
+  if (id.empty() && newest != logs.rend()) return newest->id;
+  std::vector<std::string> running;
+  for (const std::string& session : TRY(session::list_sessions())) {
+    if (session == id) return session;
+    if (session.starts_with(id)) running.push_back(session);
+  }
+  if (running.size() == 1) {
+    const bool alone = id.empty() || std::none_of(logs.begin(), logs.end(), [&](const auto& log) {
+                         return log.id.starts_with(id) && log.id != running.front();
+                       });
+    if (alone) return running.front();
+  }
+  if (running.size() > 1)
+    return fail("find a log", escape_for_terminal(id),
+                "several sessions run: " + escape_for_terminal(join_words(running)),
+                "name one: dirbox log -f ID");
+  return TRY(log::find_log(state, id)).id;
+}
+
+/// A session without events has no log. False when it ended without one.
+Result<bool> wait_for_log(const std::string& state, const std::string& session) {
+  for (;;) {
+    // Asked before the log is looked for: what is written until the end is not missed.
+    const bool more = TRY(is_running(session));
+    const auto logs = TRY(log::list_logs(path_join(state, log::kSessions)));
+    if (std::any_of(logs.begin(), logs.end(), [&](const auto& log) { return log.id == session; }))
+      return true;
+    if (!more) return false;
+    ::poll(nullptr, 0, kAgainMs);
+  }
+}
+
 Result<int> show(const LogFlags& flags) {
   const std::string state = log::state_directory();
   if (flags.list) return print_list(flags, TRY(log::list_logs(path_join(state, log::kSessions))));
-  log::LogInfo found = TRY(log::find_log(state, flags.ids.empty() ? "" : flags.ids.front()));
-  log::Reader reader = TRY(log::Reader::open(state, found.id));
+  const std::string asked = flags.ids.empty() ? "" : flags.ids.front();
+  const std::string session =
+      flags.follow ? TRY(find_followed(state, asked)) : TRY(log::find_log(state, asked)).id;
+  if (flags.follow && !TRY(wait_for_log(state, session))) {
+    fmt::print(stderr, "dirbox: session {} ended without an event\n", escape_for_terminal(session));
+    return 0;
+  }
+  log::Reader reader = TRY(log::Reader::open(state, session));
   Summary summary;
   for (;;) {
     // Asked before the rest is read: what is written until the end of the session is not missed.
-    const bool more = flags.follow && reader.running();
+    // The log's own lock comes a moment after its file.
+    const bool more = flags.follow && (reader.running() || TRY(is_running(session)));
     TRY_VOID(print_all(reader, flags, summary));
     if (!more) break;
-    constexpr int kAgainMs = 200;
     ::poll(nullptr, 0, kAgainMs);
   }
   for (const Event& event : summary.events()) {
@@ -139,14 +192,17 @@ Result<int> show(const LogFlags& flags) {
 
 int log_command(const Arguments& arguments) {
   LogFlags flags;
-  Syntax syntax{"dirbox log [OPTION…] [ID]",
-                "Tells what a session refused, and what would allow it; without ID, the last one.",
-                {{"-f,--follow", "", "go on until the session ends", &flags.follow},
-                 {"--denied", "", "only what was refused", &flags.denied},
-                 {"--summary", "", "a line for each different event", &flags.summary},
-                 {"--list", "", "the sessions that have logged something", &flags.list},
-                 {"--json", "", "events as dirbox-events(5) describes them", &flags.json}},
-                {{"ID", "a session, or how its id begins", &flags.ids, 0, 1}}};
+  Syntax syntax{
+      "dirbox log [OPTION…] [ID]",
+      "Tells what a session refused, and what would allow it; without ID, the last one.",
+      {{"-f,--follow", "", "go on until the session ends", &flags.follow},
+       {"--denied", "", "only what was refused", &flags.denied},
+       {"--summary", "", "a line for each different event", &flags.summary},
+       {"--list", "", "the sessions that have logged something", &flags.list},
+       {"--json", "", "events as dirbox-events(5) describes them", &flags.json}},
+      {{"ID", "a session, or how its id begins", &flags.ids, 0, 1}},
+      false,
+      {{"--list", "ID"}, {"--list", "--follow"}, {"--list", "--denied"}, {"--list", "--summary"}}};
   int status = parse_options(syntax, arguments);
   if (status >= 0) return status;
   auto shown = show(flags);

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -130,13 +131,15 @@ int list_options() {
 }
 
 /// Where the caller closed one of 0-2, the next file to be opened would be that one: what is
-/// printed would go into it, and the command inherit it.
+/// printed would go into it, and the command inherit it. Into a closed output nothing can be
+/// written, as the file that is opened for it says.
 bool fill_standard_descriptors() {
   pollfd standard[] = {{0, 0, 0}, {1, 0, 0}, {2, 0, 0}};
   if (::poll(standard, 3, 0) < 0) return false;
   for (const pollfd& entry : standard) {
     const bool closed = (entry.revents & POLLNVAL) != 0;
-    if (closed && ::open("/dev/null", O_RDWR) != entry.fd) return false;
+    if (closed && ::open("/dev/null", entry.fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != entry.fd)
+      return false;
   }
   return true;
 }
@@ -201,17 +204,6 @@ void describe_all(const SyntaxVisitor& visitor) {
   Arguments arguments;
   arguments.describe = &visitor;
   for (const Subcommand& subcommand : kSubcommands) subcommand.run(arguments);
-}
-
-std::string escape_sentence(std::string_view text) {
-  std::string out;
-  for (;;) {
-    const std::size_t end = std::min(text.find('\\'), text.size());
-    out += escape_for_terminal(text.substr(0, end));
-    if (end == text.size()) return out;
-    out += '\\';
-    text.remove_prefix(end + 1);
-  }
 }
 
 int report(const Error& error) {

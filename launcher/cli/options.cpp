@@ -99,6 +99,9 @@ int check_known(const Syntax& syntax, const CLI::App& app) {
                       fmt::format("unexpected argument: {}",
                                   escape_for_terminal((*positional.target)[positional.max])));
     }
+    const auto& words = *positional.target;
+    if (std::count(words.begin(), words.end(), "") != 0)
+      return complain(syntax, fmt::format("{}: an empty word", positional.name));
   }
   return -1;
 }
@@ -111,6 +114,20 @@ int check_values(const Syntax& syntax, const CLI::App& app) {
     const std::string name(names_of(option).back());
     if (text != nullptr && (*text)->empty() && app.get_option(name)->count() != 0)
       return complain(syntax, fmt::format("{}: an empty {}", name, option.value));
+  }
+  return -1;
+}
+
+int check_exclusive(const Syntax& syntax, const CLI::App& app) {
+  const auto given = [&](std::string_view name) {
+    for (const Positional& positional : syntax.positionals) {
+      if (name == positional.name) return !positional.target->empty();
+    }
+    return app.get_option(std::string(name))->count() != 0;
+  };
+  for (const auto& [one, other] : syntax.exclusive) {
+    if (given(one) && given(other))
+      return complain(syntax, fmt::format("{} and {}: one of the two at a time", one, other));
   }
   return -1;
 }
@@ -182,7 +199,8 @@ int parse_options(const Syntax& syntax, const Arguments& arguments) {
     }
     app.parse(std::vector<std::string>(own.rbegin(), own.rend()));
     if (const int status = check_known(syntax, app); status >= 0) return status;
-    return check_values(syntax, app);
+    if (const int status = check_values(syntax, app); status >= 0) return status;
+    return check_exclusive(syntax, app);
   } catch (const CLI::ArgumentMismatch& error) {
     std::string what = error.what();  // "--profile: 1 required TEXT missing"
     if (what.ends_with(" missing")) what = what.substr(0, what.find(':')) + " takes a value";

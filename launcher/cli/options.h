@@ -21,23 +21,39 @@ struct Option {
   Target target;
 };
 
-/// Words that are not options; one row takes all of them.
+/// What stands behind a positional's first word, for completion: `value` is named as those of
+/// options are.
+struct Follow {
+  const char* first;  ///< "" for any
+  const char* value;
+};
+
+/// Words that are not options; one row takes all of them. None may be empty: that is a variable of
+/// the caller's that is not set.
 struct Positional {
   const char* name;
   const char* doc;
   std::vector<std::string>* target;
   std::size_t min = 0;
   std::size_t max = SIZE_MAX;
+  std::vector<Follow> follows = {};
+};
+
+/// An option, by its long name, and another one or a positional beside which it would be ignored.
+struct Exclusive {
+  const char *one, *other;
 };
 
 /// What a subcommand takes. The names of values and positionals tell completion what to offer:
-/// those with PATH or FILE files, NAME|FILE profiles as well, "a|b|c" these words.
+/// those with PATH or FILE files, DIR directories, NAME|FILE profiles as well, "a|b|c" these words,
+/// as the first one.
 struct Syntax {
   const char* usage;  ///< "dirbox run [OPTION…] -- COMMAND [ARG…]"
   const char* summary;
   std::vector<Option> options;
   std::vector<Positional> positionals = {};
   bool takes_command = false;  ///< behind "--"
+  std::vector<Exclusive> exclusive = {};
 };
 
 /// Parses `arguments`. Returns an exit status when the subcommand shall end with it: 0 after

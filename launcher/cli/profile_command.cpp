@@ -36,7 +36,10 @@ int list_verb(const Arguments& arguments) {
   int status = parse_options(
       {"dirbox profile list [--json | --names]",
        "Lists the profiles that a name finds, and where.",
-       {{"--json", "", "as JSON", &json}, {"--names", "", "the names alone, a line each", &names}}},
+       {{"--json", "", "as JSON", &json}, {"--names", "", "the names alone, a line each", &names}},
+       {},
+       false,
+       {{"--json", "--names"}}},
       arguments);
   if (status >= 0) return status;
   profiles::HostSource source;
@@ -94,12 +97,11 @@ int show_verb(const Arguments& arguments) {
         {"--syscalls", "", "what it decides about every system call", &syscalls},
         {"--force-cwd", "", "with --plan: as for run --force-cwd", &settings.force_cwd},
         {"--json", "", "as JSON", &json}},
-       {{"NAME|FILE", "the profile", &names, 0, 1}}},
+       {{"NAME|FILE", "the profile", &names, 0, 1}},
+       false,
+       {{"--plan", "--syscalls"}}},
       arguments);
   if (status >= 0) return status;
-  if (plan && syscalls) {
-    return report({"show a profile", "--plan --syscalls", 0, "one of the two at a time", ""});
-  }
   if (!names.empty()) settings.profile = names.front();
   if (plan) {
     Compiled compiled = compile_settings(settings, {}, false);
@@ -160,6 +162,11 @@ Result<std::string> make_new(const std::string& name, const std::string& base, s
   constexpr std::string_view kDoing = "write a profile";
   if (auto wrong = profiles::check_profile_name(name))
     return fail(kDoing, escape_for_terminal(name), wrong->detail, wrong->hint);
+  if (name.ends_with(".toml")) {
+    // -p and extends take such a word for a file.
+    return fail(kDoing, escape_for_terminal(name), "a profile's name is without .toml",
+                "dirbox profile new " + name.substr(0, name.size() - 5));
+  }
   if (auto wrong = profiles::check_profile_name(base))
     return fail(kDoing, escape_for_terminal(base), wrong->detail, "--extends takes a name");
   TRY_VOID(profiles::load_profile(request_for(base)));

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,6 +30,9 @@ Result<std::string> find_directory(const std::vector<std::string>& words, bool m
   if (char* real = ::realpath(word.c_str(), nullptr)) {
     std::string path = real;
     std::free(real);
+    struct stat status {};
+    if (must_exist && ::stat(path.c_str(), &status) == 0 && !S_ISDIR(status.st_mode))
+      return fail_errno("find a directory", escape_for_terminal(word), ENOTDIR);
     return path;
   }
   if (must_exist || errno != ENOENT || !word.starts_with('/'))
@@ -63,7 +67,7 @@ int set_verb(const Arguments& arguments) {
       {"dirbox project set PROFILE [DIR]",
        "Makes PROFILE what run uses in DIR (default: the working directory) and beneath.",
        {},
-       {{"PROFILE [DIR]", "a profile's name, and the directory", &words, 1, 2}}},
+       {{"PROFILE [DIR]", "a profile's name, and the directory", &words, 1, 2, {{"", "DIR"}}}}},
       arguments);
   if (status >= 0) return status;
   const std::string profile = words.front();

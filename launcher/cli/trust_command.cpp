@@ -23,7 +23,14 @@ bool ask() {
   return answer == 'y' || answer == 'Y';
 }
 
-int trust(const ProjectFile& file, bool yes, bool show) {
+/// The same line with --yes.
+std::string without_asking(const Arguments& arguments) {
+  std::string line = "dirbox trust --yes";
+  for (const std::string& word : arguments.own) line += " " + shell_quote(word);
+  return line;
+}
+
+int trust(const ProjectFile& file, bool yes, bool show, const Arguments& arguments) {
   fmt::print("{}\n{}", escape_for_terminal(file.path), render_changes(file.changes));
   if (file.changes.empty()) fmt::print("  changes nothing\n");
   if (!file.widens()) {
@@ -38,7 +45,7 @@ int trust(const ProjectFile& file, bool yes, bool show) {
   if (!yes && ::isatty(STDIN_FILENO) != 1) {
     return report({"trust a project file", escape_for_terminal(file.path), 0,
                    "nobody can be asked: the input is no terminal",
-                   "read what it widens, then: dirbox trust --yes"});
+                   escape_for_terminal("read what it widens, then: " + without_asking(arguments))});
   }
   if (!yes && !ask()) return 1;
   if (auto done = record_trust(file); !done) return report(done.error());
@@ -70,7 +77,9 @@ int trust_command(const Arguments& arguments) {
         {"--show", "", "only show it; exit status 1 where it needs trust", &show},
         {"--yes", "", "do not ask", &yes},
         {"--forget", "", "trust it no more", &forget}},
-       {{"DIR", "the project", &words, 0, 1}}},
+       {{"DIR", "the project", &words, 0, 1}},
+       false,
+       {{"--show", "--yes"}, {"--forget", "--show"}, {"--forget", "--yes"}}},
       arguments);
   if (status >= 0) return status;
   if (!words.empty() && ::chdir(words.front().c_str()) != 0)
@@ -81,7 +90,7 @@ int trust_command(const Arguments& arguments) {
     return report({"trust a project file", kProjectFile, ENOENT, "",
                    "it belongs in the top directory of the project"});
   }
-  if (!forget) return trust(**file, yes, show);
+  if (!forget) return trust(**file, yes, show, arguments);
   auto done = forget_trust((*file)->path);
   return done ? 0 : report(done.error());
 }

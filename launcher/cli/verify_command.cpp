@@ -20,8 +20,8 @@ constexpr int kUntested = 2;
 
 struct VerifyFlags {
   RunSettings settings;
-  std::string only, sabotage;
-  std::vector<std::string> waive;
+  std::string sabotage;
+  std::vector<std::string> only, waive;
   bool json = false, verbose = false;
 };
 
@@ -29,8 +29,9 @@ Syntax verify_syntax(VerifyFlags& flags) {
   Syntax syntax{"dirbox verify [OPTION…]",
                 "Attacks the sandbox that run would make here, and tells which promises hold.",
                 plan_options(flags.settings)};
-  syntax.options.push_back(
-      {"--only", "NAME", "one promise, or all of an area (\"list\" names them)", &flags.only});
+  syntax.options.push_back({"--only", "NAME",
+                            "one promise, or all of an area (\"list\" names them); repeatable",
+                            &flags.only});
   syntax.options.push_back(
       {"--waive", "NAME", "accept that the profile gives up a promise, or an area", &flags.waive});
   syntax.options.push_back({"--json", "", "the report as JSON", &flags.json});
@@ -81,7 +82,7 @@ int verify_command(const Arguments& arguments) {
     fmt::print(stderr, "dirbox: verify takes no command\n");
     return kUntested;
   }
-  if (flags.only == "list") return print_list(verify::list_promises());
+  if (flags.only == std::vector<std::string>{"list"}) return print_list(verify::list_promises());
   if (flags.sabotage == "list") return print_list(verify::list_layers());
   if (auto done = plant_variable(arguments.raw); !done) return untested(done.error());
   if (auto done = open_standard(); !done) return untested(done.error());

@@ -41,7 +41,10 @@ Syntax head_syntax(WhyFlags& flags) {
   syntax.options.push_back({"--json", "", "the answer as JSON", &flags.json});
   syntax.positionals = {{kKinds,
                          "what is asked about, then what; behind a path --write asks for writing",
-                         &flags.words}};
+                         &flags.words,
+                         0,
+                         SIZE_MAX,
+                         {{"path", "PATH"}, {"socket", "PATH"}, {"env", "NAME[=VALUE]"}}}};
   syntax.takes_command = true;
   return syntax;
 }

@@ -24,10 +24,13 @@ const Check* find_check(std::string_view name) {
 }
 
 /// The wanted checks and what they build on.
-std::set<std::string_view> select_checks(const std::string& only) {
+std::set<std::string_view> select_checks(const std::vector<std::string>& only) {
   std::set<std::string_view> names;
   for (const Check& check : checks()) {
-    if (!only.empty() && check.name != only && check.area != only) continue;
+    const bool wanted = std::any_of(only.begin(), only.end(), [&](const std::string& one) {
+      return check.name == one || check.area == one;
+    });
+    if (!only.empty() && !wanted) continue;
     for (const Check* at = &check; at != nullptr; at = find_check(at->builds_on)) {
       names.insert(at->name);
     }
@@ -102,7 +105,7 @@ int Report::status() const {
              : 1;
 }
 
-Report run_doctor(const HostState& state, const std::string& only) {
+Report run_doctor(const HostState& state, const std::vector<std::string>& only) {
   Report report;
   report.state = state;
   const auto wanted = select_checks(only);

@@ -29,8 +29,8 @@ struct Report {
   int status() const;
 };
 
-/// Tries every check, or those whose name or area is `only`, with those that they build on.
-Report run_doctor(const HostState& state, const std::string& only = {});
+/// Tries every check, or those whose name or area is in `only`, with those that they build on.
+Report run_doctor(const HostState& state, const std::vector<std::string>& only = {});
 
 /// A line for each check, with cause and fix beneath those that fail. `verbose`: with what each is
 /// needed for.

@@ -26,7 +26,9 @@ void Others::look(std::int64_t begun) {
   if (store_.empty()) return;
   begun_ = begun;
   const std::string root = path_parent(store_);
-  for (const std::string& session : list_stores(path_parent(root))) {
+  const auto sessions = list_stores(path_parent(root));
+  if (!sessions) return;  // where nothing can be listed nothing can be compared with
+  for (const std::string& session : *sessions) {
     const std::string theirs = path_join(root, session);
     struct stat status {};
     if (theirs == store_ || ::stat(path_join(theirs, kRecords).c_str(), &status) != 0 ||

@@ -248,11 +248,12 @@ std::string store_path(const std::string& state_directory, const std::string& se
   return path_join(path_join(state_directory, kQuarantine), session);
 }
 
-std::vector<std::string> list_stores(const std::string& state_directory) {
+Result<std::vector<std::string>> list_stores(const std::string& state_directory) {
   const std::string directory = path_join(state_directory, kQuarantine);
   std::vector<std::pair<std::int64_t, std::string>> found;
   UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return {};
+  if (!fd.valid() && errno == ENOENT) return std::vector<std::string>();
+  if (!fd.valid()) return fail_errno("list the quarantine", escape_for_terminal(directory));
   for (const auto& [name, is_directory] : list_entries(fd.get(), SIZE_MAX).entries) {
     struct stat status {};
     if (is_directory && ::fstatat(fd.get(), name.c_str(), &status, 0) == 0)
@@ -276,6 +277,12 @@ Result<Entry> open_sealed(int store, std::uint64_t number, const Seal& seal) {
     return fail(kDoing, kept, "it was changed after it was quarantined",
                 "look at that file in the quarantine, and copy it by hand");
   return std::move(*entry);
+}
+
+bool is_kept(const std::string& store, const Record& record) {
+  struct stat status {};
+  return record.number != 0 &&
+         ::lstat(path_join(store, std::to_string(record.number)).c_str(), &status) == 0;
 }
 
 Result<void> restore_record(const std::string& store, const Record& record) {

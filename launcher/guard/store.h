@@ -80,12 +80,15 @@ struct Records {
 Result<Records> read_records(const std::string& store, std::size_t from = 0);
 /// Where the store of a session is; "" without a state directory.
 std::string store_path(const std::string& state_directory, const std::string& session);
-/// Sessions that have a store, oldest first.
-std::vector<std::string> list_stores(const std::string& state_directory);
+/// Sessions that have a store, oldest first. None: no error.
+Result<std::vector<std::string>> list_stores(const std::string& state_directory);
 
 /// What is quarantined under a number, if it still is what was sealed. Errors: it is gone, or the
 /// sandbox has changed it since.
 Result<Entry> open_sealed(int store, std::uint64_t number, const Seal& seal);
+
+/// Whether what a record tells of is still there to be restored.
+bool is_kept(const std::string& store, const Record& record);
 
 /// Puts what was displaced back to its path; a file up to kMaxKept as a copy, since the sandbox may
 /// have it open. What stands there by then is kept beside it in the store, as NUMBER.replaced. No

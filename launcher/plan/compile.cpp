@@ -263,14 +263,20 @@ Result<void> compile_layers(const Profile& profile, const HostFacts& facts, Plan
 
 /// The grants are those of the working directory; the command starts in another one that the
 /// sandbox shows.
-Result<void> compile_chdir(const Command& command, Plan& plan) {
-  if (command.chdir.empty()) return {};
-  if (!map_to_host(plan, command.chdir)) {
-    return fail("start in", escape_for_terminal(command.chdir),
+Result<void> compile_chdir(const Command& command, Resolver& resolver, Plan& plan) {
+  const std::string& asked = command.chdir;
+  if (asked.empty()) return {};
+  const bool home = asked == "~" || asked.starts_with("~/");
+  const auto found =
+      resolver.resolve(home ? plan.home + asked.substr(1) : path_join(plan.cwd, asked));
+  if (!map_to_host(plan, found.path)) {
+    if (found.stat.err != 0)
+      return fail_errno("start in", escape_for_terminal(asked), found.stat.err);
+    return fail("start in", escape_for_terminal(asked),
                 "the sandbox shows no such directory of the host",
-                "it must be absolute, without symlinks, and within what the profile grants");
+                "it must be within what the profile grants");
   }
-  plan.spec.cwd = command.chdir;
+  plan.spec.cwd = found.path;
   return {};
 }
 
@@ -366,7 +372,7 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   if (auto done = compile_swarm(profile, facts, resolver, plan); !done) return failed(done.error());
   if (auto done = compile_excluded(profile, facts, resolver, plan); !done)
     return failed(done.error());
-  if (auto done = compile_chdir(command, plan); !done) return failed(done.error());
+  if (auto done = compile_chdir(command, resolver, plan); !done) return failed(done.error());
   plan.rules = rules.take();
   if (auto done = compile_docker(profile, facts, resolver, plan); !done)
     return failed(done.error());

@@ -54,7 +54,8 @@ void Docker::on_report() {
       case Kind::ready:
         break;
       case Kind::refused:
-        sink_(docker_event((*report)->what, (*report)->text));
+      case Kind::unserved:
+        sink_(docker_event(**report));
         break;
       case Kind::left:
         break;
@@ -86,8 +87,8 @@ void Docker::hear_last() {
     if (!report) return;
     using Kind = docker::Report::Kind;
     if (*report && (*report)->kind == Kind::gone) return;
-    if (*report && (*report)->kind == Kind::refused)
-      sink_(docker_event((*report)->what, (*report)->text));
+    if (*report && ((*report)->kind == Kind::refused || (*report)->kind == Kind::unserved))
+      sink_(docker_event(**report));
     if (*report && (*report)->kind == Kind::left) {
       if (!(*report)->text.empty()) {
         complaints_.push_back(

@@ -88,14 +88,15 @@ log::Event network_event(const netns::Event& from) {
   return event;
 }
 
-log::Event docker_event(std::string what, std::string why) {
+log::Event docker_event(const docker::Report& report) {
+  const bool refused = report.kind == docker::Report::Kind::refused;
   log::Event event;
-  event.kind = log::Kind::denied;
+  event.kind = refused ? log::Kind::denied : log::Kind::failed;
   event.operation = log::Operation::docker;
   event.layer = log::Layer::broker;
-  event.subject = std::move(what);
-  event.cause = "docker-policy";
-  event.detail = std::move(why);
+  event.subject = report.what;
+  event.cause = refused ? "docker-policy" : "docker-engine";
+  event.detail = report.text;
   return event;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 
+#include "launcher/broker/docker/control.h"
 #include "launcher/guard/call.h"
 #include "launcher/guard/entry.h"
 #include "launcher/log/event.h"
@@ -14,8 +15,8 @@ namespace dirbox::supervise {
 /// The layer is the proxy's. Connections that were made are no events: the caller leaves them out.
 log::Event network_event(const netns::Event& event);
 
-/// A request that the docker filter refused: `what` is its method and path, `why` a sentence.
-log::Event docker_event(std::string what, std::string why);
+/// A request that the docker filter refused, or that no engine served.
+log::Event docker_event(const docker::Report& report);
 
 /// A change of the rules: "granted example.com for 10m".
 log::Event rules_event(std::string what);

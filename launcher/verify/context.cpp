@@ -17,8 +17,7 @@ bool is_built_in(const Origin& origin) {
 }  // namespace
 
 bool is_wanted(std::string_view name, std::string_view only) {
-  return only.empty() || name == only ||
-         (name.starts_with(only) && name.substr(only.size()).starts_with("."));
+  return name == only || (name.starts_with(only) && name.substr(only.size()).starts_with("."));
 }
 
 Origin Context::find_waiver(std::string_view text) const {

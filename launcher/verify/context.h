@@ -83,7 +83,7 @@ class Context {
   Promise* promise_ = nullptr;
 };
 
-/// True for a promise of the area `only`, for `only` itself, and for "".
+/// True for a promise of the area `only`, and for `only` itself.
 bool is_wanted(std::string_view name, std::string_view only);
 
 /// A promise: what is said, and the function that tests it.

@@ -14,6 +14,7 @@
 #include "launcher/base/json.h"
 #include "launcher/base/text.h"
 #include "launcher/base/unique_fd.h"
+#include "launcher/guard/store.h"
 
 namespace dirbox::verify {
 namespace {
@@ -37,7 +38,7 @@ std::string encode_outcome(const Outcome& outcome) {
   Json json;
   json.set("kind", kKindNames[static_cast<int>(outcome.kind)]);
   json.set("err", outcome.err);
-  json.set("detail", outcome.detail);
+  json.set("detail", guard::to_hex(outcome.detail));
   return json.dump();
 }
 
@@ -80,7 +81,7 @@ Outcome serve_line(const std::string& line) {
   Words words;
   for (const Json& word : *args->as_array()) {
     if (word.as_string() == nullptr) return not_run("malformed request");
-    words.push_back(*word.as_string());
+    words.push_back(guard::from_hex(*word.as_string()));
   }
   return run_probe(*verb->as_string(), words);
 }
@@ -145,7 +146,9 @@ Outcome run_probe(std::string_view name, const Words& words) {
 std::string encode_probe(std::string_view verb, const Words& words) {
   Json json;
   json.set("verb", verb);
-  json.set("args", JsonArray(words.begin(), words.end()));
+  JsonArray args;
+  for (const std::string& word : words) args.emplace_back(guard::to_hex(word));
+  json.set("args", std::move(args));
   return json.dump();
 }
 
@@ -160,7 +163,7 @@ Outcome decode_outcome(std::string_view line) {
   for (std::size_t i = 0; i < std::size(kKindNames); ++i) {
     if (*kind->as_string() == kKindNames[i]) {
       return {static_cast<Outcome::Kind>(i), static_cast<int>(*err->as_int()),
-              *detail->as_string()};
+              guard::from_hex(*detail->as_string())};
     }
   }
   return not_run("malformed answer");

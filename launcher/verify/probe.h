@@ -9,7 +9,8 @@
 /// Theory of operation: a probe is a verb of the tables below and its words. Each runs in a process
 /// of its own, which dies of SIGALRM after kPatience, so that a probe can confine or kill itself
 /// and none disturbs the next. The runner inside is this same program, started in the sandbox as
-/// `dirbox __probe`: it reads one JSON object per line, {"verb": "open", "args": ["/etc/shadow"]},
+/// `dirbox __probe`: it reads one JSON object per line, {"verb": "open", "args": ["2f657463"]},
+/// with words and answers as hexadecimal digits, since JSON holds no bytes that are not UTF-8,
 /// and answers with one line before it reads the next; so whoever asks can look at the host between
 /// two probes. A verb is added by a function and a row.
 namespace dirbox::verify {

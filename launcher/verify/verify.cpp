@@ -108,7 +108,7 @@ std::vector<std::string> list_promises() {
 }
 
 Result<Report> run_verify(const plan::Plan& plan, Options options) {
-  TRY_VOID(check_name(options.only));
+  for (const std::string& name : options.only) TRY_VOID(check_name(name));
   for (const std::string& name : options.accepted) TRY_VOID(check_name(name));
   HeldSignals held;
   Canaries canaries = TRY(Canaries::make());
@@ -136,14 +136,19 @@ Result<Report> run_verify(const plan::Plan& plan, Options options) {
   Report report{plan.profile, escape_for_terminal(plan.cwd), {}, plan.waivers, limits_of(plan)};
   Context context(plan, runner, canaries, abi, start_plain);
   context.accept(options.accepted);
+  const auto wanted = [&](std::string_view name) {
+    return options.only.empty() ||
+           std::any_of(options.only.begin(), options.only.end(),
+                       [&](const std::string& one) { return is_wanted(name, one); });
+  };
   for (const Row& row : all_rows()) {
-    if (!is_wanted(row.name, options.only)) continue;
+    if (!wanted(row.name)) continue;
     Promise& promise =
         report.promises.emplace_back(Promise{row.name, row.text, layers_of(row, plan), {}});
     context.begin(promise);
     row.check(context);
   }
-  if (is_wanted(kLifeName, options.only)) report.promises.push_back(check_life(runner));
+  if (wanted(kLifeName)) report.promises.push_back(check_life(runner));
   return report;
 }
 

@@ -23,7 +23,7 @@ namespace dirbox::verify {
 inline constexpr const char* kCanaryVariable = "DIRBOX_VERIFY_CANARY";
 
 struct Options {
-  std::string only;  ///< a promise, or the part of its name before the dot; "": all
+  std::vector<std::string> only;      ///< promises, or the parts of names before the dot; none: all
   std::vector<std::string> accepted;  ///< promises and areas that the profile may give up
   std::string sabotage;         ///< layers to leave out, with commas (sabotage.h; test builds)
   sandbox::RunOptions sandbox;  ///< with the filter

@@ -48,6 +48,18 @@ class Denials(sandbox.Boundary):
             file.write(f'{text}\nextends = "{extends}"\n')
         return path
 
+    def test_an_engine_that_is_not_there_refuses_nothing(self):
+        profile = self.profile('docker.sockets = ["/no/such.sock"]')
+        ask = ("import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/dirbox/docker.sock'); "
+               "s.sendall(b'%s HTTP/1.1\\r\\nHost: docker\\r\\nConnection: close\\r\\n\\r\\n'); print(s.recv(99))")
+        for request, answer, wanted in (("GET /_ping", "503", ("failed", "docker-engine")),
+                                        ("GET /v1.41/swarm", "403", ("denied", "docker-policy"))):
+            with self.subTest(request=request):
+                done, events = self.run_logged("python3", "-c", ask % request, options=("-p", profile))
+                self.assertIn(answer, done.out)
+                self.assertEqual([(one["kind"], one["cause"]) for one in events if one.get("operation") == "docker"], [wanted])
+                self.assertEqual("blocked: docker" in done.err, wanted[0] == "denied", done)
+
     def denied_then_cured(self, script, expected, options=(), by="cure"):
         """The script fails, with one event that holds `expected`; with its cure or TOML line it succeeds."""
         done, events = self.run_logged("sh", "-c", script, options=options)

@@ -232,7 +232,10 @@ class Doctor(sandbox.Boundary):
         self.assertEqual(list(checks), ["userns", "uid-map", "open-tree", "mount-setattr"], "with what it builds on")
         _, checks = self.doctor("--only", "policy")
         self.assertEqual(list(checks), ["apparmor", "selinux", "yama", "sysctls", "surroundings"])
-        self.assertRefused(self.dirbox(launcher=("doctor",), options=["--only", "nothing"]), "there is no such check")
+        _, checks = self.doctor("--only", "policy", "--only", "userns")
+        self.assertEqual(list(checks)[:2], ["userns", "apparmor"])
+        for options in (["--only", "nothing"], ["--only", "nothing", "--only", "policy"], ["--only", ""]):
+            self.assertRefused(self.dirbox(launcher=("doctor",), options=options), "there is no such check")
 
     def test_the_fixes_are_a_script(self):
         for wrapper in ((), (sandbox.WITHOUT, "clone3", "--"),

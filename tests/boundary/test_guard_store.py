@@ -193,6 +193,25 @@ class Store(sandbox.Boundary):
         self.end(box)
         self.assertEqual(self.read(path), "the user's\n")
 
+    def test_what_is_left_after_a_partial_restore(self):
+        """`guard restore SESSION`, as run tells at its end, takes what is still there."""
+        done = self.sh("echo one > .envrc; echo two > .pdbrc")
+        self.assertIn("dirbox guard restore ", done.err)
+        (session, first), = self.kept(self.project(".envrc"))
+        (_, second), = self.kept(self.project(".pdbrc"))
+        self.assertRefused(self.guard("restore", session, first, "x"), ": x: not a number")
+        self.assertRefused(self.guard("restore", session, first, "77"), ": 77: no such number")
+        self.assertFalse(os.path.exists(self.project(".envrc")))
+        self.assertEqual(self.guard("restore", session, first), (0, self.project(".envrc") + "\n", ""))
+        shown = self.guard("show", session).out
+        self.assertRegex(shown, rf"(?m)^{session} {first} .*/\.envrc  restored$")
+        self.assertRegex(shown, rf"(?m)^{session} {second} .*/\.pdbrc$")
+        self.assertEqual({str(r["number"]): r["restored"] for r in json.loads(self.guard("show", "--json", session).out)},
+                         {first: True, second: False})
+        self.assertEqual(self.guard("restore", session), (0, self.project(".pdbrc") + "\n", ""))
+        self.assertEqual(self.guard("restore", session), (0, "", ""))
+        self.assertRefused(self.guard("restore", session, first), "it was restored before")
+
     def test_what_the_sandbox_has_open(self):
         """It writes to what was quarantined: before the user puts it back, and after."""
         path = self.project(".envrc")

@@ -239,6 +239,43 @@ for line in sys.stdin:
         self.assertIn("red: ENOENT", done.err)
         os.remove(self.project("\x1b[31mred"))
 
+    def test_log_follows_a_session_that_has_logged_nothing(self):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+        def sessions():
+            return {row["pid"]: row["session"] for row in json.loads(self.dirbox(launcher=("ps", "--json")).out)}
+
+        def follow(*options):
+            child = self.start(launcher=("log", "-f", *options), **pipes)
+            self.addCleanup(lambda: child.poll() is None and child.kill())
+            return child
+
+        self.assertNotEqual(self.dirbox("touch", self.outside("earlier")).code, 0)  # the log that is the last one by now
+        for last in (f"touch {self.outside('later')}", "true"):
+            with self.subTest(last=last):
+                box = self.start("sh", "-c", f"read -r line; {last}", **pipes)
+                self.addCleanup(lambda box=box: box.poll() is None and box.kill())
+                sandbox.wait_until(lambda: box.pid in sessions(), "it is listed")
+                followers = [follow(*options) for options in ([sessions()[box.pid]], [sessions()[box.pid][:-1]], [])]
+                # Each has looked, and found nothing.
+                for child in followers:
+                    sandbox.wait_until(lambda child=child: child.poll() is not None or "poll" in self.waits_in(child), "it waits")
+                box.communicate("\n", timeout=sandbox.PATIENCE)
+                for child in followers:
+                    out, err = child.communicate(timeout=sandbox.PATIENCE)
+                    self.assertEqual(child.returncode, 0, err)
+                    self.assertNotIn("/earlier", out)
+                    if last == "true":
+                        self.assertIn("ended without an event", err)
+                    else:
+                        self.assertIn("/later", out)
+
+    @staticmethod
+    def waits_in(child):
+        with open(f"/proc/{child.pid}/syscall", encoding="utf-8") as file:
+            number = file.read().split()[0]
+        return {"7": "poll", "271": "ppoll", "73": "ppoll"}.get(number, number)
+
     def test_escapes_in_json_are_not_printed_raw(self):
         """A terminal obeys C1 controls too, and bidi marks hide what a name is."""
         name = self.outside("x\x9b31mred\x7f\u202e\U000e0041y")

@@ -214,13 +214,26 @@ class Verify(sandbox.Boundary):
                          ["fail", "fail", "notrun", "pass"])
         self.assertEqual(code, 1)
 
+    def test_a_directory_whose_name_is_no_utf8(self):
+        folder = os.path.join(os.fsencode(self.world.project), b"x\xff\\y")
+        os.mkdir(folder)
+        self.addCleanup(os.rmdir, folder)
+        code, report = self.verify(cwd=folder)
+        wrong = [(promise["name"], finding) for promise in report["promises"] for finding in promise["findings"]
+                 if finding["verdict"] in ("fail", "notrun")]
+        self.assertEqual((code, wrong), (0, []))
+
     def test_only(self):
         _, report = self.verify("--only", "kernel")
         self.assertTrue(report["promises"])
         self.assertTrue(all(name.startswith("kernel.") for name in self.verdicts(report)))
-        done = self.dirbox(launcher=("verify",), options=["--only", "nothing"])
-        self.assertEqual(done.code, 2)
-        self.assertIn("there is none of that name", done.err)
+        _, report = self.verify("--only", "files.mounts", "--only", "identity")
+        self.assertIn("files.mounts", self.verdicts(report))
+        self.assertEqual({name.split(".")[0] for name in self.verdicts(report) if name != "files.mounts"}, {"identity"})
+        for options in (["--only", "nothing"], ["--only", "nothing", "--only", "kernel"], ["--only", ""], ["--waive", ""]):
+            done = self.dirbox(launcher=("verify",), options=options)
+            self.assertEqual(done.code, 2)
+            self.assertIn("there is none of that name", done.err)
 
     def test_a_profile_that_does_not_load(self):
         done = self.dirbox(launcher=("verify",), options=["-p", self.profile("nonsense = 1\n", "bad.toml")])

@@ -91,6 +91,19 @@ class Help(Cli):
                 self.assertEqual((done.returncode, done.stderr),
                                  (125, "dirbox: write: standard output: ENOSPC (No space left on device)\n"))
 
+    def test_a_closed_output_takes_nothing(self):
+        for words in (["--help"], ["profile", "list"], ["help", "run"], ["run", "--dry-run", "--", "true"]):
+            with self.subTest(words=words):
+                done = self.closed(*words)
+                self.assertEqual((done.returncode, done.stderr),
+                                 (125, "dirbox: write: standard output: EBADF (Bad file descriptor)\n"))
+        for words, status in ((["run", "--", "true"], 0), (["run", "--", "sh", "-c", "exit 3"], 3)):
+            self.assertEqual(self.closed(*words).returncode, status)
+
+    def closed(self, *words):
+        return subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', DIRBOX, *words], cwd=self.project, env=self.environment,
+                              text=True, stderr=subprocess.PIPE, timeout=60, stdin=subprocess.DEVNULL)
+
     def test_a_status_outlives_a_full_stderr(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
             for words, status in ((["nosuch"], 125), (["run", "--", "sh", "-c", "echo x > .envrc; exit 3"], 3)):
@@ -116,6 +129,13 @@ class Help(Cli):
                 done = self.dirbox(*words)
                 self.assertIn(done.returncode, (125, 2), done)
                 self.assertRegex(done.stderr, "--[a-z]+: an empty [A-Z]+")
+        for words in (["guard", "restore", ""], ["guard", "show", ""], ["profile", "check", "base", ""], ["profile", "show", ""],
+                      ["profile", "new", ""], ["profile", "diff", "base", ""], ["log", ""], ["grant", "", "a.example"],
+                      ["revoke", "x", ""], ["attach", ""], ["attach", "", "--", "true"], ["project", "set", "base", ""],
+                      ["project", "unset", ""], ["trust", ""], ["import", "claude", ""], ["bundle", ""], ["completion", ""],
+                      ["why", "path", ""]):
+            with self.subTest(words=words):
+                self.assertIn(": an empty word\n", self.refused(*words))
         self.assertIn("run: --profile takes a value\n", self.refused("run", "-p"))
         self.assertIn(": dirbox run -p offline -- make 'a b'\n", self.refused("-p", "offline", "--", "make", "a b"))
         for words in (["why", "https://a.example:8080/x"], ["why", "host", "https://a.example:8080/x"]):
@@ -133,6 +153,27 @@ class Help(Cli):
             said = self.refused("run", "--", "true")
             self.assertIn(f"use the working directory: {self.project}: {why}\n", said)
             self.assertIn("hint: change into a project directory", said)
+
+    def test_learn_looks_at_its_output_before_it_runs(self):
+        self.write(self.project + "/file.toml", "")
+        os.mkdir(self.project + "/folder")
+        places = [("folder", "EISDIR", "--force"), ("new/", "EISDIR"), ("no/such/l.toml", "ENOENT"), ("file.toml", "EEXIST"),
+                  ("file.toml/l.toml", "ENOTDIR")]
+        places.append(("/proc/l.toml", "ENOENT|EACCES") if os.geteuid() == 0 else ("/usr/l.toml", "EACCES|EROFS"))
+        for path, errno, *more in places:
+            with self.subTest(path=path):
+                said = self.refused("learn", "-o", path, *more, "--", "sh", "-c", "echo ran; echo ran > ran")
+                self.assertRegex(said, rf"(?m)^dirbox: write a profile: {path}: ({errno})")
+        self.assertFalse(os.path.exists(self.project + "/ran"))
+
+    def test_options_that_would_be_ignored(self):
+        for words in (["log", "--list", "ID"], ["log", "--list", "--follow"], ["log", "--list", "--summary"],
+                      ["doctor", "--fix", "--json"], ["trust", "--show", "--yes"], ["trust", "--forget", "--yes"],
+                      ["profile", "list", "--json", "--names"], ["profile", "show", "--plan", "--syscalls"]):
+            with self.subTest(words=words):
+                one, other = words[-2:]
+                self.assertIn(f": {one} and {other}: one of the two at a time\n", self.refused(*words))
+        self.assertIn(": --list and --follow: ", self.refused("log", "-f", "--list"))
 
     def test_counts_of_words(self):
         for words in (["profile"], ["profile", "show", "a", "b"], ["profile", "diff", "base"], ["profile", "check"],
@@ -175,6 +216,13 @@ class Profiles(Cli):
         shown = json.loads(self.ok("guard", "show", "--json"))
         self.assertEqual(sorted(row["session"] for row in shown), ["aa", "bb"])
 
+    def test_a_quarantine_that_cannot_be_listed(self):
+        self.assertEqual(self.ok("guard", "show"), "")
+        self.write(self.home + "/.local/state/dirbox/quarantine", "a file")
+        for words in (["show"], ["show", "aa"], ["restore", "aa"]):
+            self.assertIn("list the quarantine: ", self.refused("guard", *words))
+            self.assertIn("ENOTDIR", self.refused("guard", *words))
+
     def test_a_missing_profile_of_a_project_names_the_entry(self):
         path = self.config + "/projects.toml"
         self.write(path, f'[projects]\n"{self.project}" = "ofline"\n')
@@ -210,7 +258,7 @@ class Profiles(Cli):
         bad = self.project + "/bad.toml"
         for text, where in (("[filesystem]\nraed = [\"/x\"]\n", "bad.toml:2:1: unknown key"),
                             ("[filesystem]\nread = [\"/no/such\"]\n", "bad.toml:2:9"),
-                            ("x = [", "bad.toml:1:"), ("[seccomp]\nallow = [\"@nosuch\"]\n", "bad.toml:2:10")):
+                            ("x = [", "bad.toml:1:"), ("x = \n", "saw '\\n'\n"), ("[seccomp]\nallow = [\"@nosuch\"]\n", "bad.toml:2:10")):
             with self.subTest(text=text):
                 self.write(bad, text)
                 self.assertIn(where, self.refused("profile", "check", bad))
@@ -235,6 +283,8 @@ class Profiles(Cli):
         for name in ("../x", "a/b", "", "-x"):
             with self.subTest(name=name):
                 self.refused("profile", "new", name)
+        self.assertIn("hint: dirbox profile new third\n", self.refused("profile", "new", "third.toml"))
+        self.assertEqual([name for name in os.listdir(self.config) if "third" in name], [])
         os.symlink(self.base + "/victim", self.config + "/link.toml")
         self.refused("profile", "new", "link")
         self.assertFalse(os.path.exists(self.base + "/victim"))
@@ -244,6 +294,34 @@ class Profiles(Cli):
         self.assertRegex(self.ok("profile", "diff", "director", "offline", code=1),
                          r"(?m)^- +filesystem\.write +~/\.swarm .*director\.toml:\d+:\d+$")
         self.refused("profile", "diff", "base", "nosuch")
+
+
+class Import(Cli):
+    def test_where_the_settings_are_no_json(self):
+        path = self.project + "/s.json"
+        for text, said in (('{\n  "sandbox": nil}', f"{path}:2:15: syntax error while parsing value"), ("", f"{path}:1:1: "),
+                           ('{"a": 1, "a": 2}', f"{path}: duplicate key\n"), ("[]", f"{path}: not a JSON object\n")):
+            with self.subTest(text=text):
+                self.write(path, text)
+                error = self.refused("import", "claude", path)
+                self.assertIn("dirbox: import settings: " + said, error)
+                self.assertNotRegex(error, "exception|line 2|byte")
+
+
+class Chdir(Cli):
+    def test_where_the_command_starts(self):
+        os.makedirs(self.project + "/sub/deep")
+        os.symlink("sub/deep", self.project + "/link")
+        for path, wanted in ((self.project + "/sub/", "/sub"), ("sub", "/sub"), ("sub/", "/sub"), (".", ""), ("./sub/./deep", "/sub/deep"),
+                             ("sub/../sub//deep", "/sub/deep"), ("link", "/sub/deep"), ("link/..", "/sub"),
+                             ("~/project/sub", "/sub"), (self.project + "/link", "/sub/deep")):
+            with self.subTest(path=path):
+                self.assertEqual(self.ok("run", "--chdir", path, "--", "pwd"), self.project + wanted + "\n")
+        self.write(self.project + "/file", "")
+        for path, why in (("..", "the sandbox shows no such directory"), ("/no/such", "ENOENT"), (self.home, "the sandbox shows no such"),
+                          ("nothing", "ENOENT"), ("file", "ENOTDIR")):
+            with self.subTest(path=path):
+                self.assertIn(why, self.refused("run", "--chdir", path, "--", "true"))
 
 
 class Grants(Cli):
@@ -314,30 +392,50 @@ class Completion(Cli):
         (["dirbox", "run", "-p", "offl"], {"offline"}),
         (["dirbox", "run", "--prof"], {"--profile"}),
         (["dirbox", "profile", "new", "--ext"], {"--extends"}),
-        (["dirbox", "run", "--read", "some f"], {"some file"}),
+        (["dirbox", "run", "--read", "some fi"], {"some file"}),
         (["dirbox", "project", "set", "offl"], {"offline"}),
         (["dirbox", "completion", "z"], {"zsh"}),
         (["dirbox", "help", "sh"], {"shell"}),
         (["dirbox", "shell", "--env", "HOM"], {"HOME"}),
+        (["dirbox", "why", "so"], {"socket"}),
+        (["dirbox", "why", "--read", "x", "pa"], {"path"}),
+        (["dirbox", "why", "path", "some fi"], {"some file"}),
+        (["dirbox", "why", "socket", "some fi"], {"some file"}),
+        (["dirbox", "why", "-p", "offline", "path", "some fi"], {"some file"}),
+        (["dirbox", "why", "env", "HOM"], {"HOME"}),
+        (["dirbox", "why", "host", ""], set()),
+        (["dirbox", "why", "syscall", "p"], set()),
+        (["dirbox", "completion", "zsh", ""], set()),
+        (["dirbox", "run", "--chdir", "some"], {"some folder"}),
+        (["dirbox", "trust", "some"], {"some folder"}),
+        (["dirbox", "project", "unset", "some"], {"some folder"}),
+        (["dirbox", "project", "set", "offline", "some"], {"some folder"}),
+        (["dirbox", "help", "profile", "sh"], {"show"}),
+        (["dirbox", "help", "run", ""], set()),
+        (["dirbox", "help", "profile", "show", ""], set()),
     ]
+
+    def plant(self):
+        self.write(self.project + "/some file", "")
+        os.mkdir(self.project + "/some folder")
 
     def test_bash(self):
         self.need("bash")
-        self.write(self.project + "/some file", "")
+        self.plant()
         for words, wanted in self.CASES:
             with self.subTest(words=words):
-                self.assertEqual(set(self.bash(*words)), wanted)
+                self.assertEqual(set(self.bash(*words)) - {""}, wanted)
         self.assertIn("basename", self.bash("dirbox", "run", "--", "basen"))
         self.assertIn("some file", self.bash("dirbox", "run", "--", "cat", "so"))
         self.assertIn("--dry-run", self.bash("dirbox", "run", "--"))
 
     def test_fish(self):
         self.need("fish")
-        self.write(self.project + "/some file", "")
+        self.plant()
         for words, wanted in self.CASES:
             with self.subTest(words=words):
                 line = " ".join(word.replace(" ", "\\ ") for word in words)
-                self.assertEqual({text.replace("\\ ", " ") for text in self.fish(line)}, wanted)
+                self.assertEqual({text.replace("\\ ", " ").rstrip("/") for text in self.fish(line)}, wanted)
 
     def test_zsh(self):
         """Outside of its line editor: what the function hands to zsh's own helpers."""
@@ -360,7 +458,13 @@ _dirbox
         self.assertIn("*--profile[the profile (default\\: the project's)]:NAME|FILE:_dirbox_profiles",
                       offered("dirbox", "run", "--prof"))
         self.assertIn("*:NAME|FILE:_dirbox_profiles", offered("dirbox", "profile", "show", ""))
-        self.assertIn("*:bash|zsh|fish:(bash zsh fish)", offered("dirbox", "completion", ""))
+        self.assertIn("1:bash|zsh|fish:(bash zsh fish)", offered("dirbox", "completion", ""))
+        self.assertIn("*--chdir[", "".join(offered("dirbox", "run", "--ch")))
+        self.assertIn("*:DIR:_files -/", offered("dirbox", "trust", ""))
+        self.assertIn("2:DIR:_files -/", offered("dirbox", "project", "set", "x", ""))
+        self.assertIn("1:path|host|exec|syscall|env|socket:(path host exec syscall env socket)", offered("dirbox", "why", ""))
+        self.assertIn("path) _files ;; ", offered("dirbox", "why", "path", "")[-1])
+        self.assertEqual(offered("dirbox", "help", "profile", ""), ["list", "show", "check", "new", "diff"])
         self.assertEqual(offered("dirbox", "run", "--", "cat", "x"), ["normal 2 cat x"])
 
 

@@ -87,6 +87,11 @@ class Selection(Project):
         shutil.rmtree(self.project)
         self.ok("project", "unset", self.project, cwd=self.home)
 
+    def test_a_file_is_no_directory(self):
+        self.write(self.project + "/a.txt", "")
+        self.assertIn("a.txt: ENOTDIR", self.refused("project", "set", "worker", "a.txt"))
+        self.assertEqual(self.ok("project", "list"), "")
+
     def test_comments_stay(self):
         self.write(self.selections, f'# mine\n[projects]\n"{self.project}" = "worker" # because\n# end\n')
         self.ok("project", "set", "build")
@@ -247,6 +252,9 @@ class ProjectFile(Project):
         os.makedirs(self.home + "/data")
         self.widened(f'[filesystem]\nread = ["{self.home}/data"]\n')
         self.assertIn("no terminal", self.dirbox("trust").stderr)
+        self.assertIn(", then: dirbox trust --yes\n", self.dirbox("trust").stderr)
+        self.assertIn(f", then: dirbox trust --yes -p director {self.project}\n",
+                      self.dirbox("trust", "-p", "director", self.project, cwd=self.home).stderr)
         self.assertEqual(self.dirbox("trust", "--show").returncode, 1)
         self.assertIn("trusted: sha256", self.ok("trust", "--yes"))
         self.assertEqual(self.inside("ls -d ~/data").stdout, f"{self.home}/data\n")

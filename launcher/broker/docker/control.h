@@ -12,7 +12,7 @@
 ///   supervisor                               filter
 ///   start: spec (memfd), listener ────────►
 ///                                       ◄── ready | failed        once
-///                                       ◄── refused               any time
+///                                       ◄── refused | unserved    any time
 ///   end of file ──────────────────────────►
 ///                                       ◄── left                  then it exits
 ///
@@ -27,10 +27,11 @@ Result<void> send_start(int control, const FilterSpec& spec, int listener);
 struct Report {
   enum class Kind : std::uint8_t {
     ready,
-    failed,   ///< `text`; it exits
-    refused,  ///< `what`: "POST /containers/create"; `text`: why
-    left,     ///< `text`: the project's containers that run on with a writable mount; empty: none
-    gone,     ///< end of file
+    failed,    ///< `text`; it exits
+    refused,   ///< `what`: "POST /containers/create"; `text`: why
+    unserved,  ///< the same, where the engine is not there or does not answer as one
+    left,      ///< `text`: the project's containers that run on with a writable mount; empty: none
+    gone,      ///< end of file
   };
   Kind kind = Kind::gone;
   std::string what, text;

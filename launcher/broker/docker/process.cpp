@@ -100,7 +100,9 @@ Result<void> prepare(Process& process) {
   const int control = process.control.get();
   process.shared->on_refused = [control](const std::string& what, const Error& why) {
     // A supervisor that does not read loses a line of its summary.
-    if (!send_report(control, {Report::Kind::refused, what, sentence_of(why)})) return;
+    const bool engine = status_of(why) >= 500;
+    const auto kind = engine ? Report::Kind::unserved : Report::Kind::refused;
+    if (!send_report(control, {kind, what, sentence_of(why)})) return;
   };
   // Workers send reports and must not wait; this thread only waits for the end.
   if (::fcntl(control, F_SETFL, O_RDWR | O_NONBLOCK) != 0)

@@ -302,6 +302,7 @@ TEST_CASE("broken rules say where and what to write") {
       {"@npn", "@npm"},
       {"@", "no such bundle"},
       {"@npm:443", "no such bundle"},
+      {"@npn", "no such bundle (did you mean \"@npm\"?)"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text);

@@ -73,6 +73,43 @@ TEST_CASE("permission rules") {
   CHECK(has(text, "\"evil.test\", # permissions.deny[6]"));
 }
 
+TEST_CASE("what has the wrong type, and what is unknown, is a remark") {
+  struct Case {
+    const char *json, *remark;
+  };
+  const Case cases[] = {
+      {R"json({"permissions": {"deny": "Read(./.env)"}})json",
+       "# permissions.deny: not taken over: a list is expected, not a string\n"},
+      {R"({"sandbox": {"filesystem": {"denyRead": "~/.aws"}}})",
+       "# sandbox.filesystem.denyRead: not taken over: a list is expected, not a string\n"},
+      {R"({"sandbox": 3})", "# sandbox: not taken over: an object is expected, not a number\n"},
+      {R"({"permissions": ["x"]})",
+       "# permissions: not taken over: an object is expected, not a list\n"},
+      {R"({"sandbox": {"network": null}})",
+       "# sandbox.network: not taken over: an object is expected, not null\n"},
+      {R"({"sandbox": {"network": {"allowedDomain": ["a.test"]}}})",
+       "# sandbox.network.allowedDomain: not taken over: unknown (did you mean "
+       "\"allowedDomains\"?)\n"},
+      {R"({"sandbox": {"what\n[x]": true}})", "# sandbox.what\\n[x]: not taken over: unknown\n"},
+      {R"json({"permissions": {"denny": ["Read(./x)"]}})json",
+       "# permissions.denny: not taken over: unknown (did you mean \"deny\"?)\n"},
+      {R"({"sandbox": {"network": {"deniedDomains": [true]}}})",
+       "# sandbox.network.deniedDomains[0]: not taken over: a string is expected, not a boolean\n"},
+      {R"({"sandbox": {"credentials": {"files": [{"mode": "deny"}, 3]}}})",
+       "# sandbox.credentials.files[1]: not taken over: it has no path\n"},
+      {R"({"sandbox": {"credentials": {"files": "~/.aws"}}})",
+       "# sandbox.credentials.files: not taken over: a list is expected, not a string\n"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.json);
+    const std::string text = imported(c.json);
+    CAPTURE(text);
+    CHECK(has(text, c.remark));
+  }
+  CHECK_FALSE(has(imported(R"({"permissions": {"allow": ["Bash"], "defaultMode": "plan"}})"),
+                  "permissions"));
+}
+
 TEST_CASE("hostile values make no other lines") {
   const std::string text = imported(
       "{\"sandbox\": {\"network\": {\"allowedDomains\": [\"x\\n[process]\\nnested_userns = "
