@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 
-
 #include "netns/spec.h"
 
 using namespace dirbox;
