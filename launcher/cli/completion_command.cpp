@@ -75,7 +75,7 @@ std::string bash_offer(std::string_view value) {
 
 /// What is offered for a word that is no option.
 std::string bash_word(const Shape& shape) {
-  const std::string first = bash_offer(shape.word);
+  std::string first = bash_offer(shape.word);
   if (offer_for(shape.word) == Offer::words) {
     std::string then;
     for (const Follow& follow : shape.follows)

@@ -92,7 +92,7 @@ class Tree {
     if (rule.type == FileType::missing || rule.type == FileType::symlink) return {};
     const Mount* cover = cover_of(rule.path);
     if (cover == nullptr || cover->kind == MountKind::mask) return {};
-    if (rules_.hides_beneath(rule.path) && grants_beneath(rule.path)) {
+    if (rule.type == FileType::directory && grants_beneath(rule.path)) {
       Mount empty;
       empty.kind = MountKind::tmpfs;
       empty.target = rule.path;
@@ -117,8 +117,8 @@ class Tree {
 
   bool grants_beneath(const std::string& path) const {
     return std::any_of(rules_.rules().begin(), rules_.rules().end(), [&](const PathRule& rule) {
-      return rule.access != PathAccess::hide && rule.path != path &&
-             path_is_beneath(rule.path, path);
+      return (rule.access == PathAccess::read || rule.access == PathAccess::write) &&
+             rule.path != path && path_is_beneath(rule.path, path);
     });
   }
 

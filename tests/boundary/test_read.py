@@ -126,6 +126,17 @@ class Masked(sandbox.Boundary):
         self.denied("read", self.project("way/key"), "ENOENT|EACCES", options=options)
         os.unlink(self.project("way"))
 
+    def test_a_grant_beneath_what_is_hidden_in_a_writable_tree(self):
+        self.world.plant(self.project("keys/open/public"), "public\n")
+        self.world.plant(self.project("keys/secret"), self.world.marker)
+        self.before = self.world.picture()
+        options = ["-p", self.profile('extends = "director"\n[filesystem]\nhide = ["${CWD}/keys"]\nread = ["${CWD}/keys/open"]\n',
+                                      "beneath.toml")]
+        self.assertEqual(self.sh("cat keys/open/public; ls -A keys", options=options).out, "public\nopen\n")
+        self.denied("read", self.project("keys/secret"), "ENOENT", options=options)
+        self.denied("write", self.project("keys/open/public"), "EROFS", options=options)
+        self.denied("write", self.project("keys/new"), "EROFS|EACCES", options=options)
+
     def test_hidden_path_cannot_be_moved_away(self):
         self.world.plant(self.project("keep/key"), self.world.marker)
         options = [*HIDING, self.project("keep")]

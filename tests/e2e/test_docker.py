@@ -486,12 +486,14 @@ services:
             with open(f"{context}/Dockerfile", "w", encoding="utf-8") as out:
                 out.write(dockerfile)
             return self.inside(f"cd context && docker build {options} -t {tag} .")
-        done = build("FROM bb:1 AS a\nRUN echo built > /made\nLABEL dirbox.project=x\nFROM bb:1\nCOPY --from=a /made /m\n")
+        done = build("FROM bb:1 AS a\nRUN echo built > /made\nLABEL a=b\nFROM bb:1\nCOPY --from=a /made /m\n")
         self.assertEqual(done.returncode, 0, done)
         self.check("docker run --rm made:1 cat /m", "built")
         labels = json.loads(self.outside("inspect", "made:1").stdout)[0]["Config"]["Labels"]
         self.assertEqual(labels["dirbox.project"], "")
-        for dockerfile, rule in (("FROM bb:1\nADD http://127.0.0.1:1/x /x\n", "ADD"), ("FROM nowhere:1\n", "is not there")):
+        for dockerfile, rule in (("FROM bb:1\nADD http://127.0.0.1:1/x /x\n", "ADD"), ("FROM nowhere:1\n", "is not there"),
+                                 ("FROM bb:1\nLABEL dirbox.project=x\n", "dirbox's own"),
+                                 ("FROM bb:1\nLABEL traefik.enable=true\n", "traefik publishes")):
             done = build(dockerfile)
             self.assertRegex(done.stderr, rule)
             self.assertNotEqual(done.returncode, 0)
