@@ -38,7 +38,7 @@ class Process {
         listener_(std::move(listener)),
         channel_(channel),
         enforcer_(std::move(writer)),
-        look_(plan, [this](log::Event event) { send(std::move(event)); }) {}
+        look_(plan, [this](const log::Event& event) { send(event); }) {}
 
   /// Until nobody is under the filter any more.
   int run() {

@@ -135,7 +135,7 @@ class Masked(sandbox.Boundary):
         self.assertEqual(self.sh("cat keys/open/public; ls -A keys", options=options).out, "public\nopen\n")
         self.denied("read", self.project("keys/secret"), "ENOENT", options=options)
         self.denied("write", self.project("keys/open/public"), "EROFS", options=options)
-        self.denied("write", self.project("keys/new"), "EROFS|EACCES", options=options)
+        self.assertRegex(self.sh("touch keys/new 2>&1 || true", options=options).out, "Permission denied|Read-only")
 
     def test_hidden_path_cannot_be_moved_away(self):
         self.world.plant(self.project("keep/key"), self.world.marker)
