@@ -122,8 +122,8 @@ void take_block(Importer& out, const Json& block, const std::string& where,
   if (block.as_object() == nullptr) return expected(out, block, where, "an object");
   for (const auto& [name, value] : *block.as_object()) {
     const std::string at = fmt::format("{}.{}", where, comment(name));
-    const auto key =
-        std::find_if(keys.begin(), keys.end(), [&](const Key& one) { return one.name == name; });
+    const auto key = std::find_if(keys.begin(), keys.end(),
+                                  [&name = name](const Key& one) { return one.name == name; });
     if (key != keys.end()) {
       key->take(out, value, at);
       continue;
