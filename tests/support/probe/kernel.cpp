@@ -236,7 +236,8 @@ Outcome verb_exec_layered(const Arguments& a) {
 double openat_nanoseconds(int rounds) {
   constexpr int kOpen = 500;  // less than the usual limit of descriptors
   double spent = 0;
-  for (int batch = 0; batch < rounds / kOpen; ++batch) {
+  const int batches = rounds / kOpen;
+  for (int batch = 0; batch < batches; ++batch) {
     int first = -1;
     spent += nanoseconds_each(kOpen, [&] {
       const int fd = openat(AT_FDCWD, "/usr", O_RDONLY | O_CLOEXEC);
@@ -244,7 +245,7 @@ double openat_nanoseconds(int rounds) {
     });
     if (first < 0 || close_range(static_cast<unsigned>(first), ~0U, 0) != 0) return 0;
   }
-  return spent / (rounds / kOpen);
+  return spent / batches;
 }
 
 /// Nanoseconds of one getppid(2) and one openat(2). ROUNDS, and, to measure under a filter, a file
