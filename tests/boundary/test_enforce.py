@@ -489,6 +489,7 @@ for last in ("HEAD", "objects", "refs"):
         self.world.plant(self.project("r/x"), "")
         self.git("init", "-q", "r")
         self.world.plant(self.project("r/.git/hooks/pre-commit"), "#!/bin/sh\necho ran > hook-ran\n", 0o755)
+        self.inside("sleep", "0.05")  # what was made is older than the next start then: the clock of file systems ticks
         self.inside("sh", "-c", "cd r && git add x && git -c user.name=t -c user.email=t@x commit -qm x")
         self.assertTrue(os.path.exists(self.project("r/hook-ran")))
 

@@ -377,7 +377,7 @@ class Guard(sandbox.Boundary):
                          "core.fsmonitor")
 
     def test_show_and_restore(self):
-        self.quarantined("echo evil > .envrc; git config core.pager evil", ".envrc")
+        self.quarantined("echo evil > .e; mv .e .envrc; git config core.pager evil", ".envrc")
         run = lambda *words: subprocess.run([sandbox.DIRBOX, "guard", *words], env=self.world.environment, text=True,
                                             capture_output=True, check=True).stdout
         sessions = [line.split()[0] for line in run("show").splitlines() if not line.startswith(" ")]

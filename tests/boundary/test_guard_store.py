@@ -91,7 +91,8 @@ class Store(sandbox.Boundary):
     def test_what_is_not_kept_is_named(self):
         """Neither a file without content nor one with too much makes the next one lost."""
         self.addCleanup(subprocess.run, ["rm", "-rf", self.project("d")], check=True)
-        done = self.sh("mkdir d; truncate -s 100G d/.envrc; head -c 3000000 /dev/zero > .t; mv .t .pdbrc; echo evil > .envrc")
+        done = self.sh("mkdir d; truncate -s 100G d/.envrc; head -c 3000000 /dev/zero > .t; mv .t .pdbrc; "
+                       "echo evil > .e; mv .e .envrc")
         self.assertIn(f"quarantined: {self.project('d/.envrc')}", done.err)
         self.assertIn(f"undone and not kept: {self.project('.pdbrc')}", done.err)
         self.assertIn(f"quarantined: {self.project('.envrc')}", done.err)
@@ -195,7 +196,7 @@ class Store(sandbox.Boundary):
 
     def test_what_is_left_after_a_partial_restore(self):
         """`guard restore SESSION`, as run tells at its end, takes what is still there."""
-        done = self.sh("echo one > .envrc; echo two > .pdbrc")
+        done = self.sh("echo one > .1; mv .1 .envrc; echo two > .2; mv .2 .pdbrc")
         self.assertIn("dirbox guard restore ", done.err)
         (session, first), = self.kept(self.project(".envrc"))
         (_, second), = self.kept(self.project(".pdbrc"))
