@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -81,6 +82,20 @@ Result<void> make_file(int directory, const std::string& name, const std::string
   TRY_VOID(write_all(fd.get(), text, name));
   if (::fchmod(fd.get(), mode & 0777) != 0) return fail_errno(kDoing, name);
   return {};
+}
+
+/// A git that changes a configuration reads it when it has the lock, which may have been before the
+/// last exchange, and would write what it read. It is waited for, but not longer than a plant
+/// elsewhere may stay: anybody can make that file.
+std::optional<Entry> look_at_unlocked(int directory, const std::string& name) {
+  constexpr int kLooks = 5;
+  constexpr timespec kPause{0, 1'000'000};
+  struct stat lock {};
+  for (int i = 0; i < kLooks; ++i) {
+    if (::fstatat(directory, (name + ".lock").c_str(), &lock, AT_SYMLINK_NOFOLLOW) != 0) break;
+    ::nanosleep(&kPause, nullptr);
+  }
+  return look_at(directory, name);
 }
 
 /// What shall stand in place of `now`; nullopt: nothing.
@@ -257,7 +272,14 @@ Result<void> undo_entry(int directory, const std::string& name, const NameRule& 
     const bool same = displaced->text == expected &&
                       (displaced->status.st_mode & S_IFMT) == (now.status.st_mode & S_IFMT);
     TRY_VOID(set_aside(temporary));
-    if (same || rule.what != What::config) return {};
+    if (rule.what != What::config || (same && added.empty())) return {};
+    if (same) {
+      auto fresh = look_at_unlocked(directory, name);
+      if (!fresh || !fresh->text || add_entries(*fresh->text, "", added) == *fresh->text) return {};
+      expected = fresh->text;
+      now = std::move(*fresh);
+      continue;
+    }
     // Replaced just before the exchange: theirs goes back, cleaned too. Whoever writes next may
     // have read what the exchange left, without it.
     if (displaced->text)
