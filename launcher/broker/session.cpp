@@ -211,7 +211,9 @@ void Session::relay(const Control& control) {
     order.a = control.type == wire::Type::winch ? control.rows
                                                 : static_cast<std::uint32_t>(control.signal);
     order.b = control.columns;
-    if (!send_message(control_.get(), as_bytes_of(order))) terminate();
+    // One that has just ended takes none: on_child_exit() says how.
+    auto sent = send_message(control_.get(), as_bytes_of(order));
+    if (!sent && would_block(sent.error())) terminate();
     return;
   }
   switch (control.type) {

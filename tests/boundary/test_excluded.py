@@ -43,6 +43,24 @@ timeout = 100
 """
 
 
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def programs_below(root, name):
+    """Those of that name below the launcher `root`: (number, its monitor's number outside or 0 inside)."""
+    found = []
+    for pid in subprocess.run(["pgrep", "-x", name], capture_output=True, text=True, check=True).stdout.split():
+        line = [int(pid)]
+        while line[-1] not in (0, 1, root):
+            line.append(int(status_of(line[-1])["PPid"]))
+        if line[-1] == root:
+            inside = any(status_of(above)["Name"] == "dirbox-init" for above in line[1:-1])
+            found.append((line[0], 0 if inside else line[1]))
+    return found
+
+
 class Excluded(sandbox.WithTerminal):
     def setUp(self):
         super().setUp()
@@ -375,6 +393,25 @@ print(time.monotonic() - begun >= 3)
         terminal.send("exit\n")
         self.assertEqual(terminal.wait(), 0)
         self.assertEqual(terminal.modes(), terminal.before)
+
+    def test_terminal_resize_as_the_command_ends(self):
+        """The shim still hears how it ended."""
+        terminal = self.inner_shell()
+        terminal.send("sed -u s/question/answer/\n")
+        terminal.send("question\n")
+        terminal.expect("answer\r\n")
+        (shim, _), (command, monitor) = sorted(programs_below(terminal.child.pid, "sed"), key=lambda found: found[1] == 0, reverse=True)
+        os.kill(terminal.child.pid, signal.SIGSTOP)
+        try:
+            os.kill(shim, signal.SIGWINCH)
+            sandbox.wait_until(lambda: status_of(shim)["ShdPnd"] == "0" * 16, "the shim has told it")
+            os.kill(command, signal.SIGTERM)
+            sandbox.wait_until(lambda: status_of(monitor)["State"].startswith("Z"), "the monitor has ended")
+        finally:
+            os.kill(terminal.child.pid, signal.SIGCONT)
+        terminal.expect("inside> ")
+        terminal.send("echo status $?\n")
+        terminal.expect("status 143")
 
     def test_terminal_size_and_resize(self):
         terminal = self.inner_shell()
