@@ -48,6 +48,10 @@ class Enforce(sandbox.Boundary):
             subprocess.run(["rm", "-rf", self.project(name)], check=True)
         super().tearDown()
 
+    def age(self):
+        """Until what was made is older than the next start: the clock of file systems ticks."""
+        self.inside("sleep", "0.05")
+
     def inside(self, *command, code=0):
         done = self.dirbox(*command, options=["-p", self.strict])
         self.assertEqual(done.code, code, done)
@@ -112,6 +116,7 @@ class Enforce(sandbox.Boundary):
         self.world.plant(self.project("tools/.vscode/tasks.json"), "mine\n")
         self.world.plant(self.project("tools/.git/hooks/pre-push"), "mine\n")
         names = (".envrc", "tools/.vscode/tasks.json", "tools/.git/hooks/pre-push")
+        self.age()
         self.refused(f"for name in {names!r}:\n" r'''
     attempt("write:" + name, lambda: write(name))
     attempt("append:" + name, lambda: write(name, flags=os.O_WRONLY | os.O_APPEND))
@@ -404,6 +409,7 @@ print("well")
         os.link(self.project("deep/.envrc"), self.project("harmless"))
         os.symlink("tools/run.sh", self.project(".exrc"))
         self.world.plant(self.project("tools/run.sh"), "mine\n")
+        self.age()
         self.refused(r'''
 attempt("alias", lambda: write("harmless"))
 attempt("chmod", lambda: os.chmod("harmless", 0o755))
@@ -489,7 +495,7 @@ for last in ("HEAD", "objects", "refs"):
         self.world.plant(self.project("r/x"), "")
         self.git("init", "-q", "r")
         self.world.plant(self.project("r/.git/hooks/pre-commit"), "#!/bin/sh\necho ran > hook-ran\n", 0o755)
-        self.inside("sleep", "0.05")  # what was made is older than the next start then: the clock of file systems ticks
+        self.age()
         self.inside("sh", "-c", "cd r && git add x && git -c user.name=t -c user.email=t@x commit -qm x")
         self.assertTrue(os.path.exists(self.project("r/hook-ran")))
 
