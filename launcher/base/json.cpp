@@ -64,7 +64,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     std::string_view what = e.what();
     unsigned long line = 0, column = 0;
     int length = 0;
-    what.remove_prefix(std::min(what.find("] ") + 2, what.size()));
+    if (const auto end = what.find("] "); end != what.npos) what.remove_prefix(end + 2);
     if (std::sscanf(what.data(), "parse error at line %lu, column %lu: %n", &line, &column,
                     &length) == 2 &&
         length != 0) {
