@@ -1,6 +1,7 @@
 file(GLOB cli_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/launcher/cli/*.cpp)
 add_executable(dirbox ${cli_sources})
 target_include_directories(dirbox SYSTEM PRIVATE ${CLI11_INCLUDE})
+target_compile_options(dirbox PRIVATE $<$<BOOL:${DIRBOX_OPTIMISE}>:-Os>)
 target_link_libraries(dirbox PRIVATE dirbox_supervise dirbox_plan dirbox_profiles dirbox_doctor dirbox_learn)
 if(TARGET dirbox_verify)
   target_link_libraries(dirbox PRIVATE dirbox_verify)
