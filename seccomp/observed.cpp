@@ -14,12 +14,12 @@ constexpr Test any_of(std::uint8_t arg, std::uint64_t bits) {
 
 constexpr Observe kWrites = Observe::writes, kReads = Observe::reads;
 
-/// O_TRUNC without write access is undefined, and O_TMPFILE needs it. openat2 keeps its flags
-/// behind a pointer.
+/// O_TMPFILE needs write access; O_TRUNC, which truncates without it, does not. openat2 keeps its
+/// flags behind a pointer.
 constexpr Observed kObserved[] = {
-    {"open", kWrites, false, any_of(1, O_ACCMODE | O_CREAT)},
+    {"open", kWrites, false, any_of(1, O_ACCMODE | O_CREAT | O_TRUNC)},
     {"open", kReads, true},
-    {"openat", kWrites, false, any_of(2, O_ACCMODE | O_CREAT)},
+    {"openat", kWrites, false, any_of(2, O_ACCMODE | O_CREAT | O_TRUNC)},
     {"openat", kReads, true},
     {"openat2", kWrites, true},
     {"creat", kWrites, true},
@@ -42,6 +42,12 @@ constexpr Observed kObserved[] = {
     {"fchmod", kWrites, true},
     {"fchmodat", kWrites, true},
     {"fchmodat2", kWrites, true},
+    // "system.posix_acl_access" is another way to change a mode.
+    {"setxattr", kWrites, true},
+    {"lsetxattr", kWrites, true},
+    {"fsetxattr", kWrites, true},
+    {"setxattrat", kWrites, true},
+    {"bind", kWrites, true},
     {"connect", kWrites, true},
     {"execve", kReads, true},
     {"execveat", kReads, true},

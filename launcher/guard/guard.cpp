@@ -32,8 +32,9 @@
 // nothing was watched but in plain.h's directories. Each callback does a bounded piece of work: a
 // flood of events delays only that.
 //
-// Limits: who changed a file cannot be told from it, so the host's own change of a guarded name is
-// undone too, until the user puts it back. Stores through a memory mapping finish() finds.
+// Who changed a file cannot be told from it: what the host changes while something inside acts, or
+// may act (silence.h), is undone too, until the user puts it back. Stores through a memory mapping
+// finish() finds.
 
 namespace dirbox::guard {
 namespace {
@@ -49,11 +50,13 @@ Guard::Guard(EventLoop& loop, Spec spec, std::string store, const std::string& p
       store_path_(std::move(store)),
       plain_(plain),
       familiar_(plain.empty() ? plain : plain + ".places"),
-      others_(spec_.foreign_state ? "" : store_path_) {}
+      others_(spec_.foreign_state ? "" : store_path_),
+      silence_(loop, [this] { listen(); }) {}
 
 Guard::~Guard() { stop_watching(); }
 
 Result<void> Guard::start(bool told) {
+  announce();
   if (spec_.mode == Mode::off || spec_.trees.empty()) return {};
   // The clock that file systems take their times from.
   if (::clock_gettime(CLOCK_REALTIME_COARSE, &started_) != 0) return fail_errno("read a clock", "");
@@ -68,6 +71,7 @@ Result<void> Guard::start(bool told) {
 }
 
 void Guard::expect_writes() {
+  if (inotify_.valid()) silence_.wake();
   if (watching_) familiar_.begin();
   if (!watching_ || inotify_.valid() || polls_ != 0) return;
   const auto lived =
@@ -153,7 +157,7 @@ void Guard::check() {
   if (!watching_) return;
   if (inotify_.valid()) {
     // What happens from here on is not waited for.
-    on_events(pending_events());
+    on_events(pending_bytes(inotify_));
   } else {
     look_now();
   }
@@ -163,7 +167,7 @@ void Guard::finish(bool written) {
   if (!watching_) return;
   if (inotify_.valid()) {
     // Where there are very many, all that can be written is looked through instead.
-    const std::size_t pending = pending_events();
+    const std::size_t pending = pending_bytes(inotify_);
     unwatched_ |= pending > kMostAtEnd;
     if (pending <= kMostAtEnd) on_events(pending);
   }
@@ -181,13 +185,6 @@ void Guard::finish(bool written) {
   stop_watching();
 }
 
-/// Bytes of what has not been read.
-std::size_t Guard::pending_events() const {
-  int pending = 0;
-  if (::ioctl(inotify_.get(), FIONREAD, &pending) != 0) return SIZE_MAX;
-  return static_cast<std::size_t>(pending);
-}
-
 /// At least `most` bytes of events, where there are so many.
 void Guard::on_events(std::size_t most) {
   alignas(inotify_event) char buffer[kEvents];
@@ -203,6 +200,7 @@ void Guard::on_events(std::size_t most) {
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
         // What was made meanwhile is not known at all.
         unwatched_ = true;
+        silence_.forget();
         queue_.clear();
         later_.clear();
         look_at_all();
@@ -219,17 +217,20 @@ void Guard::on_events(std::size_t most) {
 void Guard::handle(int wd, std::uint32_t mask, const std::string& name) {
   auto found = nodes_.find(wd);
   if (found == nodes_.end()) return;
-  if ((mask & IN_IGNORED) != 0) {
-    forget(found);
-    return;
-  }
+  if ((mask & IN_IGNORED) != 0) return forget(wd);
   const Node node = found->second;
   asked_.reset();
   if (name.empty()) {
-    // A watch of one file: its directory is where the name is looked at.
+    // A watch of one file, which may have several guarded names: each is looked at in its
+    // directory.
     if (node.folder != nullptr) return;
-    if (auto above = open_above(node)) look(above->node, above->directory.get(), above->name);
-    return look_at_links(wd);
+    std::vector<Place> places{{node.tree, node.path}};
+    for (auto [at, end] = links_.equal_range(wd); at != end; ++at) places.push_back(at->second);
+    for (const Place& place : places) {
+      if (auto above = open_above({place.tree, place.path, nullptr, 0, 0, {}}))
+        look(above->node, above->directory.get(), above->name);
+    }
+    return;
   }
   UniqueFd directory = open_node(node);
   if (!directory.valid()) return;  // moved: the event of its new place follows, or it is gone
@@ -275,21 +276,16 @@ void Guard::walk_slice() {
   timer_ = 0;
   if (!watching_) return;
   if (queue_.empty()) queue_.swap(later_);
-  const bool more = work_through(kSlice) || !later_.empty();
-  if (nodes_.size() >= kMaxWatches) unwatched_ |= more || !queue_.empty();
-  if (!more || nodes_.size() >= kMaxWatches) return;
-  if (timer_ == 0) timer_ = loop_.after(kBetweenSlices, [this] { walk_slice(); });
-}
-
-/// Visits `count` directories of the queue. False when there is none left, or no watch.
-bool Guard::work_through(std::size_t count) {
-  for (; count > 0 && !queue_.empty() && nodes_.size() < kMaxWatches; --count) {
+  for (std::size_t i = 0; i < kSlice && !queue_.empty() && nodes_.size() < kMaxWatches; ++i) {
     const Place place = std::move(queue_.front());
     queue_.pop_front();
     visit(place);
     visit_followed();
   }
-  return !queue_.empty() && nodes_.size() < kMaxWatches;
+  const bool more = !queue_.empty() || !later_.empty();
+  if (nodes_.size() >= kMaxWatches) unwatched_ |= more;
+  if (!more || nodes_.size() >= kMaxWatches) return;
+  if (timer_ == 0) timer_ = loop_.after(kBetweenSlices, [this] { walk_slice(); });
 }
 
 }  // namespace dirbox::guard

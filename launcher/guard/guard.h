@@ -19,6 +19,7 @@
 #include "launcher/guard/others.h"
 #include "launcher/guard/place.h"
 #include "launcher/guard/plain.h"
+#include "launcher/guard/silence.h"
 #include "launcher/guard/spec.h"
 #include "launcher/guard/store.h"
 
@@ -34,8 +35,7 @@ class Guard {
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
 
-  /// Before anything runs inside. `told`: expect_writes() is called when something inside is about
-  /// to write for the first time. An Error leaves nothing watched.
+  /// Before anything runs inside. `told`: expect_writes() comes before the first write there.
   Result<void> start(bool told);
   void expect_writes();
   /// Handles everything that has happened. Cheap when nothing has.
@@ -53,14 +53,16 @@ class Guard {
   /// What could not be watched or undone, as sentences.
   const std::vector<std::string>& complaints() const { return complaints_; }
   std::uint64_t uncounted() const { return uncounted_; }
+  /// Without a witness, whatever changes is held to be the sandbox's.
+  Silence& silence() { return silence_; }
+  void listen();
 
  private:
   using Node = GuardNode;
   using Place = GuardPlace;
-  using Age = GuardAge;
+  void announce();
   Result<void> open_trees();
   void snapshot(const Node& node, int directory);
-  std::size_t pending_events() const;
   void on_events(std::size_t most);
   void handle(int wd, std::uint32_t mask, const std::string& name);
   void on_directory(const Node& parent, int directory, std::uint32_t mask, const std::string& name);
@@ -77,11 +79,8 @@ class Guard {
   UniqueFd open_node(const Node& node) const;
   const Folder* folder_at(std::size_t tree, const std::string& path, int directory) const;
   std::optional<GuardAbove> open_above(const Node& node) const;
-  Age age_of(int directory, const std::string& name) const;
   int add_watch(int fd, const std::string& path, std::uint32_t events);
-  void look_at_links(int wd);
-  using Nodes = std::unordered_map<int, Node>;
-  void forget(Nodes::iterator node);
+  void forget(int wd);
   bool watch(const Place& place, int directory, const Folder& folder);
   void forget(std::size_t tree, const std::string& path);
   bool watch_file(const Node& node, int directory, const std::string& name);
@@ -102,18 +101,18 @@ class Guard {
   std::string set_right(const Node& node, int directory, const std::string& name,
                         const NameRule& rule, const Before& before, const Entry& now,
                         std::vector<Finding>& found);
+  bool is_put_off(const Node& node, int directory, const std::string& name, const NameRule& rule,
+                  const Entry& now, std::vector<Finding>& found);
   void complain(std::string text);
   bool follow(const Node& node, What what, const std::string& text);
   void look_at_all();
   void look_at_known(const Node& node);
   void look_at_gitfiles();
-  bool is_unchanged(const Node& node) const;
   void look_now();
   void arm();
   void poll_instead();
   void stop_watching();
   void walk_slice();
-  bool work_through(std::size_t count);
   Result<int> open_store();
   bool has_room_to_keep(const std::string& path, const Before& before, const Entry& now) const;
   bool add_rights_to_look(std::size_t tree, std::string_view path) const;
@@ -131,10 +130,11 @@ class Guard {
   PlainDirectories plain_;
   Familiar familiar_;
   std::optional<Place> asked_;                    ///< is_strange() of; made: its answer
-  Nodes nodes_;                                   ///< by watch; negative: remembered
+  std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
   Others others_;
+  Silence silence_;
   std::set<std::string> included_;   ///< full paths of included configurations
   std::set<std::string> hooks_;      ///< full paths of directories that one names for hooks
   std::multimap<int, Place> links_;  ///< more names of files that are watched
@@ -142,9 +142,9 @@ class Guard {
   Indirect indirect_;
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
   std::vector<Place> followed_;      ///< to which a gitfile leads
-  bool unwatched_ = false;           ///< of some directory it is not known what happened in it
-  bool ending_ = false;              ///< nothing runs inside any more: nothing needs a watch
-  std::size_t visited_ = 0;          ///< directories, since ending_
+  bool unwatched_ = false, unnoted_ = false;  ///< of some directory, or file, it is not known what
+  bool ending_ = false;      ///< nothing runs inside any more: nothing needs a watch
+  std::size_t visited_ = 0;  ///< directories, since ending_
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;
   EventLoop::Clock::time_point begun_;

@@ -1,4 +1,5 @@
 #pragma once
+#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -16,13 +17,18 @@ inline std::int64_t in_ns(const struct timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
+/// Bytes of events that have not been read.
+inline std::size_t pending_bytes(const UniqueFd& inotify) {
+  int pending = 0;
+  if (::ioctl(inotify.get(), FIONREAD, &pending) != 0) return SIZE_MAX;
+  return static_cast<std::size_t>(pending);
+}
+
 /// The directory above `path`, which is relative to a tree; "" for the tree's top.
 inline std::string parent_in_tree(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
-
-enum class GuardAge { old, changed, made };  ///< before the start, or since
 
 struct GuardNode {
   std::size_t tree = 0;

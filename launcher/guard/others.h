@@ -37,6 +37,11 @@ class Others {
   /// hash alone what was there, `now` may be that; else it is a file without a known text.
   Before correct(const std::string& path, const Before& before, const Entry& now);
 
+  /// Whether what stands at `path` may come from another one.
+  bool distrusts(const std::string& path) const {
+    return blind_since_ || distrusted_.contains(path);
+  }
+
   /// What an earlier accept() replaced is for good.
   void forget_replaced(const std::string& path);
   /// What they have quarantined of `path` by now, the user puts back. `before`: what was there

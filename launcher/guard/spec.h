@@ -15,10 +15,15 @@ enum class Mode {
 struct Spec {
   Mode mode = Mode::off;
   std::vector<std::string> trees;  ///< writable directories, none within another
+  /// Where the sandbox may write files, in every mode: `trees`, and what holds single ones.
+  std::vector<std::string> places;
   /// Patterns (base/glob.h) of what no file may appear at, and the paths that were found there.
   std::vector<std::string> globs, matched;
   std::vector<std::string> hidden;  ///< paths in trees whose text is put nowhere else
-  bool foreign_state = false;  ///< others may have written the state directory: see plan/plan.h
+  /// dirbox's state lies in the work tree, whose author or an earlier sandbox may have written it:
+  /// no plain directories (plain.h) and nothing that other sessions have quarantined (others.h) is
+  /// taken from it.
+  bool foreign_state = false;
   bool operator==(const Spec&) const = default;
 };
 

@@ -69,6 +69,32 @@ std::string child_path(const std::string& path, const std::string& name) {
   return path.empty() ? name : path + "/" + name;
 }
 
+/// Whether no entry of the directory has been made, renamed or removed since its watch began: the
+/// kernel sets its ctime then, and nobody can set it back. A symlink on the way leads to another
+/// directory, or to this one.
+bool is_unchanged(int tree, const GuardNode& node, const struct timespec& started) {
+  struct stat status {};
+  return stat_directory(tree, node.path, status) && status.st_dev == node.device &&
+         status.st_ino == node.inode && status.st_ctim.tv_sec == node.changed.tv_sec &&
+         status.st_ctim.tv_nsec == node.changed.tv_nsec && is_before(status.st_ctim, started);
+}
+
+enum class Age { old, changed, made };  ///< before the start, or since
+
+/// What a directory says of itself: its times are the kernel's, not the sandbox's.
+Age age_of(int directory, const std::string& name, const struct timespec& started) {
+  struct statx status {};
+  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+              STATX_CTIME | STATX_BTIME, &status) != 0) {
+    return Age::changed;
+  }
+  auto since_start = [&](const struct statx_timestamp& time) {
+    return !is_before({static_cast<time_t>(time.tv_sec), static_cast<long>(time.tv_nsec)}, started);
+  };
+  if ((status.stx_mask & STATX_BTIME) != 0 && since_start(status.stx_btime)) return Age::made;
+  return since_start(status.stx_ctime) ? Age::changed : Age::old;
+}
+
 }  // namespace
 
 std::string Guard::full_path(std::size_t tree, const std::string& path) const {
@@ -179,7 +205,7 @@ void Guard::visit(const Place& first) {
     if (!seen) continue;
     for (const std::string& name : folders) {
       if (place.alone && !is_special(*folder, name)) continue;
-      const Age age = place.made ? Age::made : age_of(directory.get(), name);
+      const Age age = place.made ? Age::made : age_of(directory.get(), name, started_);
       Place child{place.tree, child_path(place.path, name), age == Age::made, place.alone};
       if (age != Age::old || is_special(*folder, name)) {
         now.push_back(std::move(child));
@@ -277,21 +303,6 @@ void Guard::visit_rest() {
   }
 }
 
-/// What a directory says of itself: its times are the kernel's, not the sandbox's.
-Guard::Age Guard::age_of(int directory, const std::string& name) const {
-  struct statx status {};
-  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-              STATX_CTIME | STATX_BTIME, &status) != 0) {
-    return Age::changed;
-  }
-  auto since_start = [this](const struct statx_timestamp& time) {
-    return !is_before({static_cast<time_t>(time.tv_sec), static_cast<long>(time.tv_nsec)},
-                      started_);
-  };
-  if ((status.stx_mask & STATX_BTIME) != 0 && since_start(status.stx_btime)) return Age::made;
-  return since_start(status.stx_ctime) ? Age::changed : Age::old;
-}
-
 void Guard::look(const Node& node, int directory, const std::string& name) {
   const NameRule* rule = rule_of(node, name);
   if (rule == nullptr && !is_special(*node.folder, name)) return;
@@ -323,6 +334,7 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
     others_.look(in_ns(started_));
     found = judge();
   }
+  if (!found.empty() && is_put_off(node, directory, name, *rule, *entry, found)) return;
   if (found.empty()) {
     if (rule->what == What::gitfile && !before_.contains(path) && !ending_) {
       // Beyond that every directory is looked through at the end.
@@ -378,17 +390,6 @@ Inside Guard::path_to_tree(const Node& node) const {
   };
 }
 
-/// Whether no entry of the directory has been made, renamed or removed since its watch began: the
-/// kernel sets its ctime then, and nobody can set it back. A symlink on the way leads to another
-/// directory, or to this one.
-bool Guard::is_unchanged(const Node& node) const {
-  struct stat status {};
-  return stat_directory(trees_[node.tree].get(), node.path, status) &&
-         status.st_dev == node.device && status.st_ino == node.inode &&
-         status.st_ctim.tv_sec == node.changed.tv_sec &&
-         status.st_ctim.tv_nsec == node.changed.tv_nsec && is_before(status.st_ctim, started_);
-}
-
 /// The names that were in the directory before.
 void Guard::look_at_known(const Node& node) {
   const std::string prefix = full_path(node.tree, node.path) + "/";
@@ -420,7 +421,7 @@ void Guard::look_at_all() {
     if (node.folder != nullptr) nodes.push_back(node);
   }
   for (const Node& known : nodes) {
-    if (is_unchanged(known)) {
+    if (is_unchanged(trees_[known.tree].get(), known, started_)) {
       look_at_known(known);
       continue;
     }

@@ -53,10 +53,11 @@ int Guard::add_watch(int fd, const std::string& path, std::uint32_t events) {
 
 /// The path may have been made again, and be another's by now: the kernel ends a watch when the
 /// last process closes what was removed.
-void Guard::forget(Nodes::iterator node) {
-  const auto known = watches_.find(full_path(node->second.tree, node->second.path));
-  if (known != watches_.end() && known->second == node->first) watches_.erase(known);
-  nodes_.erase(node);
+void Guard::forget(int wd) {
+  const Node& node = nodes_.at(wd);
+  const auto known = watches_.find(full_path(node.tree, node.path));
+  if (known != watches_.end() && known->second == wd) watches_.erase(known);
+  nodes_.erase(wd);
 }
 
 bool Guard::watch(const Place& place, int directory, const Folder& folder) {
@@ -66,7 +67,7 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
   const std::string path = full_path(place.tree, place.path);
   const int wd = add_watch(directory, path, folder.open ? kTreeEvents : kSpecialEvents);
   if (wd == 0) return false;
-  if (auto old = nodes_.find(wd); old != nodes_.end()) forget(old);
+  if (nodes_.contains(wd)) forget(wd);
   nodes_[wd] = {place.tree, place.path, &folder, status.st_dev, status.st_ino, status.st_ctim};
   watches_[path] = wd;
   return true;
@@ -76,11 +77,16 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
 /// True for a watch that is new.
 bool Guard::watch_file(const Node& node, int directory, const std::string& name) {
   // Directories go first.
-  if (ending_ || nodes_.size() >= (node.folder->open ? kMaxWatches : kMaxWatches / 2)) return false;
+  if (ending_) return false;
+  if (nodes_.size() >= (node.folder->open ? kMaxWatches : kMaxWatches / 2)) {
+    unnoted_ = true;
+    return false;
+  }
   UniqueFd file(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!file.valid()) return false;
   const std::string path = node.path.empty() ? name : node.path + "/" + name;
   const int wd = add_watch(file.get(), full_path(node.tree, path), kFileEvents);
+  unnoted_ |= wd == 0;
   if (wd == 0) return false;
   if (const auto known = nodes_.find(wd); known != nodes_.end()) {
     if ((known->second.path != path || known->second.tree != node.tree) &&
@@ -92,16 +98,6 @@ bool Guard::watch_file(const Node& node, int directory, const std::string& name)
   nodes_[wd] = {node.tree, path, nullptr, 0, 0, {}};
   watches_[full_path(node.tree, path)] = wd;
   return true;
-}
-
-/// A file that has several guarded names was changed.
-void Guard::look_at_links(int wd) {
-  std::vector<Place> places;
-  for (auto [at, end] = links_.equal_range(wd); at != end; ++at) places.push_back(at->second);
-  for (const Place& place : places) {
-    if (auto above = open_above({place.tree, place.path, nullptr, 0, 0, {}}))
-      look(above->node, above->directory.get(), above->name);
-  }
 }
 
 /// A directory went elsewhere: what is known of it and beneath it is not where it was.
@@ -152,6 +148,7 @@ void Guard::arm() {
   }
   look_at_all();
   walk_slice();
+  silence_.wake();
 }
 
 /// The user has no instance or no watch left, as with very many sandboxes at once. Most of them
@@ -181,6 +178,7 @@ void Guard::look_now() {
 void Guard::stop_watching() {
   if (timer_ != 0) loop_.cancel(timer_);
   timer_ = 0;
+  silence_.stop();
   watching_ = false;
   if (!inotify_.valid()) return;
   loop_.remove(inotify_.get());

@@ -193,9 +193,22 @@ std::vector<std::string> outermost(std::vector<std::string> paths) {
   return out;
 }
 
+/// Where the sandbox may write files on the host.
+std::vector<std::string> writable_places(const Plan& plan) {
+  std::vector<std::string> out;
+  for (const PathRule& rule : plan.rules) {
+    if (rule.access != PathAccess::write) continue;
+    const std::string path = map_to_host(plan, rule.path).value_or(rule.path);
+    if (rule.type == FileType::directory) out.push_back(path);
+    if (rule.type == FileType::regular) out.push_back(path_parent(path));
+  }
+  return outermost(std::move(out));
+}
+
 /// What the sandbox may write, by its outermost directories.
 Result<void> compile_guard(const Profile& profile, Plan& plan) {
   plan.guard.mode = static_cast<guard::Mode>(profile.guard.value);
+  plan.guard.places = writable_places(plan);
   if (plan.guard.mode == guard::Mode::off) {
     plan.waivers.push_back(
         {"guard: off, what is planted for the host to execute stays", profile.guard.origin});

@@ -57,7 +57,7 @@ Result<void> RuleSet::keep_own_files() {
     }
     if (set.starts_with('/') && is_of_work_tree(entry.text, found)) {
       plan_.foreign_cache |= own.what == Own::cache;
-      plan_.foreign_state |= own.what == Own::state;
+      plan_.guard.foreign_state |= own.what == Own::state;
       if (own.what == Own::profiles) {
         plan_.warnings.push_back(
             {fmt::format("profiles are looked for in {} first: whoever wrote this work tree can "

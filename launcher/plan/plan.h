@@ -79,10 +79,10 @@ struct Plan {
   guard::Spec guard;
   sync::Spec sync;
   std::vector<profiles::VerifyCheck> checks;
-  /// The user's cache of filters, or dirbox's state, lies in the work tree, whose author or an
-  /// earlier sandbox may have put something there: no filter, no plain directories (guard/plain.h)
-  /// and nothing that other sessions have quarantined (guard/others.h) is taken from it.
-  bool foreign_cache = false, foreign_state = false;
+  /// The user's cache of filters lies in the work tree, whose author or an earlier sandbox may have
+  /// put something there: none is taken from it. So with dirbox's state:
+  /// guard::Spec::foreign_state.
+  bool foreign_cache = false;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})
   std::vector<Note> notes, warnings;

@@ -58,6 +58,7 @@ Result<void> Broker::prepare(sandbox::RunOptions& options) {
     }
     command.gate = [this, policy = excluded.policy, next = std::move(command.gate)](
                        std::span<const std::string> arguments, std::string_view cwd) {
+      used_ = true;
       before_();
       return next ? next(arguments, cwd)
                   : broker::Verdict{broker::decide(policy, arguments), std::nullopt};

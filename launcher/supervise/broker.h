@@ -31,6 +31,8 @@ class Broker {
       : loop_(loop), plan_(plan), record_(std::move(record)), before_(std::move(before)) {}
 
   bool wanted() const { return !plan_.excluded.empty(); }
+  /// Whether an excluded command has been called.
+  bool used() const { return used_; }
   /// Before the clone. Errors: a command that cannot be pinned (see broker::pin_command).
   Result<void> prepare(sandbox::RunOptions& options);
   /// A `sockets` message of init.
@@ -52,6 +54,7 @@ class Broker {
   std::function<void()> before_;
   std::vector<broker::Command> commands_;  ///< in the order of the plan, until they are served
   std::size_t served_ = 0;
+  bool used_ = false;
   std::optional<broker::Server> server_;
 };
 

@@ -27,6 +27,7 @@ void Docker::take_listener(UniqueFd listener) {
 }
 
 void Docker::on_listener() {
+  used_ = true;
   auto started = start_filter();
   loop_.remove(listener_.get());
   listener_.reset();

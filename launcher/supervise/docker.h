@@ -29,6 +29,8 @@ class Docker {
   void take_listener(UniqueFd listener);
   /// At the end of the session. Waits a moment for the filter to tell which containers run on.
   void finish();
+  /// Whether anything inside has connected.
+  bool used() const { return used_; }
   /// Sentences for stderr.
   const std::vector<std::string>& complaints() const { return complaints_; }
 
@@ -45,6 +47,7 @@ class Docker {
   Sink sink_;
   UniqueFd listener_, control_;
   pid_t pid_ = -1;
+  bool used_ = false;
   std::vector<std::string> complaints_;
 };
 

@@ -126,6 +126,17 @@ log::Event guard_event(const guard::Finding& finding) {
   return event;
 }
 
+log::Event host_change_event(const std::string& path) {
+  log::Event event;
+  event.kind = log::Kind::guard;
+  event.operation = log::Operation::write;
+  event.layer = log::Layer::guard;
+  event.subject = path;
+  event.cause = "host";
+  event.detail = "changed from outside, while nothing inside acted: left as it is";
+  return event;
+}
+
 log::Event refused_event(const guard::Answer& answer, const seccomp::Notification& call) {
   struct Row {
     std::string_view call;

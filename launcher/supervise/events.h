@@ -27,6 +27,9 @@ log::Event fault_event(std::string text);
 /// A dangerous change in a writable tree.
 log::Event guard_event(const guard::Finding& finding);
 
+/// A change of a guarded file that was not the sandbox's.
+log::Event host_change_event(const std::string& path);
+
 /// A call that guard = "enforce" refused.
 log::Event refused_event(const guard::Answer& answer, const seccomp::Notification& call);
 

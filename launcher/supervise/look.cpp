@@ -130,8 +130,11 @@ log::Event event_of(const plan::Answer& answer, Operation operation) {
   return event;
 }
 
-Look::Look(const plan::Plan& plan, Report report)
-    : plan_(plan), tree_(plan), report_(std::move(report)) {}
+Look::Look(const plan::Plan& plan, Report report, std::function<void()> found_server)
+    : plan_(plan),
+      tree_(plan),
+      report_(std::move(report)),
+      found_server_(std::move(found_server)) {}
 
 void Look::report(const Task& task, log::Event event) {
   event.pid = task.pid();
@@ -175,14 +178,15 @@ void Look::check_open(const Task& task, const seccomp::Notification& call) {
       std::memcpy(&flags, how.data(), sizeof flags);
     }
     if ((flags & O_PATH) == O_PATH) return;
-    const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT) != 0;
+    const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC)) != 0;
     if (!writes && plan_.observe != seccomp::Observe::reads) return;
     auto name = task.text(call.args[static_cast<std::size_t>(row.name)]);
     if (!name || name->empty()) return;
     Path path{writes ? Operation::write : Operation::read, writes ? Want::write : Want::read};
     path.follow = (flags & O_NOFOLLOW) == 0;
     // O_CREAT alone: what exists is only read.
-    if ((flags & O_ACCMODE) == O_RDONLY && writes) path.operation = Operation::create;
+    if ((flags & O_ACCMODE) == O_RDONLY && (flags & O_CREAT) != 0)
+      path.operation = Operation::create;
     path.name = task.absolute(directory_of(call, row.directory), *name);
     check(task, std::move(path));
     return;
@@ -251,7 +255,9 @@ void Look::check_peer(const Task& task, const seccomp::Notification& call) {
   sockaddr_storage address{};
   const std::size_t length = std::min<std::size_t>(call.args[2] & 0xffffffff, sizeof address);
   std::string bytes = task.memory(call.args[1], length);
-  if (bytes.size() != length || length < sizeof address.ss_family) return;
+  // What cannot be read here the kernel may read.
+  if (bytes.size() != length) return found_server_();
+  if (length < sizeof address.ss_family) return;
   std::memcpy(&address, bytes.data(), length);
   if (address.ss_family == AF_UNIX) {
     constexpr std::size_t kPathAt = offsetof(sockaddr_un, sun_path);
@@ -260,6 +266,9 @@ void Look::check_peer(const Task& task, const seccomp::Notification& call) {
     name.resize(::strnlen(name.data(), name.size()));
     Path path{Operation::connect, Want::connect};
     path.name = task.absolute(AT_FDCWD, name);
+    const std::string there = task.resolve(path.name, true);
+    if (there.empty()) found_server_();
+    if (tree_.private_directory(there).empty() && task.sees(there)) found_server_();
     return check(task, std::move(path));
   }
   const bool whole = address.ss_family == AF_INET ? length >= sizeof(sockaddr_in)

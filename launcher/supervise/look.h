@@ -22,7 +22,9 @@ namespace dirbox::supervise {
 class Look {
  public:
   using Report = std::function<void(log::Event)>;
-  Look(const plan::Plan& plan, Report report);
+  /// `found_server`: something connects to a unix socket in a granted directory, which a program of
+  /// the host may listen to.
+  Look(const plan::Plan& plan, Report report, std::function<void()> found_server);
 
   /// A call that goes on.
   void at_permitted(const seccomp::Notification& call);
@@ -48,6 +50,7 @@ class Look {
   const plan::Plan& plan_;
   plan::TreeView tree_;
   Report report_;
+  std::function<void()> found_server_;
 };
 
 /// A plan's answer as an event of kind `denied`.

@@ -25,7 +25,8 @@ namespace {
 constexpr std::size_t kMaxReport = 60 << 10;
 constexpr int kReportsPerTurn = 64;  // what is inside chooses how many there are
 
-/// A report on the channel: how many were dropped before it, then the event as JSON.
+/// A report on the channel: how many were dropped before it, then the event as JSON; or nothing,
+/// where a question is told that Asked::settle() waits for.
 struct ReportHead {
   std::uint64_t dropped = 0;
 };
@@ -33,12 +34,15 @@ struct ReportHead {
 /// The observer's own process.
 class Process {
  public:
-  Process(const plan::Plan& plan, seccomp::Listener listener, int channel, UniqueFd writer)
+  Process(const plan::Plan& plan, seccomp::Listener listener, int channel, UniqueFd writer,
+          Asked& asked)
       : plan_(plan),
         listener_(std::move(listener)),
         channel_(channel),
+        asked_(asked),
         enforcer_(std::move(writer)),
-        look_(plan, [this](const log::Event& event) { send(event); }) {}
+        look_(
+            plan, [this](const log::Event& event) { send(event); }, [this] { asked_.lose(); }) {}
 
   /// Until nobody is under the filter any more.
   int run() {
@@ -50,6 +54,7 @@ class Process {
         if (is_over()) return 0;
         continue;
       }
+      if (asked_.note((*call)->pid) && !tell({})) asked_.wait_again();
       if (!answer(**call)) return 1;
     }
   }
@@ -112,23 +117,28 @@ class Process {
     // The process may have died, and its number be another's: then what was read is not its own.
     auto waits = listener_.still_waits(*current_);
     if (!waits || !*waits) return;
-    std::string text = log::event_to_json(event).dump();
+    if (!tell(log::event_to_json(event).dump())) ++dropped_;
+  }
+
+  /// False when there is no room.
+  bool tell(const std::string& text) {
     ReportHead head{dropped_};
     std::string report(sizeof head, '\0');
     std::memcpy(report.data(), &head, sizeof head);
     report += text;
-    if (report.size() <= kMaxReport &&
-        ::send(channel_, report.data(), report.size(), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+    if (report.size() > kMaxReport ||
+        ::send(channel_, report.data(), report.size(), MSG_DONTWAIT | MSG_NOSIGNAL) !=
             static_cast<ssize_t>(report.size())) {
-      dropped_ = 0;
-    } else {
-      ++dropped_;
+      return false;
     }
+    dropped_ = 0;
+    return true;
   }
 
   const plan::Plan& plan_;
   seccomp::Listener listener_;
   int channel_;
+  Asked& asked_;
   Enforcer enforcer_;
   Look look_;
   const seccomp::Notification* current_ = nullptr;
@@ -149,7 +159,7 @@ bool keep_only(std::array<int, 3> kept) {
 }
 
 [[noreturn]] void observe(const plan::Plan& plan, UniqueFd listener, const UniqueFd& channel,
-                          UniqueFd writer, pid_t supervisor) {
+                          UniqueFd writer, Asked& asked, pid_t supervisor) {
   // Its output and terminal are not ours: nothing may wait for this process to close them.
   if (::setpgid(0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 ||
       ::getppid() != supervisor || ::prctl(PR_SET_NAME, "dirbox-observer") != 0 ||
@@ -158,7 +168,7 @@ bool keep_only(std::array<int, 3> kept) {
   }
   auto made = seccomp::Listener::make(std::move(listener));
   if (!made) ::_exit(1);
-  ::_exit(Process(plan, std::move(*made), channel.get(), std::move(writer)).run());
+  ::_exit(Process(plan, std::move(*made), channel.get(), std::move(writer), asked).run());
 }
 
 }  // namespace
@@ -186,11 +196,12 @@ void Observer::on_question(std::uint32_t events) {
 
 Result<void> Observer::start() {
   SocketPair pair = TRY(make_socket_pair());
+  TRY_VOID(questions_.make());
   const pid_t self = ::getpid();
   pid_ = ::fork();
   if (pid_ < 0) return fail_errno("start the observer", "fork");
   if (pid_ == 0) {
-    observe(plan_, std::move(listener_), pair.theirs, std::move(writer_), self);
+    observe(plan_, std::move(listener_), pair.theirs, std::move(writer_), questions_, self);
   }
   writer_.reset();
   channel_ = std::move(pair.ours);
@@ -215,6 +226,10 @@ bool Observer::take_report() {
   ReportHead head;
   std::memcpy(&head, message->bytes.data(), sizeof head);
   dropped_ += head.dropped;
+  if (message->bytes.size() == sizeof head) {
+    asked_();
+    return true;
+  }
   auto event = log::parse_event({reinterpret_cast<const char*>(message->bytes.data()) + sizeof head,
                                  message->bytes.size() - sizeof head});
   if (event) {
@@ -236,6 +251,16 @@ void Observer::on_end() {
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     sink_(fault_event("the observer ended, and calls that it was asked about fail with ENOSYS"));
   }
+}
+
+std::optional<std::uint64_t> Observer::settle() {
+  if (listener_.valid()) return 0;  // nobody has answered anything
+  if (!channel_.valid()) return std::nullopt;
+  return questions_.settle();
+}
+
+bool Observer::is_silent(std::uint64_t since) const {
+  return listener_.valid() ? since == 0 : channel_.valid() && questions_.is_silent(since);
 }
 
 void Observer::finish() {

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "launcher/base/event_loop.h"
 #include "launcher/base/result.h"
 #include "launcher/base/unique_fd.h"
 #include "launcher/log/event.h"
 #include "launcher/plan/plan.h"
+#include "launcher/supervise/asked.h"
 
 /// Names what a running sandbox refuses.
 namespace dirbox::supervise {
@@ -24,7 +26,7 @@ namespace dirbox::supervise {
 class Observer {
  public:
   using Sink = std::function<void(log::Event)>;
-  /// `asked` is called at the first question.
+  /// `asked` is called at the first question, and at the first one after each settle().
   Observer(EventLoop& loop, const plan::Plan& plan, Sink sink, std::function<void()> asked)
       : loop_(loop), plan_(plan), sink_(std::move(sink)), asked_(std::move(asked)) {}
   ~Observer();
@@ -42,6 +44,11 @@ class Observer {
   bool may_have_written() const { return !is_told() || written_; }
   /// Whether the filter asks about such calls at all.
   bool is_told() const { return plan_.observe != seccomp::Observe::none; }
+  /// How many calls have been asked about, when none of them is under way any more and there may be
+  /// no others; nullopt where that cannot be told.
+  std::optional<std::uint64_t> settle();
+  /// Whether there have been no more than settle() said.
+  bool is_silent(std::uint64_t since) const;
   /// Events for which there was no room.
   std::uint64_t dropped() const { return dropped_; }
 
@@ -57,6 +64,7 @@ class Observer {
   const plan::Plan& plan_;
   Sink sink_;
   std::function<void()> asked_;
+  Asked questions_;
   UniqueFd listener_, channel_, writer_;
   pid_t pid_ = -1;
   bool written_ = true;  ///< or, before attach(), not known

@@ -31,6 +31,7 @@
 #include "launcher/supervise/observer.h"
 #include "launcher/supervise/requests.h"
 #include "launcher/supervise/terminal.h"
+#include "launcher/supervise/witness.h"
 #include "launcher/sync/sync.h"
 
 namespace dirbox::supervise {
@@ -74,8 +75,8 @@ class Supervisor {
         attach_(
             loop_, plan, [this](log::Event event) { record_observed(std::move(event)); },
             [this] { guard_.expect_writes(); }),
-        guard_(loop_, guarded(plan), guard::store_path(state_directory, plan.session),
-               plan.foreign_state || plan.guard.trees.empty()
+        guard_(loop_, plan.guard, guard::store_path(state_directory, plan.session),
+               plan.guard.foreign_state || plan.guard.trees.empty()
                    ? ""
                    : guard::plain_file(state_directory, plan.guard.trees.front())),
         syncer_(loop_, plan.sync, guard::store_path(state_directory, plan.session)),
@@ -84,7 +85,9 @@ class Supervisor {
         requests_(plan, network_, guard_),
         control_(loop_, [this](const Json& request, session::ControlServer::Reply reply) {
           requests_.handle(request, std::move(reply));
-        }) {}
+        }) {
+    guard_.silence().listen_to(make_witness(plan, observer_, attach_, broker_, docker_));
+  }
 
   Result<Outcome> run() {
     TRY_VOID(watch_signals());
@@ -175,17 +178,12 @@ class Supervisor {
     record(std::move(event));
   }
 
-  static guard::Spec guarded(const plan::Plan& plan) {
-    guard::Spec out = plan.guard;
-    out.foreign_state = plan.foreign_state;
-    return out;
-  }
-
   void end_guard() {
     outcome_.guarded = guard_.findings();
     outcome_.guarded.insert(outcome_.guarded.end(), syncer_.findings().begin(),
                             syncer_.findings().end());
     for (const guard::Finding& finding : outcome_.guarded) record(guard_event(finding));
+    for (const std::string& path : guard_.silence().hosts()) record(host_change_event(path));
     for (const std::string& text : guard_.complaints()) {
       record(fault_event(text));
       outcome_.complaints.push_back(text);
@@ -350,6 +348,7 @@ class Supervisor {
 
   void stop_with_it(int signal, bool wants_terminal) {
     guard_.check();
+    guard_.listen();  // what changes while everything is stopped is the user's
     bool group = wants_terminal || (terminal_ && terminal_->taken());
     if (terminal_) terminal_->release();
     // SIGSTOP would stop also where nobody can continue this process.
@@ -366,6 +365,7 @@ class Supervisor {
 
   /// Continues the command; true when it has the user's terminal.
   bool resume() {
+    guard_.check();
     if (!freezer_.thaw()) return false;
     // One message does both: a Ctrl-Z between them would be undone by the SIGCONT.
     if (terminal_ && terminal_->resume()) return true;

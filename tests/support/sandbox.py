@@ -409,6 +409,22 @@ def wait_until(condition, what, patience=PATIENCE):
         select.select([], [], [], 0.01)
 
 
+def stays(path, text):
+    """Whether what the host writes now is still there after many times as long as the guard takes to undo it."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        try:
+            with open(path, encoding="utf-8") as file:
+                if file.read() != text:
+                    return False
+        except FileNotFoundError:
+            return False
+        select.select([], [], [], 0.005)
+    return True
+
+
 def have_kernel_call(number, *args):
     """Whether the running kernel implements a system call."""
     libc = ctypes.CDLL(None, use_errno=True)

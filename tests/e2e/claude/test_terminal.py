@@ -1,4 +1,5 @@
 """Claude Code's interactive mode in a terminal (tmux): dialogs, job control, resize, and every way to end it."""
+import itertools
 import json
 import os
 import shutil
@@ -100,6 +101,31 @@ class Interactive(claude.ClaudeTest):
         self.open(window, self.api())
         window.answer(r"Yes, I accept(?![\s\S]*status)", "Enter")
         window.wait_for_end(status=1)
+
+    def test_what_the_host_edits_beside_its_prompt_stays(self):
+        self.used_before()
+        window = self.window()
+        api = self.api(run("echo evil > .envrc", label="plant"), say("the first answer"))
+        self.open(window, api)
+        window.wait_for(READY)
+        tries = itertools.count()
+
+        def stays():
+            # Each in a directory where there was nothing before.
+            folder = os.path.join(self.world.project, f"s{next(tries)}")
+            os.mkdir(folder)
+            return sandbox.stays(os.path.join(folder, ".envrc"), "the host's\n")
+        sandbox.wait_until(stays, "it is the host's")
+        path = os.path.join(self.world.project, ".envrc")
+        self.assertTrue(sandbox.stays(path, "the host's\n"))
+        window.type("plant it", "Enter")
+        window.wait_for("the first answer")
+        self.assertFalse(api.result("plant").failed)
+        sandbox.wait_until(stays, "it is the host's")
+        self.end(window)
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "the host's\n")
+        os.unlink(path)
 
     def test_a_session(self):
         """Nothing is asked; a command is interrupted and the session goes on; size and job control reach it."""
