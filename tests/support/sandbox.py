@@ -425,6 +425,12 @@ def stays(path, text):
     return True
 
 
+def guard_can_believe(path):
+    """Whether `path` is on a file system of dirbox-guard(1), "What the host changes"."""
+    done = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True)
+    return done.stdout.strip() in ("ext2/ext3", "xfs", "btrfs", "f2fs")
+
+
 def have_kernel_call(number, *args):
     """Whether the running kernel implements a system call."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -103,6 +103,8 @@ class Interactive(claude.ClaudeTest):
         window.wait_for_end(status=1)
 
     def test_what_the_host_edits_beside_its_prompt_stays(self):
+        if not sandbox.guard_can_believe(self.world.base):
+            self.skipTest("the home directory is on a file system on which no change is the host's for sure")
         self.used_before()
         window = self.window()
         api = self.api(run("echo evil > .envrc", label="plant"), say("the first answer"))
