@@ -83,8 +83,8 @@ size = os.fstat(file).st_size
 memory = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, file, 0)
 os.close(file)
 evil = b"[core]\\n\\tfsmonitor = evil\\n"
-ctypes.memmove(memory, evil.ljust(size, b"\\n"), size)
 go()
+ctypes.memmove(memory, evil.ljust(size, b"\\n"), size)
 done()
 """
 # A call that was let go, and is not done yet.
@@ -282,10 +282,10 @@ class Host(sandbox.Boundary):
         self.addCleanup(self.write, ".git/config", text.decode())
         box = self.attacker(LAUNDERED)
         sandbox.wait_until(self.stays, "nothing acts inside")
+        self.tell(box)
         self.assertEqual(self.git("config", "core.fsmonitor", check=False), "evil\n")
         self.git("config", "branch.main.remote", "origin")
         sandbox.wait_until(lambda: self.git("config", "core.fsmonitor", check=False) == "", "it goes")
-        self.tell(box)
         self.end(box)
         self.assertEqual(self.git("config", "branch.main.remote"), "origin\n")
 
