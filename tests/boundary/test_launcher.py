@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 
 import sandbox
 
@@ -241,9 +242,13 @@ for line in sys.stdin:
 
     def test_log_follows_a_session_that_has_logged_nothing(self):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        # Other suites have sessions of the same user.
+        runtime = tempfile.mkdtemp(prefix="dirbox-runtime-")
+        self.addCleanup(shutil.rmtree, runtime)
+        pipes["env"] = {"XDG_RUNTIME_DIR": runtime}
 
         def sessions():
-            return {row["pid"]: row["session"] for row in json.loads(self.dirbox(launcher=("ps", "--json")).out)}
+            return {row["pid"]: row["session"] for row in json.loads(self.dirbox(launcher=("ps", "--json"), env=pipes["env"]).out)}
 
         def follow(*options):
             child = self.start(launcher=("log", "-f", *options), **pipes)
