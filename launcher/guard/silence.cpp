@@ -173,8 +173,8 @@ Silence::Whose Silence::put_off_or_give_up(const std::string& path) {
 Silence::Whose Silence::whose(const std::string& path, int directory, const std::string& name,
                               const Entry& entry) {
   if (!marked_) return Whose::unknown;
-  struct stat before {
-  }, after{};
+  struct stat before {};
+  struct stat after {};
   struct timespec now {};
   const std::int64_t changed = in_ns(entry.status.st_ctim);
   const UniqueFd file = open_file(directory, name);

@@ -35,13 +35,14 @@ struct Witness {
 /// would need calls; so what changes meanwhile is the host's. The first call ends this until the
 /// next mark.
 ///
-/// Content is another matter: a descriptor or a mapping from before the mark needs no call. So a
-/// file is believed that was made since, which nobody inside can have open; or one which nobody has
-/// open for writing at the mark, and nobody inside has had since it was known to be good: its
-/// ctime, which only the kernel sets, is the same. A lease (fcntl(2), F_SETLEASE) tells of the
+/// Content is another matter: a descriptor or a mapping from before the mark needs no call. A file
+/// is sound at the mark when nobody has it open for writing, and its ctime, which only the kernel
+/// sets, is that of the start or of the last verdict. A lease (fcntl(2), F_SETLEASE) tells of the
 /// former, and of mappings and descriptors in flight; the ctime of pages that are pinned for direct
-/// I/O, which outlive both. Where the kernel's own times and counts do not hold, as on overlayfs,
-/// whose mappings count for another inode, nothing is believed.
+/// I/O, which outlive both. What was put right is sound when a disk has long filled such pages. A
+/// sound file is believed in place; a new one, made since the mark, where a sound one stood or
+/// none: the host may write anew what it has read there. Where the kernel's own times and counts do
+/// not hold, as on overlayfs, whose mappings count for another inode, nothing is believed.
 ///
 /// Other sandboxes that may write there have witnesses of their own: while there is one, nothing is
 /// known. One that came and went since the mark has undone what it planted; where its guard does
@@ -114,7 +115,7 @@ class Silence {
   std::int64_t alone_since_ = 0;              ///< CLOCK_REALTIME, ns, before the look at the locks
   std::int64_t at_ = 0;                       ///< CLOCK_REALTIME of the mark, ns
   std::set<std::string> stood_;               ///< full paths at which there was a file, at the mark
-  std::map<std::string, Identity> files_;     ///< that can be believed in place, by full path
+  std::map<std::string, Identity> files_;     ///< that are sound, by full path
   std::map<std::string, std::int64_t> good_;  ///< ctime at the last verdict, by full path
   std::map<std::string, EventLoop::Clock::time_point> patience_;  ///< when each was put off first
   PutOff waiting_;
