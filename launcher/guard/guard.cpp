@@ -58,8 +58,7 @@ Guard::~Guard() { stop_watching(); }
 Result<void> Guard::start(bool told) {
   announce();
   if (spec_.mode == Mode::off || spec_.trees.empty()) return {};
-  // The clock that file systems take their times from.
-  if (::clock_gettime(CLOCK_REALTIME_COARSE, &started_) != 0) return fail_errno("read a clock", "");
+  started_ = TRY(file_time());
   TRY_VOID(held_.remember(spec_, before_));
   indirect_.globs = held_.globs();
   TRY_VOID(open_trees());

@@ -14,13 +14,13 @@ bool Guard::was_moved(std::size_t tree, const std::string& path, int directory,
   if (familiar_.is_stranger(full)) return true;
   struct stat status {};
   if (::fstat(directory, &status) != 0) return true;
-  if (in_ns(status.st_ctim) < in_ns(started_) || familiar_.knows(full, directory)) return false;
+  if (!is_since(status.st_ctim, started_) || familiar_.knows(full, directory)) return false;
   const bool by_content =
       &folder == &git_folder() && !is_special(tree_folder(), std::string(path_name(path)));
   const std::string parent = parent_in_tree(path);
   if (!by_content &&
       ::fstatat(trees_[tree].get(), parent.empty() ? "." : parent.c_str(), &status, 0) == 0 &&
-      in_ns(status.st_ctim) < in_ns(started_)) {
+      !is_since(status.st_ctim, started_)) {
     return false;
   }
   familiar_.add_stranger(full);

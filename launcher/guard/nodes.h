@@ -8,14 +8,11 @@
 #include <string>
 
 #include "launcher/base/unique_fd.h"
+#include "launcher/guard/file_time.h"
 #include "launcher/guard/table.h"
 
 /// What the Guard remembers of directories.
 namespace dirbox::guard {
-
-inline std::int64_t in_ns(const struct timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 /// Bytes of events that have not been read.
 inline std::size_t pending_bytes(const UniqueFd& inotify) {

@@ -1,14 +1,13 @@
 #include "launcher/guard/others.h"
 
 #include <sys/stat.h>
-#include <time.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "launcher/base/file.h"
 #include "launcher/base/path.h"
-#include "launcher/guard/nodes.h"
+#include "launcher/guard/file_time.h"
 
 namespace dirbox::guard {
 namespace {
@@ -16,11 +15,6 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;  // ns
 
 }  // namespace
-
-std::int64_t now_in_ns() {
-  struct timespec now {};
-  return ::clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0 ? in_ns(now) : 0;
-}
 
 void Others::look(std::int64_t begun) {
   if (store_.empty()) return;

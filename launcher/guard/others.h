@@ -73,7 +73,4 @@ class Others {
   std::optional<std::int64_t> blind_since_;       ///< ns since 1970
 };
 
-/// By the clock that file systems take their times from, in ns since 1970; 0 where there is none.
-std::int64_t now_in_ns();
-
 }  // namespace dirbox::guard

@@ -16,10 +16,6 @@ namespace {
 
 constexpr mode_t kToLook = 0500, kToChange = 0700;
 
-bool is_since(const struct timespec& time, const struct timespec& start) {
-  return time.tv_sec != start.tv_sec ? time.tv_sec > start.tv_sec : time.tv_nsec >= start.tv_nsec;
-}
-
 /// `directory` may be open as a path only. True where something changed.
 bool add_rights(int directory, const struct stat& status, mode_t rights) {
   if (status.st_uid != ::geteuid() || (status.st_mode & rights) == rights) return false;

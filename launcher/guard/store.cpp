@@ -16,7 +16,7 @@
 #include "launcher/base/json.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
-#include "launcher/guard/nodes.h"
+#include "launcher/guard/file_time.h"
 #include "launcher/guard/others.h"
 
 namespace dirbox::guard {

@@ -23,10 +23,6 @@ namespace {
 constexpr time_t kSurelyBefore = 2;
 constexpr NameRule kLink{"", What::whole, "it stands for a directory whose files are executed"};
 
-bool is_before(const struct timespec& a, const struct timespec& b) {
-  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
-}
-
 std::string_view trimmed(std::string_view text) {
   const std::size_t end = text.find_last_not_of(" \t\r\n");
   return end == text.npos ? std::string_view() : text.substr(0, end + 1);
@@ -76,7 +72,7 @@ bool is_unchanged(int tree, const GuardNode& node, const struct timespec& starte
   struct stat status {};
   return stat_directory(tree, node.path, status) && status.st_dev == node.device &&
          status.st_ino == node.inode && status.st_ctim.tv_sec == node.changed.tv_sec &&
-         status.st_ctim.tv_nsec == node.changed.tv_nsec && is_before(status.st_ctim, started);
+         status.st_ctim.tv_nsec == node.changed.tv_nsec && !is_since(status.st_ctim, started);
 }
 
 enum class Age { old, changed, made };  ///< before the start, or since
@@ -89,7 +85,7 @@ Age age_of(int directory, const std::string& name, const struct timespec& starte
     return Age::changed;
   }
   auto since_start = [&](const struct statx_timestamp& time) {
-    return !is_before({static_cast<time_t>(time.tv_sec), static_cast<long>(time.tv_nsec)}, started);
+    return is_since({static_cast<time_t>(time.tv_sec), static_cast<long>(time.tv_nsec)}, started);
   };
   if ((status.stx_mask & STATX_BTIME) != 0 && since_start(status.stx_btime)) return Age::made;
   return since_start(status.stx_ctime) ? Age::changed : Age::old;
@@ -314,7 +310,7 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   }
   const std::string path = full_name(node, name);
   const auto known = before_.find(path);
-  if (known == before_.end() && is_before(entry->status.st_ctim, started_) &&
+  if (known == before_.end() && !is_since(entry->status.st_ctim, started_) &&
       (node.folder == &tree_folder() || !is_strange(node.tree, node.path))) {
     before_.emplace(path, before_from(*entry));
     watch_file(node, directory, name);
@@ -330,7 +326,7 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   };
   auto found = judge();
   // What stands there may be what another sandbox had planted.
-  if (before_.contains(path) && (!found.empty() || !is_before(entry->status.st_ctim, started_))) {
+  if (before_.contains(path) && (!found.empty() || is_since(entry->status.st_ctim, started_))) {
     others_.look(in_ns(started_));
     found = judge();
   }

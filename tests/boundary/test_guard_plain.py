@@ -89,7 +89,7 @@ class Plain(sandbox.Boundary):
         self.world.plant(self.project("d10/.envrc"), "good\n")
         self.world.plant(self.project("d39/e/.envrc"), "lost\n")
         # What it held is known once the directory is watched, and those that are deeper come later.
-        seen = "echo evil > d39/e/.envrc; while test -e d39/e/.envrc; do :; done"
+        seen = "echo evil > d39/e/.envrc; while grep -qs evil d39/e/.envrc; do :; done"
         self.assertIn("d10/.envrc", self.write(f"{seen}; echo evil >> d10/.envrc"))
         with open(self.project("d10/.envrc"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "good\n")
