@@ -76,6 +76,37 @@ Result<void> warn_of_idle_limits(const profiles::Profile& profile, Plan& plan) {
   return {};
 }
 
+/// Where a file grants what the mode, set there or in one that it extends, leaves without effect. A
+/// file that closes the network of what it extends means that.
+void warn_of_closed(const profiles::Profile& profile, Plan& plan) {
+  struct List {
+    const char* key;
+    const std::vector<profiles::Entry>& entries;
+  };
+  const List lists[] = {{"allow", profile.net_allow},
+                        {"upgrade", profile.net_upgrade},
+                        {"host_ports", profile.host_ports},
+                        {"publish", profile.publish}};
+  const auto at = [&](const Origin& origin) {
+    return std::find(profile.chain.begin(), profile.chain.end(), origin.file);
+  };
+  const Origin& mode = profile.network_mode.origin;
+  const auto closed = mode.file.empty() ? profile.chain.begin() : at(mode);
+  for (const List& list : lists) {
+    const auto idle =
+        std::find_if(list.entries.begin(), list.entries.end(), [&](const profiles::Entry& entry) {
+          return at(entry.origin) != profile.chain.end() && at(entry.origin) >= closed;
+        });
+    if (idle == list.entries.end()) continue;
+    plan.warnings.push_back(
+        {fmt::format("network.{}: {} has no effect, for network.mode is \"{}\"{}", list.key,
+                     escape_for_terminal(idle->text),
+                     profile.network_mode.value == profiles::NetworkMode::host ? "host" : "none",
+                     mode.file.empty() ? "" : " (" + mode.text() + ")"),
+         idle->origin});
+  }
+}
+
 }  // namespace
 
 Result<void> compile_network(const profiles::Profile& profile, const HostFacts& facts,
@@ -86,6 +117,7 @@ Result<void> compile_network(const profiles::Profile& profile, const HostFacts& 
   if (network.mode != netns::Mode::proxy) {
     // Nothing else of the section is in force.
     std::erase_if(plan.network_values, [](const auto& value) { return value.key != "mode"; });
+    warn_of_closed(profile, plan);
     return {};
   }
   network.session = facts.session;

@@ -377,6 +377,39 @@ TEST_CASE("a limit of a name that no rule allows is warned of, with the name tha
   }
 }
 
+TEST_CASE(
+    "a grant that the mode of the network leaves without effect is warned of, a closing is not") {
+  auto warnings = [](profiles::Profile profile) {
+    FakeHost host;
+    std::vector<std::string> out;
+    for (const Note& note : host.compile(std::move(profile)).warnings) {
+      if (has(note.text, "no effect")) out.push_back(note.origin.text() + ": " + note.text);
+    }
+    return out;
+  };
+  const std::string text = "filesystem.write = [\"${CWD}\"]\n";
+  CHECK(
+      warnings(
+          FakeHost::profile(text + "network.allow = [\"x.test\"]\nnetwork.mode = \"none\"\n")) ==
+      std::vector<std::string>{"t.toml:2:18: network.allow: x.test has no effect, for network.mode "
+                               "is \"none\" (t.toml:3:16)"});
+  CHECK(warnings(FakeHost::profile(text +
+                                   "[network]\nhost_ports = [\"1\", \"2\"]\npublish = [\"3\"]")) ==
+        std::vector<std::string>{
+            "t.toml:3:15: network.host_ports: 1 has no effect, for network.mode is \"none\"",
+            "t.toml:4:12: network.publish: 3 has no effect, for network.mode is \"none\""});
+  const std::string closed = text + "network.mode = \"none\"\n",
+                    open = "network.mode = \"proxy\"\n", allow = "network.allow = [\"x.test\"]\n";
+  auto extended = [](const std::string& base, const std::string& leaf) {
+    return FakeHost::extended(FakeHost::profile(base), leaf, "leaf.toml");
+  };
+  CHECK(warnings(extended(closed, allow)) ==
+        std::vector<std::string>{"leaf.toml:1:18: network.allow: x.test has no effect, for "
+                                 "network.mode is \"none\" (t.toml:2:16)"});
+  CHECK(warnings(extended(text + open + allow, "network.mode = \"none\"\n")).empty());
+  CHECK(warnings(extended(closed, open + allow)).empty());
+}
+
 TEST_CASE("the plan of director, whole") {
   FakeHost host;
   auto& files = host.files;

@@ -59,16 +59,21 @@ struct FakeHost {
 
   /// A Profile of `text` alone, which is TOML.
   static dirbox::profiles::Profile profile(const std::string& text) {
+    return extended(dirbox::profiles::default_profile(), text, "t.toml");
+  }
+  /// One whose file says `text` and extends `base`.
+  static dirbox::profiles::Profile extended(dirbox::profiles::Profile base, const std::string& text,
+                                            const std::string& file) {
     using namespace dirbox::profiles;
-    auto tree = parse_toml(text, "t.toml");
+    auto tree = parse_toml(text, file);
     REQUIRE_MESSAGE(tree.has_value(), (tree ? "" : tree.error().message()));
-    auto layer = decode_layer(*tree, "t.toml");
+    auto layer = decode_layer(*tree, file);
     REQUIRE_MESSAGE(layer.has_value(), (layer ? "" : layer.error().message()));
-    Profile out = default_profile();
-    auto merged = merge_layer(out, std::move(*layer));
+    auto merged = merge_layer(base, std::move(*layer));
     REQUIRE_MESSAGE(merged.has_value(), (merged ? "" : merged.error().message()));
-    out.name = "t";
-    return out;
+    base.name = "t";
+    base.chain.push_back(file);
+    return base;
   }
   auto try_compile(const dirbox::profiles::Profile& profile) {
     return dirbox::plan::compile(profile, facts, command);
