@@ -199,7 +199,7 @@ void Guard::on_events(std::size_t most) {
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
         // What was made meanwhile is not known at all.
         unwatched_ = true;
-        silence_.forget();
+        silence_.wake();
         queue_.clear();
         later_.clear();
         look_at_all();

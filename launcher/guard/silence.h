@@ -63,7 +63,8 @@ class Silence {
   /// Something will act here that no guard undoes. Errors: the word cannot be left.
   Result<void> note_unguarded() const;
   TreeLocks& locks() { return locks_; }
-  /// There have been calls since the mark, or there has been none: `again` follows in a while.
+  /// There have been calls since the mark, or there has been none, or events were lost: `again`
+  /// follows in a while.
   void wake();
   void stop();
 
@@ -76,8 +77,6 @@ class Silence {
                  const Before& before, const struct timespec& started);
   bool end();
   bool has_mark() const { return marked_; }
-  /// Events were lost.
-  void forget() { marked_ = false; }
 
   enum class Whose { host, unknown, later };
   /// Of `entry`, which was read of `name` in `directory`. `later`: it is still written to, by the

@@ -238,6 +238,19 @@ class Host(sandbox.Boundary):
         self.git("config", "--unset", "core.fsmonitor")
         os.unlink(self.project(".git/hooks/pre-push"))
 
+    def test_more_happens_than_can_be_followed(self):
+        """The queue of events overflows, and nothing acts inside since."""
+        box = self.held()
+        sandbox.wait_until(self.stays, "nothing acts inside")
+        os.kill(box.pid, signal.SIGSTOP)
+        self.write("f", "")
+        for old, new in (("f", "g"), ("g", "f")) * 10000:
+            os.rename(self.project(old), self.project(new))
+        os.kill(box.pid, signal.SIGCONT)
+        sandbox.wait_until(self.stays, "the host is believed again", patience=20)
+        self.end(box)
+        os.unlink(self.project("f"))
+
     def test_what_leads_elsewhere_is_undone(self):
         """It would be executed from where the sandbox may have written."""
         box = self.held()
