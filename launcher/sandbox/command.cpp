@@ -11,6 +11,7 @@
 
 #include "launcher/sandbox/control.h"
 #include "launcher/sandbox/test_skip.h"
+#include "launcher/sandbox/vforked.h"
 
 namespace dirbox::sandbox {
 namespace {
@@ -46,14 +47,6 @@ bool enter_command_filter(const RunOptions& options, int control) {
 
 namespace {
 
-/// What the child leaves behind in the memory that it shares with init until it execs. volatile: to
-/// the compiler, nobody reads what is written before _exit(2).
-struct Outcome {
-  const char* volatile doing = nullptr;  ///< what failed before the exec
-  volatile int err = 0;
-  volatile int exec_err = 0;
-};
-
 /// Runs between vfork and exec: system calls only, no allocation that must be undone.
 class Child {
  public:
@@ -66,24 +59,24 @@ class Child {
         argv_(argv),
         environment_(environment) {}
 
-  [[noreturn]] void run(Outcome& outcome) const {
+  [[noreturn]] void run(Vforked& outcome) const {
     outcome.doing = "set the process group";
-    if (should_fail("process-group") || ::setpgid(0, 0) != 0) stop(outcome);
+    if (should_fail("process-group") || ::setpgid(0, 0) != 0) outcome.stop();
     if (has_terminal_ && options_.foreground) {
       outcome.doing = "put the command into the foreground";
-      if (::tcsetpgrp(terminal(), ::getpid()) != 0) stop(outcome);
+      if (::tcsetpgrp(terminal(), ::getpid()) != 0) outcome.stop();
     }
     outcome.doing = "restore the signal mask";
-    if (::sigprocmask(SIG_SETMASK, &options_.caller_mask, nullptr) != 0) stop(outcome);
+    if (::sigprocmask(SIG_SETMASK, &options_.caller_mask, nullptr) != 0) outcome.stop();
     outcome.doing = "mark descriptors close-on-exec";
     if (!is_skipped(options_, kDescriptorsLayer) &&
         ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0) {
-      stop(outcome);
+      outcome.stop();
     }
     outcome.doing = "install the seccomp filter";
     bool skipped = is_skipped(options_, "seccomp");
     if (should_fail("seccomp") || (!skipped && !enter_command_filter(options_, control_)))
-      stop(outcome);
+      outcome.stop();
     outcome.doing = nullptr;
     ::execve(spec_.executable.c_str(), argv_.data(), environment_.data());
     outcome.exec_err = errno;
@@ -91,10 +84,6 @@ class Child {
   }
 
  private:
-  [[noreturn]] static void stop(Outcome& outcome) {
-    outcome.err = errno;
-    ::_exit(125);
-  }
   bool should_fail([[maybe_unused]] const char* step) const {
 #ifdef DIRBOX_TEST_BUILD
     if (options_.test_fail == step) {
@@ -117,14 +106,6 @@ class Child {
   std::vector<char*>& environment_;
 };
 
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  out.reserve(strings.size() + 1);
-  for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
 }  // namespace
 
 Result<Started> start_command(const Spec& spec, const RunOptions& options, int control,
@@ -132,7 +113,7 @@ Result<Started> start_command(const Spec& spec, const RunOptions& options, int c
   std::vector<char*> argv = pointers(spec.argv);
   std::vector<char*> environment = pointers(spec.environment);
   Child child(spec, options, control, has_terminal, argv, environment);
-  Outcome outcome;
+  Vforked outcome;
   // NOLINTBEGIN(clang-analyzer-unix.Vfork): run() makes system calls only, and ends in exec or
   // _exit.
   pid_t pid = ::vfork();

@@ -18,6 +18,7 @@
 #include "launcher/sandbox/pty.h"
 #include "launcher/sandbox/stdio.h"
 #include "launcher/sandbox/test_skip.h"
+#include "launcher/sandbox/vforked.h"
 
 namespace dirbox::sandbox {
 namespace {
@@ -39,14 +40,6 @@ struct Launch {
   const sigset_t* mask = nullptr;
 };
 
-/// What it leaves behind in the memory that it shares until it execs. volatile: to the compiler,
-/// nobody reads what is written before _exit(2).
-struct Outcome {
-  const char* volatile doing = nullptr;
-  volatile int err = 0;
-  volatile int exec_err = 0;
-};
-
 std::string_view value_of(const std::vector<std::string>& environment, std::string_view name) {
   for (const std::string& variable : environment) {
     if (variable.size() > name.size() && variable[name.size()] == '=' && variable.starts_with(name))
@@ -66,32 +59,19 @@ std::vector<std::string> find_candidates(const std::string& name, std::string_vi
   return out;
 }
 
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  out.reserve(strings.size() + 1);
-  for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
-[[noreturn]] void stop(Outcome& outcome) {
-  outcome.err = errno;
-  ::_exit(125);
-}
-
 /// Between vfork and exec: system calls only.
-[[noreturn]] void run_child(const Launch& launch, Outcome& outcome) {
+[[noreturn]] void run_child(const Launch& launch, Vforked& outcome) {
   outcome.doing = "start a session";
-  if (::setsid() < 0) stop(outcome);
+  if (::setsid() < 0) outcome.stop();
   outcome.doing = "take the terminal";
-  if (launch.terminal >= 0 && ::ioctl(launch.terminal, TIOCSCTTY, 0) != 0) stop(outcome);
+  if (launch.terminal >= 0 && ::ioctl(launch.terminal, TIOCSCTTY, 0) != 0) outcome.stop();
   outcome.doing = "pass the descriptors";
   for (int fd = 0; fd < 3; ++fd) {
-    if (::dup2(launch.stdio[fd], fd) < 0) stop(outcome);
+    if (::dup2(launch.stdio[fd], fd) < 0) outcome.stop();
   }
-  if (::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0) stop(outcome);
+  if (::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0) outcome.stop();
   outcome.doing = "restore the signal mask";
-  if (::sigprocmask(SIG_SETMASK, launch.mask, nullptr) != 0) stop(outcome);
+  if (::sigprocmask(SIG_SETMASK, launch.mask, nullptr) != 0) outcome.stop();
   outcome.doing = nullptr;
   int err = ENOENT;
   for (char* path : launch.paths) {
@@ -227,7 +207,7 @@ class Starter {
   Result<void> spawn(const Launch& launch, UniqueFd& client) {
     // Before it can say anything itself: whoever sees its output knows that it was started.
     tell(client.get(), ControlType::started, 0);
-    Outcome outcome;
+    Vforked outcome;
     // NOLINTBEGIN(clang-analyzer-unix.Vfork): run_child() makes system calls only.
     const pid_t pid = ::vfork();
     if (pid == 0) run_child(launch, outcome);
