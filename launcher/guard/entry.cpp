@@ -162,7 +162,9 @@ Listing list_entries(int directory, std::size_t most, const Folder* knowing) {
     if (!out.whole) return false;
     const bool is_directory =
         kind == DT_UNKNOWN ? is_there(directory, name, S_IFDIR) : kind == DT_DIR;
-    if (is_directory || knowing == nullptr || knowing->may_know(name))
+    const bool may_be_link = kind == DT_LNK || kind == DT_UNKNOWN;
+    if (is_directory || knowing == nullptr || knowing->may_know(name) ||
+        (knowing->no_links && may_be_link))
       out.entries.emplace_back(name, is_directory);
     return true;
   });

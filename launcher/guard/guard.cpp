@@ -135,7 +135,7 @@ void Guard::snapshot(const Node& node, int directory) {
   }
   for (const std::string& name : folders) {
     const Folder* folder = find_folder(*here.folder, name);
-    if (folder == nullptr) continue;
+    if (folder == nullptr || folder->late) continue;
     const std::string path = here.path.empty() ? name : here.path + "/" + name;
     UniqueFd fd = open_place(here.tree, path);
     if (!fd.valid()) {

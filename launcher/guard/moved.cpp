@@ -50,7 +50,8 @@ bool Guard::is_strange(std::size_t tree, const std::string& path) {
 void Guard::note_place(const Place& place, int directory, const Folder& folder) {
   if (&folder == &tree_folder()) return familiar_.forget(full_path(place.tree, place.path));
   is_strange(place.tree, place.path);
-  familiar_.note(full_path(place.tree, place.path), directory, true);
+  // Of what is late nothing there was is anybody's for sure: git keeps no such thing in it.
+  if (!folder.late) familiar_.note(full_path(place.tree, place.path), directory, true);
 }
 
 }  // namespace dirbox::guard

@@ -177,7 +177,8 @@ const NameRule* Places::rule_of(const Place& place) const {
   if (!indirect_.included.empty() && holds(indirect_.included, place.path())) return &kIncluded;
   if (!indirect_.files.empty() && holds(indirect_.files, place.path())) return &kLinked;
   const NameRule* rule = find_name(*place.folder, place.name);
-  if (rule != nullptr && is_told(rule->what)) rule = nullptr;
+  // What git itself writes, too; what it must not say is undone afterwards.
+  if (rule != nullptr && (is_told(rule->what) || rule->what == What::strategy)) rule = nullptr;
   if (rule != nullptr || indirect_.globs.empty()) return rule;
   const std::string path = place.path();
   const bool held = std::any_of(indirect_.globs.begin(), indirect_.globs.end(),

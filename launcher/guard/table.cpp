@@ -79,12 +79,32 @@ constexpr NameRule kAdminNames[] = {
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
     {"gitdir", What::backlink, "git worktree removes and repairs what it names"},
 };
-constexpr FolderRule kAdminFolders[] = {{"hooks", &kHooks}};
-constexpr Folder kAdmin{"worktree", kAlso<kAdminNames>, kAdminFolders};
+// Logs, references, what is left of a rebase: git writes to these files, and to where they lead.
+extern const Folder kGitFiles;
+constexpr Ways kWritten{.open = true, .others = &kGitFiles, .no_links = true, .late = true};
+constexpr Folder kGitFiles{"git files", kTreeNames, {}, kWritten};
+constexpr NameRule kRebaseNames[] = {
+    {"strategy", What::strategy, "git rebase --continue executes the program that it names"}};
+constexpr Folder kRebase{"rebase", kAlso<kRebaseNames>, {}, kWritten};
+constexpr NameRule kSequencerNames[] = {
+    {"opts", What::config, "git cherry-pick --continue executes the program that it names"}};
+constexpr Folder kSequencer{"sequencer", kAlso<kSequencerNames>, {}, kWritten};
+constexpr NameRule kRemoteNames[] = {
+    {"*", What::whole, "git takes the address of a remote from it, which may be a program"}};
+constexpr Folder kRemotes{"remotes", kRemoteNames, {}, {.no_links = true, .late = true}};
+// Very many directories of files with hashes for names.
+constexpr Folder kObjects{"objects", kTreeNames, {}, {.no_links = true, .late = true}};
+// Of git lfs and git annex, which make symlinks there.
+constexpr Folder kData{"data", kTreeNames, {}, {.open = true, .late = true}};
+
+constexpr FolderRule kAdminFolders[] = {
+    {"hooks", &kHooks}, {"rebase-merge", &kRebase}, {"sequencer", &kSequencer}};
+constexpr Folder kAdmin{
+    "worktree", kAlso<kAdminNames>, kAdminFolders, {.others = &kGitFiles, .no_links = true}};
 constexpr NameRule kWorktreesNames[] = {kHead};
 constexpr FolderRule kEachAdmin[] = {{"*", &kAdmin}};
-constexpr Folder kWorktrees{"worktrees", kAlso<kWorktreesNames>, kEachAdmin};
-constexpr Folder kModules{"modules", kTreeNames, {}, true};
+constexpr Folder kWorktrees{"worktrees", kAlso<kWorktreesNames>, kEachAdmin, {.no_links = true}};
+constexpr Folder kModules{"modules", kTreeNames, {}, {.open = true, .no_links = true}};
 
 constexpr NameRule kGitNames[] = {
     {"config", What::config, "git reads configuration from it"},
@@ -92,8 +112,13 @@ constexpr NameRule kGitNames[] = {
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
 };
 constexpr FolderRule kGitFolders[] = {
-    {"hooks", &kHooks}, {"worktrees", &kWorktrees}, {"modules", &kModules}};
-constexpr Folder kGit{"git", kAlso<kGitNames>, kGitFolders};
+    {"hooks", &kHooks},         {"worktrees", &kWorktrees}, {"modules", &kModules},
+    {"rebase-merge", &kRebase}, {"sequencer", &kSequencer}, {"remotes", &kRemotes},
+    {"branches", &kRemotes},    {"objects", &kObjects},     {"lfs", &kData},
+    {"annex", &kData},
+};
+constexpr Folder kGit{
+    "git", kAlso<kGitNames>, kGitFolders, {.others = &kGitFiles, .no_links = true}};
 
 constexpr NameRule kEvery[] = {{"*", What::whole, "an agent or an editor executes what it says"}};
 extern const Folder kScripts;
@@ -223,11 +248,11 @@ constexpr NameRule kStateNames[] = {
 constexpr FolderRule kStateFolders[] = {{"heartbeats", &kBeats}, {"ralph", &kLoops}};
 constexpr auto kSwarmNames = both(kTreeNames, kStateNames);
 constexpr auto kSwarmFolders = both(kPlainFolders, kStateFolders);
-constexpr Folder kSwarm{"swarm", kSwarmNames, kSwarmFolders, true};
+constexpr Folder kSwarm{"swarm", kSwarmNames, kSwarmFolders, {.open = true}};
 
 constexpr FolderRule kSwarmItself[] = {{".swarm", &kSwarm}};
 constexpr auto kTreeFolders = both(kPlainFolders, kSwarmItself);
-constexpr Folder kTree{"tree", kTreeNames, kTreeFolders, true};
+constexpr Folder kTree{"tree", kTreeNames, kTreeFolders, {.open = true}};
 
 const FolderRule* find_rule(const Folder& folder, std::string_view name, bool any) {
   if (!folder.may_know(name)) return nullptr;
@@ -242,6 +267,16 @@ const FolderRule* find_rule(const Folder& folder, std::string_view name, bool an
 const Folder& tree_folder() { return kTree; }
 const Folder& git_folder() { return kGit; }
 const Folder& hooks_folder() { return kHooks; }
+const NameRule& link_rule() {
+  static constexpr NameRule kRule{"", What::whole,
+                                  "git writes through it, or removes what it leads to"};
+  return kRule;
+}
+
+// setup.c of git: "tXXXXXX" of mkstemp(3), which leads to "testing".
+bool is_probe(std::string_view name, std::string_view target) {
+  return name.size() == 7 && name.front() == 't' && target == "testing";
+}
 
 const NameRule* find_name(const Folder& folder, std::string_view name) {
   if (!folder.may_know(name)) return nullptr;
@@ -255,7 +290,8 @@ const NameRule* find_name(const Folder& folder, std::string_view name) {
 const Folder* find_folder(const Folder& folder, std::string_view name) {
   const FolderRule* rule = find_rule(folder, name, true);
   if (rule == nullptr && &folder != &kTree) rule = find_rule(kTree, name, true);
-  return rule != nullptr ? rule->folder : folder.open ? &kTree : nullptr;
+  if (rule != nullptr) return rule->folder;
+  return folder.others != nullptr ? folder.others : folder.open ? &kTree : nullptr;
 }
 
 const Folder& folder_in(const Folder& folder, std::string_view name) {

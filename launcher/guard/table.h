@@ -13,6 +13,7 @@ enum class What {
   gitfile,    ///< `.git` as a file: where it leads is
   commondir,  ///< of a git directory: only linked worktrees have one
   backlink,   ///< worktrees/ID/gitdir: git removes and repairs what it names
+  strategy,   ///< rebase-merge/strategy: git executes `git-merge-` and what it says
   // What the host's swarm believes: told, and left as it is, since a director is to write it.
   swarm_code,       ///< swarm.py, which `swarm ralph spawn` executes
   swarm_workers,    ///< state.json: the panes into which swarm types
@@ -41,11 +42,19 @@ constexpr std::uint64_t initial_of(char first) {
   return std::uint64_t{1} << ((c & 0x1f) + ((c & 0x40) != 0 ? 32 : 0));
 }
 
+/// What else there is to a kind of directory.
+struct Ways {
+  bool open = false;               ///< other directories in it are as every directory of a tree,
+  const Folder* others = nullptr;  ///< or of this kind
+  bool no_links = false;  ///< git makes no symlinks in it, and writes through those of others
+  bool late = false;      ///< what it holds at the start is told from its times, when it is visited
+};
+
 /// What is guarded in a directory of some kind.
-struct Folder {
+struct Folder : Ways {
   constexpr Folder(std::string_view its_kind, std::span<const NameRule> its_names,
-                   std::span<const FolderRule> its_folders, bool is_open = false)
-      : kind(its_kind), names(its_names), folders(its_folders), open(is_open) {
+                   std::span<const FolderRule> its_folders, Ways ways = {})
+      : Ways(ways), kind(its_kind), names(its_names), folders(its_folders) {
     auto note = [this](std::string_view name) {
       if (!name.empty()) initials |= name == "*" ? ~std::uint64_t{0} : initial_of(name.front());
     };
@@ -60,7 +69,6 @@ struct Folder {
   std::string_view kind;
   std::span<const NameRule> names;
   std::span<const FolderRule> folders;
-  bool open;                   ///< other directories in it are as every directory of a tree
   std::uint64_t initials = 0;  ///< of all these names
 };
 
@@ -70,6 +78,10 @@ const Folder& tree_folder();
 const Folder& git_folder();
 /// A directory of hooks, whatever its name.
 const Folder& hooks_folder();
+/// Of a symlink where there shall be none.
+const NameRule& link_rule();
+/// True for the symlink by which git init finds out whether the file system has them.
+bool is_probe(std::string_view name, std::string_view target);
 
 const NameRule* find_name(const Folder& folder, std::string_view name);
 /// What the directory `name` in `folder` is; nullptr: nothing is guarded in it.

@@ -55,6 +55,13 @@ bool is_straight(std::string_view path) {
   return true;
 }
 
+/// A symlink where git makes none.
+bool is_strange_link(int directory, const std::string& name) {
+  char target[8];
+  const ssize_t size = ::readlinkat(directory, name.c_str(), target, sizeof target);
+  return size >= 0 && !is_probe(name, {target, static_cast<std::size_t>(size)});
+}
+
 /// lstat(2) of what is at `path` in a tree. False for all but directories.
 bool stat_directory(int tree, const std::string& path, struct stat& status) {
   return ::fstatat(tree, path.empty() ? "." : path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -63,16 +70,6 @@ bool stat_directory(int tree, const std::string& path, struct stat& status) {
 
 std::string child_path(const std::string& path, const std::string& name) {
   return path.empty() ? name : path + "/" + name;
-}
-
-/// Whether no entry of the directory has been made, renamed or removed since its watch began: the
-/// kernel sets its ctime then, and nobody can set it back. A symlink on the way leads to another
-/// directory, or to this one.
-bool is_unchanged(int tree, const GuardNode& node, const struct timespec& started) {
-  struct stat status {};
-  return stat_directory(tree, node.path, status) && status.st_dev == node.device &&
-         status.st_ino == node.inode && status.st_ctim.tv_sec == node.changed.tv_sec &&
-         status.st_ctim.tv_nsec == node.changed.tv_nsec && !is_since(status.st_ctim, started);
 }
 
 enum class Age { old, changed, made };  ///< before the start, or since
@@ -200,7 +197,7 @@ void Guard::visit(const Place& first) {
     note_place(place, directory.get(), *folder);
     if (!seen) continue;
     for (const std::string& name : folders) {
-      if (place.alone && !is_special(*folder, name)) continue;
+      if (place.alone && !is_special(*folder, name) && folder->others == nullptr) continue;
       const Age age = place.made ? Age::made : age_of(directory.get(), name, started_);
       Place child{place.tree, child_path(place.path, name), age == Age::made, place.alone};
       if (age != Age::old || is_special(*folder, name)) {
@@ -233,7 +230,7 @@ std::vector<std::string> Guard::look_in(const Place& place, const Node& node, in
     plain &= !special;
     if (is_directory) {
       folders.push_back(name);
-    } else if (special || rule_of(node, name) != nullptr) {
+    } else if (special || node.folder->no_links || rule_of(node, name) != nullptr) {
       plain = false;
       look(node, directory, name);
     }
@@ -301,7 +298,10 @@ void Guard::visit_rest() {
 
 void Guard::look(const Node& node, int directory, const std::string& name) {
   const NameRule* rule = rule_of(node, name);
-  if (rule == nullptr && !is_special(*node.folder, name)) return;
+  if (rule == nullptr && !is_special(*node.folder, name)) {
+    if (!node.folder->no_links || !is_strange_link(directory, name)) return;
+    rule = &link_rule();
+  }
   const auto entry = look_at(directory, name);
   if (!entry) return;
   if (rule == nullptr) {
@@ -350,6 +350,8 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
 bool Guard::follow(const Node& node, What what, const std::string& text) {
   std::string_view target = trimmed(text);
   const std::string here = full_path(node.tree, node.path);
+  // Without a path it is one of git's own, or one that the user has installed.
+  if (what == What::strategy) return target.find('/') == target.npos;
   if (what == What::commondir) return node.folder->kind == "worktree" && target == "../..";
   if (what == What::gitfile) {
     constexpr std::string_view kMark = "gitdir: ";
@@ -384,62 +386,6 @@ Inside Guard::path_to_tree(const Node& node) const {
            std::any_of(spec_.trees.begin(), spec_.trees.end(),
                        [&](const std::string& tree) { return path_is_beneath(path, tree); });
   };
-}
-
-/// The names that were in the directory before.
-void Guard::look_at_known(const Node& node) {
-  const std::string prefix = full_path(node.tree, node.path) + "/";
-  std::vector<std::string> names;
-  for (auto at = before_.lower_bound(prefix); at != before_.end(); ++at) {
-    if (!at->first.starts_with(prefix)) break;
-    std::string name = at->first.substr(prefix.size());
-    if (name.find('/') == name.npos) names.push_back(std::move(name));
-  }
-  if (names.empty()) return;
-  UniqueFd directory = open_place(node.tree, node.path);
-  if (!directory.valid()) return;
-  for (const std::string& name : names) look(node, directory.get(), name);
-}
-
-/// What gitfiles lead to can have changed since, and what was not there yet has to be by the end.
-void Guard::look_at_gitfiles() {
-  for (const auto& [node, name] : std::exchange(gitfiles_, {})) {
-    UniqueFd directory = open_place(node.tree, node.path);
-    if (directory.valid()) look(node, directory.get(), name);
-  }
-}
-
-/// Every name in every directory that is watched, and every name that was there before.
-void Guard::look_at_all() {
-  look_at_included();
-  std::vector<Node> nodes;
-  for (const auto& [wd, node] : nodes_) {
-    if (node.folder != nullptr) nodes.push_back(node);
-  }
-  for (const Node& known : nodes) {
-    if (is_unchanged(trees_[known.tree].get(), known, started_)) {
-      look_at_known(known);
-      continue;
-    }
-    UniqueFd directory = open_place(known.tree, known.path);
-    if (!directory.valid()) continue;
-    const Folder* folder = folder_at(known.tree, known.path, directory.get());
-    if (folder == nullptr) continue;
-    const Node node{known.tree, known.path, folder, 0, 0, {}};
-    asked_.reset();
-    bool every = !held_.empty();
-    for (const NameRule& rule : folder->names) {
-      every |= rule.name == "*";
-      if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
-    }
-    for (const FolderRule& rule : folder->folders) {
-      if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
-    }
-    if (!every) continue;
-    for (const auto& [name, is_directory] : list_entries(directory.get(), SIZE_MAX).entries) {
-      if (!is_directory) look(node, directory.get(), name);
-    }
-  }
 }
 
 }  // namespace dirbox::guard

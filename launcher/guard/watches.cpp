@@ -65,7 +65,8 @@ bool Guard::watch(const Place& place, int directory, const Folder& folder) {
   struct stat status {};
   if (::fstat(directory, &status) != 0) return false;
   const std::string path = full_path(place.tree, place.path);
-  const int wd = add_watch(directory, path, folder.open ? kTreeEvents : kSpecialEvents);
+  const int wd =
+      add_watch(directory, path, folder.open || folder.late ? kTreeEvents : kSpecialEvents);
   if (wd == 0) return false;
   if (nodes_.contains(wd)) forget(wd);
   nodes_[wd] = {place.tree, place.path, &folder, status.st_dev, status.st_ino, status.st_ctim};

@@ -209,6 +209,7 @@ Answer Writer::link(const Call& call) {
   }
   if (auto answer = refuse_alias(from)) return *answer;
   if (auto answer = refuse_git(to)) return *answer;
+  if (auto answer = refuse_link(from, to)) return *answer;
   Answer answer = answer_of(::linkat(from.place.directory.get(), from.place.name.c_str(),
                                      to.place.directory.get(), to.place.name.c_str(), 0));
   if (answer.kind == Kind::done) linked_.insert({from.status.st_dev, from.status.st_ino});
@@ -222,8 +223,16 @@ Answer Writer::symlink(const Call& call) {
   if (seen.place.slash) return failed(ENOENT);
   if (auto answer = refuse_name(seen)) return *answer;
   if (auto answer = refuse_git(seen)) return *answer;
+  if (seen.place.folder->no_links && !is_probe(seen.place.name, call.names[0].path))
+    return guarded(seen.place, link_rule().why);
   return answer_of(
       ::symlinkat(call.names[0].path.c_str(), seen.place.directory.get(), seen.place.name.c_str()));
+}
+
+/// A symlink that would come to where git makes none.
+std::optional<Answer> Writer::refuse_link(const Seen& from, const Seen& to) {
+  if (!from.is(S_IFLNK) || !to.place.folder->no_links) return std::nullopt;
+  return guarded(to.place, link_rule().why);
 }
 
 /// A directory that would come to be guarded in another way, or would take something along.
@@ -272,6 +281,10 @@ Answer Writer::rename(const Call& call) {
     if (auto answer = refuse_move(to, from)) return *answer;
   }
   if (auto answer = refuse_git(to)) return *answer;
+  if (auto answer = refuse_link(from, to)) return *answer;
+  if (exchange) {
+    if (auto answer = refuse_link(to, from)) return *answer;
+  }
   return answer_of(::syscall(SYS_renameat2, from.place.directory.get(), from.place.name.c_str(),
                              to.place.directory.get(), to.place.name.c_str(), call.flags) == 0
                        ? 0

@@ -43,7 +43,8 @@ namespace dirbox::guard {
 /// own.
 class Writer {
  public:
-  static constexpr std::size_t kMostHooks = 256;  ///< of a directory that becomes a git directory
+  static constexpr std::size_t kMostHooks = 256;    ///< of a directory that becomes a git directory
+  static constexpr std::size_t kMostLooked = 4096;  ///< names in such a one, and beneath it
 
   Writer(std::vector<std::string> trees, Indirect indirect)
       : places_(std::move(trees), std::move(indirect)) {}
@@ -82,6 +83,7 @@ class Writer {
 
   std::optional<Answer> refuse_name(const Seen& seen) const;
   std::optional<Answer> refuse_alias(const Seen& seen) const;
+  static std::optional<Answer> refuse_link(const Seen& from, const Seen& to);
   std::optional<Answer> refuse_move(const Seen& from, const Seen& to) const;
   std::optional<Answer> refuse_git(const Seen& seen);
   std::optional<std::string> find_danger(const Entry& entry, const NameRule& rule,

@@ -22,6 +22,23 @@ bool has(int directory, const char* name) {
   return ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/// A symlink in the directory `name` or beneath it, where git makes none; or so many names that one
+/// may be.
+bool may_have_link(int at, const std::string& name, std::size_t& most) {
+  const UniqueFd directory(
+      ::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory.valid()) return true;
+  const Listing names = list_entries(directory.get(), most);
+  most -= std::min(most, names.entries.size());
+  if (!names.whole) return true;
+  return std::any_of(names.entries.begin(), names.entries.end(), [&](const auto& entry) {
+    const auto& [child, is_directory] = entry;
+    char target[1];
+    return is_directory ? may_have_link(directory.get(), child, most)
+                        : ::readlinkat(directory.get(), child.c_str(), target, sizeof target) >= 0;
+  });
+}
+
 }  // namespace
 
 /// What a file would do as what `at` stands for; nullopt: nothing.
@@ -100,6 +117,9 @@ std::optional<Answer> Writer::refuse_git(const Seen& seen) {
         [](const auto& entry) { return find_name(hooks_folder(), entry.first) == nullptr; });
     if (!samples || !names.whole) return guarded(place, "it would make a git directory with hooks");
   }
+  std::size_t most = Writer::kMostLooked;
+  if (may_have_link(directory, ".", most))
+    return guarded(place, "it would make a git directory with a symlink, or with very many files");
   Place config{UniqueFd(::fcntl(directory, F_DUPFD_CLOEXEC, 0)), place.parent, "config", false,
                &git_folder()};
   const auto entry = look_at(directory, config.name);

@@ -51,20 +51,52 @@ TEST_CASE("what git refuses") {
 }
 
 TEST_CASE("keys that execute something") {
-  for (const char* key :
-       {"core.hookspath", "core.sshcommand", "core.pager", "include.path",
-        "includeif.gitdir:/x.path", "filter.x.clean", "filter.x.process", "diff.x.textconv",
-        "merge.x.driver", "credential.helper", "credential.https://x.helper", "gpg.ssh.program",
-        "hook.x.command", "mergetool.vimdiff.layout", "mergetool.x.layout", "mergetool.x.cmd"}) {
+  for (const char* key : {"core.hookspath",
+                          "core.sshcommand",
+                          "core.pager",
+                          "include.path",
+                          "includeif.gitdir:/x.path",
+                          "filter.x.clean",
+                          "filter.x.process",
+                          "diff.x.textconv",
+                          "merge.x.driver",
+                          "credential.helper",
+                          "credential.https://x.helper",
+                          "gpg.ssh.program",
+                          "hook.x.command",
+                          "mergetool.vimdiff.layout",
+                          "mergetool.x.layout",
+                          "mergetool.x.cmd",
+                          "credential.https://x.uihelper",
+                          "annex.freezecontent-command",
+                          "gui.diffopts",
+                          "http.proxy",
+                          "remote.x.annex-start-command",
+                          "remote.x.annex-ssh-options",
+                          "http.https://x.sslcainfo",
+                          "sendemail.smtpserver",
+                          "secrets.providers",
+                          "gtr.hook.postcreate"}) {
     CAPTURE(key);
     CHECK(config_danger(key, "x") != nullptr);
   }
   for (const char* key :
        {"user.name", "branch.main.remote", "branch.main.merge", "core.bare", "remote.origin.fetch",
-        "submodule.x.url", "foo.bar", "filter.x.required"}) {
+        "submodule.x.url", "foo.bar", "filter.x.required", "http.sslverify", "annex.uuid",
+        "remote.pushdefault", "options.strategy", "credential.username"}) {
     CAPTURE(key);
     CHECK(config_danger(key, "x") == nullptr);
   }
+  for (const char* key : {"branch.x.remote", "branch.x.pushremote", "remote.pushdefault",
+                          "submodule.x.url", "bundle.x.uri", "fetch.bundleuri"}) {
+    CAPTURE(key);
+    CHECK(config_danger(key, "ext::sh -c x") != nullptr);
+    CHECK(config_danger(key, "https://example.com/x") == nullptr);
+  }
+  for (const char* off : {"false", "off", "no", "0", "False"})
+    CHECK(config_danger("http.sslverify", off) != nullptr);
+  CHECK(config_danger("http.sslverify", "true") == nullptr);
+  CHECK(config_danger("options.strategy", "x/y") != nullptr);
   CHECK(config_danger("core.fsmonitor", "true") == nullptr);
   CHECK(config_danger("core.fsmonitor", "./x") != nullptr);
   CHECK(config_danger("alias.st", "status") == nullptr);

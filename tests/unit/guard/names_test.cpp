@@ -50,6 +50,6 @@ TEST_CASE("the first character rules out no name that is the same") {
   }
   CHECK_FALSE(Folder("one", {}, one).may_know("git"));
   CHECK(find_folder(Folder("one", {}, one), "git") == nullptr);
-  CHECK(find_folder(Folder("one", {}, one, true), "git") == &tree_folder());
+  CHECK(find_folder(Folder("one", {}, one, {.open = true}), "git") == &tree_folder());
   CHECK(find_folder(Folder("one", {}, every), "anything") == &git_folder());
 }
