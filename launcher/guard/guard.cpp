@@ -118,11 +118,11 @@ void Guard::snapshot(const Node& node, int directory) {
   std::vector<std::string> folders;
   bool every = whole;
   for (const NameRule& rule : here.folder->names) {
-    every |= rule.name == "*";
-    if (!whole && rule.name != "*") remember(std::string(rule.name));
+    every |= rule.name.starts_with('*');
+    if (!whole && !rule.name.starts_with('*')) remember(std::string(rule.name));
   }
   for (const FolderRule& rule : here.folder->folders) {
-    every |= rule.name == "*";
+    every |= rule.name.starts_with('*');
     if (!whole && rule.name != "*") folders.emplace_back(rule.name);
   }
   if (every) {

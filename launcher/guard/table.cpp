@@ -36,6 +36,8 @@ constexpr NameRule kTreeNames[] = {
     {".devcontainer.json", What::whole, "it runs commands on the host and mounts from it"},
     {"opencode.json", What::whole, "opencode starts the servers in it"},
     {"opencode.jsonc", What::whole, "opencode starts the servers in it"},
+    {"crush.json", What::whole, "Crush starts the servers in it"},
+    {".crush.json", What::whole, "Crush starts the servers in it"},
     {".aider.conf.yml", What::whole, "aider runs its commands"},
     {".lazygit.yml", What::whole, "lazygit runs its commands"},
     {".gdbinit", What::whole, "gdb executes it"},
@@ -107,6 +109,7 @@ constexpr Folder kWorktrees{"worktrees", kAlso<kWorktreesNames>, kEachAdmin, {.n
 constexpr Folder kModules{"modules", kTreeNames, {}, {.open = true, .no_links = true}};
 
 constexpr NameRule kGitNames[] = {
+    {"lazygit.yml", What::whole, "lazygit runs its commands"},
     {"config", What::config, "git reads configuration from it"},
     {"config.worktree", What::config, "git reads configuration from it"},
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
@@ -131,6 +134,8 @@ constexpr NameRule kCodeNames[] = {
     {"launch.json", What::whole, "VS Code runs what it launches"},
     {"settings.json", What::whole, "VS Code takes paths of programs from it"},
     {"mcp.json", What::whole, "VS Code starts the servers in it"},
+    {"c_cpp_properties.json", What::whole, "VS Code executes the compiler that it names"},
+    {"cmake-kits.json", What::whole, "VS Code executes the compiler that it names"},
 };
 constexpr Folder kCode{"vscode", kAlso<kCodeNames>, {}};
 
@@ -139,8 +144,10 @@ constexpr NameRule kIdeaNames[] = {
     {"workspace.xml", What::whole, "JetBrains IDEs run its configurations"},
     {"externalTools.xml", What::whole, "JetBrains IDEs run its tools"},
     {"watcherTasks.xml", What::whole, "JetBrains IDEs run its watchers"},
+    {"prettier.xml", What::whole, "JetBrains IDEs run that formatter"},
 };
-constexpr FolderRule kIdeaFolders[] = {{"runConfigurations", &kScripts}};
+constexpr FolderRule kIdeaFolders[] = {
+    {"runConfigurations", &kScripts}, {"tools", &kScripts}, {"jsLinters", &kScripts}};
 constexpr Folder kIdea{"idea", kAlso<kIdeaNames>, kIdeaFolders};
 
 constexpr NameRule kZedNames[] = {
@@ -153,58 +160,112 @@ constexpr Folder kZed{"zed", kAlso<kZedNames>, {}};
 
 constexpr NameRule kCursorNames[] = {kHead,
                                      {"mcp.json", What::whole, "Cursor starts the servers in it"},
-                                     {"hooks.json", What::whole, "Cursor runs its hooks"}};
-constexpr Folder kCursor{"cursor", kAlso<kCursorNames>, {}};
+                                     {"hooks.json", What::whole, "Cursor runs its hooks"},
+                                     {"cli.json", What::whole, "Cursor obeys its permissions"},
+                                     {"worktrees.json", What::whole, "Cursor runs its commands"}};
+// What an agent executes, or follows as its user's word.
+constexpr FolderRule kAgentFolders[] = {
+    {"commands", &kScripts}, {"agents", &kScripts},     {"hooks", &kScripts},
+    {"skills", &kScripts},   {"plugins", &kScripts},    {"extensions", &kScripts},
+    {"prompts", &kScripts},  {"policies", &kScripts},   {"workflows", &kScripts},
+    {"mcp", &kScripts},      {"mcpServers", &kScripts}, {"modes", &kScripts},
+    {"droids", &kScripts},   {"tools", &kScripts},
+};
+constexpr Folder kCursor{"cursor", kAlso<kCursorNames>, kAgentFolders};
+// Of agents that have their settings in files of these names.
+constexpr NameRule kAgentNames[] = {
+    kHead,
+    {"settings.json", What::whole, "an agent runs its hooks and obeys its permissions"},
+    {"settings.local.json", What::whole, "an agent runs its hooks and obeys its permissions"},
+    {"mcp.json", What::whole, "an agent starts the servers in it"},
+    {"mcp_config.json", What::whole, "an agent starts the servers in it"},
+    {"hooks.json", What::whole, "an agent runs its hooks"},
+    {"config.json", What::whole, "an agent starts servers from it"},
+    {"config.yaml", What::whole, "an agent starts servers from it"},
+};
+constexpr Folder kAgent{"agent", kAlso<kAgentNames>, kAgentFolders};
 
 constexpr NameRule kClaudeNames[] = {
     kHead,
     {"settings.json", What::whole, "Claude Code runs its hooks and obeys its permissions"},
     {"settings.local.json", What::whole, "Claude Code runs its hooks and obeys its permissions"},
 };
-constexpr FolderRule kClaudeFolders[] = {
-    {"commands", &kScripts}, {"agents", &kScripts}, {"hooks", &kScripts}, {"skills", &kScripts}};
+constexpr FolderRule kStyles[] = {{"output-styles", &kScripts}};
+constexpr auto kClaudeFolders = both(kAgentFolders, kStyles);
 constexpr Folder kClaude{"claude", kAlso<kClaudeNames>, kClaudeFolders};
 
 constexpr NameRule kCodexNames[] = {kHead,
                                     {"config.toml", What::whole, "Codex starts servers from it"},
                                     {"hooks.json", What::whole, "Codex runs its hooks"}};
-constexpr Folder kCodex{"codex", kAlso<kCodexNames>, {}};
+constexpr FolderRule kCodexRules[] = {{"rules", &kScripts}};
+constexpr auto kCodexFolders = both(kAgentFolders, kCodexRules);
+constexpr Folder kCodex{"codex", kAlso<kCodexNames>, kCodexFolders};
 constexpr NameRule kGeminiNames[] = {
     kHead,
     {"settings.json", What::whole, "Gemini starts servers from it"},
     {".env", What::whole, "Gemini takes variables for its programs from it"}};
-constexpr FolderRule kGeminiFolders[] = {{"commands", &kScripts}, {"extensions", &kScripts}};
-constexpr Folder kGemini{"gemini", kAlso<kGeminiNames>, kGeminiFolders};
+constexpr Folder kGemini{"gemini", kAlso<kGeminiNames>, kAgentFolders};
 
 constexpr NameRule kServerNames[] = {
     kHead, {"mcp.json", What::whole, "an agent starts the servers in it"}};
-constexpr Folder kServers{"servers", kAlso<kServerNames>, {}};
-constexpr FolderRule kAmazonFolders[] = {{"cli-agents", &kScripts}};
-constexpr Folder kAmazon{"amazonq", kAlso<kServerNames>, kAmazonFolders};
+constexpr Folder kServers{"servers", kAlso<kServerNames>, kAgentFolders};
+constexpr NameRule kAmazonNames[] = {
+    kHead,
+    {"mcp.json", What::whole, "Amazon Q starts the servers in it"},
+    {"default.json", What::whole, "Amazon Q starts the servers in it"}};
+constexpr FolderRule kAmazonAgents[] = {{"cli-agents", &kScripts}};
+constexpr auto kAmazonFolders = both(kAgentFolders, kAmazonAgents);
+constexpr Folder kAmazon{"amazonq", kAlso<kAmazonNames>, kAmazonFolders};
 constexpr NameRule kHeadOnly[] = {kHead};
-constexpr FolderRule kKiroFolders[] = {{"settings", &kServers}, {"hooks", &kScripts}};
+constexpr FolderRule kKiroSettings[] = {{"settings", &kServers}};
+constexpr auto kKiroFolders = both(kAgentFolders, kKiroSettings);
 constexpr Folder kKiro{"kiro", kAlso<kHeadOnly>, kKiroFolders};
 constexpr NameRule kQwenNames[] = {
-    kHead, {"settings.json", What::whole, "Qwen Code starts servers from it"}};
-constexpr Folder kQwen{"qwen", kAlso<kQwenNames>, {}};
+    kHead,
+    {"settings.json", What::whole, "Qwen Code starts servers from it"},
+    {".env", What::whole, "Qwen Code takes variables for its programs from it"}};
+constexpr Folder kQwen{"qwen", kAlso<kQwenNames>, kAgentFolders};
 constexpr NameRule kMiseNames[] = {kHead,
                                    {"config.toml", What::whole, "mise executes its hooks"},
                                    {"config.local.toml", What::whole, "mise executes its hooks"}};
-constexpr Folder kMise{"mise", kAlso<kMiseNames>, {}};
-constexpr FolderRule kOpencodeFolders[] = {
-    {"agent", &kScripts}, {"agents", &kScripts}, {"command", &kScripts}, {"commands", &kScripts},
-    {"tool", &kScripts},  {"tools", &kScripts},  {"plugin", &kScripts},  {"plugins", &kScripts},
-};
+constexpr FolderRule kMiseFolders[] = {{"conf.d", &kScripts}, {"tasks", &kScripts}};
+constexpr Folder kMise{"mise", kAlso<kMiseNames>, kMiseFolders};
+constexpr FolderRule kOpencodeOwn[] = {{"agent", &kScripts}, {"command", &kScripts},
+                                       {"tool", &kScripts},  {"plugin", &kScripts},
+                                       {"skill", &kScripts}, {"mode", &kScripts}};
+constexpr auto kOpencodeFolders = both(kAgentFolders, kOpencodeOwn);
 constexpr Folder kOpencode{"opencode", kAlso<kHeadOnly>, kOpencodeFolders};
 
-constexpr NameRule kHgNames[] = {kHead,
-                                 {"hgrc", What::whole, "Mercurial executes its hooks and aliases"}};
+constexpr NameRule kHgNames[] = {
+    kHead,
+    {"hgrc", What::whole, "Mercurial executes its hooks and aliases"},
+    {"hgrc-not-shared", What::whole, "Mercurial executes its hooks and aliases"},
+    {"sharedpath", What::whole, "Mercurial takes configuration from where it leads"}};
 constexpr Folder kHg{"hg", kAlso<kHgNames>, {}};
 constexpr NameRule kJjRepoNames[] = {
     kHead, {"config.toml", What::whole, "Jujutsu executes its tools and aliases"}};
 constexpr Folder kJjRepo{"jj-repo", kAlso<kJjRepoNames>, {}};
 constexpr FolderRule kJjFolders[] = {{"repo", &kJjRepo}};
-constexpr Folder kJj{"jj", kAlso<kHeadOnly>, kJjFolders};
+constexpr NameRule kJjNames[] = {
+    kHead, {"workspace-config.toml", What::whole, "Jujutsu executes its tools and aliases"}};
+constexpr Folder kJj{"jj", kAlso<kJjNames>, kJjFolders};
+
+constexpr NameRule kSaplingNames[] = {
+    kHead, {"config", What::whole, "Sapling executes its hooks and aliases"}};
+constexpr Folder kSapling{"sapling", kAlso<kSaplingNames>, {}};
+constexpr NameRule kHelixNames[] = {
+    kHead,
+    {"languages.toml", What::whole, "Helix starts language servers from it"},
+    {"config.toml", What::whole, "Helix runs commands that its keys are bound to"}};
+constexpr Folder kHelix{"helix", kAlso<kHelixNames>, {}};
+constexpr NameRule kVimNames[] = {
+    kHead, {"coc-settings.json", What::whole, "coc.nvim starts language servers from it"}};
+constexpr Folder kVim{"vim", kAlso<kVimNames>, {}};
+constexpr FolderRule kHooksAlone[] = {
+    {"hooks", &kScripts}, {"agents", &kScripts}, {"skills", &kScripts}};
+constexpr Folder kGithub{"github", kAlso<kHeadOnly>, kHooksAlone};
+constexpr NameRule kDirenvNames[] = {kHead, {"*.rc", What::whole, "direnv executes it"}};
+constexpr Folder kDirenv{"direnv", kAlso<kDirenvNames>, {}};
 
 constexpr NameRule kContainerNames[] = {
     kHead, {"devcontainer.json", What::whole, "it runs commands on the host and mounts from it"}};
@@ -225,13 +286,18 @@ constexpr NameRule kCargoNames[] = {
 constexpr Folder kCargo{"cargo", kAlso<kCargoNames>, {}};
 
 constexpr FolderRule kPlainFolders[] = {
-    {".git", &kGit},        {".vscode", &kCode},   {".claude", &kClaude},
-    {".husky", &kHusky},    {".idea", &kIdea},     {".devcontainer", &kContainer},
-    {".zed", &kZed},        {".cursor", &kCursor}, {".codex", &kCodex},
-    {".gemini", &kGemini},  {".cargo", &kCargo},   {".opencode", &kOpencode},
-    {".hg", &kHg},          {".jj", &kJj},         {".run", &kScripts},
-    {".roo", &kServers},    {".kiro", &kKiro},     {".qwen", &kQwen},
-    {".amazonq", &kAmazon}, {".mise", &kMise},
+    {".git", &kGit},        {".vscode", &kCode},    {".claude", &kClaude},
+    {".husky", &kHusky},    {".idea", &kIdea},      {".devcontainer", &kContainer},
+    {".zed", &kZed},        {".cursor", &kCursor},  {".codex", &kCodex},
+    {".gemini", &kGemini},  {".cargo", &kCargo},    {".opencode", &kOpencode},
+    {".hg", &kHg},          {".jj", &kJj},          {".run", &kScripts},
+    {".roo", &kServers},    {".kiro", &kKiro},      {".qwen", &kQwen},
+    {".amazonq", &kAmazon}, {".mise", &kMise},      {".theia", &kCode},
+    {".sl", &kSapling},     {".helix", &kHelix},    {".vim", &kVim},
+    {".github", &kGithub},  {".direnv", &kDirenv},  {".agents", &kAgent},
+    {".factory", &kAgent},  {".augment", &kAgent},  {".pi", &kAgent},
+    {".kilocode", &kAgent}, {".junie", &kAgent},    {".continue", &kAgent},
+    {".trae", &kAgent},     {".windsurf", &kAgent}, {".clinerules", &kGithub},
 };
 
 constexpr NameRule kBeatNames[] = {
@@ -253,6 +319,11 @@ constexpr Folder kSwarm{"swarm", kSwarmNames, kSwarmFolders, {.open = true}};
 constexpr FolderRule kSwarmItself[] = {{".swarm", &kSwarm}};
 constexpr auto kTreeFolders = both(kPlainFolders, kSwarmItself);
 constexpr Folder kTree{"tree", kTreeNames, kTreeFolders, {.open = true}};
+
+/// "*": every file but those that git brings as samples; "*.x": those that end so.
+bool is_like(std::string_view end, std::string_view name) {
+  return end.empty() ? !name.ends_with(".sample") : name.ends_with(end);
+}
 
 const FolderRule* find_rule(const Folder& folder, std::string_view name, bool any) {
   if (!folder.may_know(name)) return nullptr;
@@ -281,8 +352,8 @@ bool is_probe(std::string_view name, std::string_view target) {
 const NameRule* find_name(const Folder& folder, std::string_view name) {
   if (!folder.may_know(name)) return nullptr;
   for (const NameRule& rule : folder.names) {
-    if ((rule.name == "*" && !name.ends_with(".sample")) || is_same_name(rule.name, name))
-      return &rule;
+    const bool every = rule.name.starts_with('*');
+    if (every ? is_like(rule.name.substr(1), name) : is_same_name(rule.name, name)) return &rule;
   }
   return nullptr;
 }

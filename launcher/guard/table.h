@@ -23,7 +23,7 @@ enum class What {
 constexpr bool is_told(What what) { return what >= What::swarm_code; }
 
 struct NameRule {
-  std::string_view name;  ///< "*": every file but "*.sample"
+  std::string_view name;  ///< "*": every file but "*.sample"; "*.x": every one that ends so
   What what;
   const char* why;
 };
@@ -56,7 +56,8 @@ struct Folder : Ways {
                    std::span<const FolderRule> its_folders, Ways ways = {})
       : Ways(ways), kind(its_kind), names(its_names), folders(its_folders) {
     auto note = [this](std::string_view name) {
-      if (!name.empty()) initials |= name == "*" ? ~std::uint64_t{0} : initial_of(name.front());
+      if (name.empty()) return;
+      initials |= name.front() == '*' ? ~std::uint64_t{0} : initial_of(name.front());
     };
     for (const NameRule& rule : names) note(rule.name);
     for (const FolderRule& rule : folders) note(rule.name);

@@ -219,7 +219,7 @@ std::vector<std::string> Guard::look_in(const Place& place, const Node& node, in
   unwatched_ |= !whole;
   if (!whole) {
     for (const NameRule& rule : node.folder->names) {
-      if (rule.name != "*") look(node, directory, std::string(rule.name));
+      if (!rule.name.starts_with('*')) look(node, directory, std::string(rule.name));
     }
   }
   std::vector<std::string> folders;

@@ -347,6 +347,25 @@ class Guard(sandbox.Boundary):
                 self.quarantined(f"mkdir -p {folder}; echo x > {name}", os.path.basename(name))
                 self.assertFalse(os.path.lexists(self.project(name)))
 
+    def test_many_files_of_agents_at_once(self):
+        names = (".codex/skills/a/SKILL.md", ".codex/agents/x.toml", ".codex/prompts/x.md", ".codex/rules/x.rules", ".gemini/hooks/x",
+                 ".gemini/agents/x.md", ".gemini/policies/x.toml", ".qwen/commands/x", ".qwen/.env", ".qwen/extensions/x/y",
+                 ".kiro/agents/x.json", ".amazonq/agents/x.json", ".amazonq/default.json", ".roo/commands/x", ".opencode/skill/x",
+                 ".opencode/mode/x", ".claude/plugins/x", ".claude/output-styles/x.md", ".cursor/cli.json", ".cursor/worktrees.json",
+                 ".cursor/commands/x.md", ".config/lefthook-local.yml", ".vscode/c_cpp_properties.json", ".vscode/cmake-kits.json",
+                 ".git/lazygit.yml", ".hg/hgrc-not-shared", ".hg/sharedpath", ".jj/workspace-config.toml", ".sl/config",
+                 ".github/hooks/x.json", ".windsurf/hooks.json", ".clinerules/hooks/x", ".helix/languages.toml", ".agents/skills/x",
+                 ".factory/droids/x.md", ".augment/settings.json", ".pi/extensions/x.ts", ".kilocode/mcp.json", ".junie/mcp/mcp.json",
+                 ".continue/mcpServers/x.yaml", ".trae/mcp.json", "crush.json", ".vim/coc-settings.json", ".direnv/x.rc",
+                 ".idea/tools/External.xml", ".mise/tasks/x", ".git/remotes/x", ".git/branches/x")
+        said = self.quarantined("; ".join(f"mkdir -p $(dirname {name}); echo x > {name}" for name in names))
+        self.assertEqual([name for name in names if os.path.lexists(self.project(name))], [])
+        self.assertEqual([name for name in names if name not in said], [])
+        harmless = (".github/workflows/x.yml", ".cursor/rules/x.mdc", ".claude/CLAUDE.md", ".vim/x", ".direnv/x", ".codex/notes", "bin/mise")
+        self.inside("; ".join(f"mkdir -p $(dirname {name}); echo x > {name}" for name in harmless))
+        self.assertEqual([name for name in harmless if not os.path.lexists(self.project(name))], [])
+        subprocess.run("rm -rf .[a-fh-z]* .g[eh]* .git/lazygit.yml bin", shell=True, cwd=self.world.project, check=True)
+
     def test_one_that_was_there_gets_its_content_back(self):
         self.world.plant(self.project(".envrc"), "mine\n")
         self.world.plant(self.project(".vscode/tasks.json"), "{}\n")
