@@ -15,6 +15,8 @@
 namespace dirbox::plan {
 namespace {
 
+constexpr std::size_t kMaxAlternates = 64 << 10;
+
 enum class Own { profiles, state, cache, sockets };
 
 struct OwnDirectory {
@@ -122,8 +124,13 @@ void RuleSet::keep_profiles() {
 
 Result<void> RuleSet::add_worktree(const std::string& project) {
   const PathRule* rule = decide(project);
-  const std::string target = find_gitfile_target(resolver_, project);
-  if (rule == nullptr || rule->access == PathAccess::hide || target.empty()) return {};
+  const auto found = find_gitfile_target(resolver_, project);
+  if (rule == nullptr || rule->access == PathAccess::hide) return {};
+  if (!found) {
+    if (auto common = find_repository(resolver_, project)) show_repository(*common);
+    return {};
+  }
+  const std::string& target = found->path;
   const PathAccess access =
       rule->access == PathAccess::write ? PathAccess::write : PathAccess::read;
   const PathRule* granted = decide(target);
@@ -131,19 +138,27 @@ Result<void> RuleSet::add_worktree(const std::string& project) {
     return fail("use the repository of a gitfile", escape_for_terminal(project),
                 fmt::format("{} hides {}", granted->origin.text(), escape_for_terminal(target)));
   }
-  if (granted != nullptr) return {};
+  if (granted != nullptr) {
+    const auto worktree = find_worktree(resolver_, project);
+    if (worktree && *worktree) show_repository((*worktree)->common_dir);
+    return {};
+  }
   const auto worktree = TRY(find_worktree(resolver_, project));
   if (!worktree) return {};
   const Origin origin{"git worktree", 0, 0};
   const std::string& common = worktree->common_dir;
   put({common, common, access, FileType::directory, origin});
+  keep_links(*found);
   writable_.push_back(common);
   plan_.notes.push_back(
       {fmt::format("{} can be {}: the repository of this {}", escape_for_terminal(common),
                    access == PathAccess::write ? "written" : "read",
                    worktree->linked ? "worktree" : "submodule"),
        {}});
-  if (access != PathAccess::write) return {};
+  if (access != PathAccess::write) {
+    show_repository(common);
+    return {};
+  }
   auto protect = [&](const std::string& path) {
     const FileType type = resolver_.resolve(path).stat.type;
     if (type == FileType::directory) put({path, path, PathAccess::protect, type, origin});
@@ -154,7 +169,71 @@ Result<void> RuleSet::add_worktree(const std::string& project) {
     const std::string path = path_join(admin, child.name);
     if (path != worktree->git_dir) protect(path);
   }
+  show_repository(common);
   return {};
+}
+
+/// What belongs to the repository and lies elsewhere.
+void RuleSet::show_repository(const std::string& common) {
+  show_worktrees(common);
+  const std::string objects = path_join(common, "objects");
+  const std::string file = path_join(objects, "info/alternates");
+  const std::string text = resolver_.files().head(file, kMaxAlternates);
+  std::uint32_t number = 0;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string line(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    ++number;
+    if (line.empty() || line.starts_with('#')) continue;
+    const std::string path = resolver_.resolve(path_normalize(path_join(objects, line))).path;
+    const PathRule* granted = decide(path);
+    if (granted != nullptr && granted->access != PathAccess::hide) continue;
+    plan_.warnings.push_back(
+        {fmt::format("git lacks the objects in {}, which this repository shares: --read {}",
+                     escape_for_terminal(path), shell_quote(path)),
+         {file, number, 0}});
+  }
+}
+
+/// git forgets a worktree whose gitfile is not there, at the next `git gc`, and what was staged in
+/// it: those of the repository are shown. Where one cannot be, what git knows of it is read-only.
+void RuleSet::show_worktrees(const std::string& common) {
+  constexpr std::size_t kMost = 64;  // mounts
+  const Origin origin{"git worktree", 0, 0};
+  const std::string admin = path_join(common, "worktrees");
+  const PathRule* rule = decide(admin);
+  if (rule == nullptr || rule->access != PathAccess::write) return;
+  std::size_t shown = 0;
+  for (const Child& child : resolver_.files().list(admin)) {
+    const std::string path = path_join(admin, child.name);
+    const auto gitfile = find_backlink(resolver_, path);
+    if (!gitfile) continue;
+    const PathRule* granted = decide(gitfile->path);
+    if (granted != nullptr && granted->access != PathAccess::hide) continue;
+    const bool is_protected = decide(path)->access == PathAccess::protect;
+    if (++shown > kMost && is_protected) continue;
+    if (shown > kMost) {
+      put({admin, admin, PathAccess::protect, FileType::directory, origin});
+      plan_.notes.push_back(
+          {fmt::format("{} cannot be written: git would forget worktrees that are not shown",
+                       escape_for_terminal(admin)),
+           {}});
+      return;
+    }
+    const auto worktree = find_worktree(resolver_, path_parent(gitfile->path));
+    if (granted == nullptr && worktree && *worktree && (*worktree)->git_dir == path) {
+      put({gitfile->path, gitfile->path, PathAccess::read, FileType::regular, origin});
+      keep_links(*gitfile);
+    } else if (!is_protected) {
+      put({path, path, PathAccess::protect, FileType::directory, origin});
+    }
+  }
+  if (shown == 0) return;
+  plan_.notes.push_back(
+      {fmt::format("of {} more {} of this repository the .git file can be read, lest git forget {}",
+                   shown, shown == 1 ? "worktree" : "worktrees", shown == 1 ? "it" : "them"),
+       {}});
 }
 
 /// `path` and what is above it, up to the grant that it lies in, cannot be renamed inside. Nothing

@@ -95,6 +95,8 @@ class RuleSet {
   Result<void> keep_own_files();
   bool is_of_work_tree(const std::string& path, const Resolver::Resolution& found) const;
   void keep_profiles();
+  void show_repository(const std::string& common);
+  void show_worktrees(const std::string& common);
   void hold(const std::string& path);
   void hold_covered();
   void put(PathRule rule);

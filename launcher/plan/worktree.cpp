@@ -67,13 +67,14 @@ Result<Worktree> check_submodule(Resolver& resolver, const std::string& gitfile,
 
 }  // namespace
 
-std::string find_gitfile_target(Resolver& resolver, const std::string& project) {
+std::optional<Resolver::Resolution> find_gitfile_target(Resolver& resolver,
+                                                        const std::string& project) {
   const std::string gitfile = path_join(project, ".git");
-  if (resolver.resolve(gitfile).stat.type != FileType::regular) return {};
+  if (resolver.resolve(gitfile).stat.type != FileType::regular) return std::nullopt;
   const std::string text = resolver.files().head(gitfile, kMaxPath);
-  if (!text.starts_with(kMark)) return {};
+  if (!text.starts_with(kMark)) return std::nullopt;
   const std::string_view target = first_line(std::string_view(text).substr(kMark.size()));
-  return resolver.resolve(path_join(project, target)).path;
+  return resolver.resolve(path_join(project, target));
 }
 
 Result<std::optional<Worktree>> find_worktree(Resolver& resolver, const std::string& project) {
@@ -81,8 +82,9 @@ Result<std::optional<Worktree>> find_worktree(Resolver& resolver, const std::str
   const auto found = resolver.resolve(gitfile);
   if (found.stat.type != FileType::regular) return std::nullopt;
   if (!found.hops.empty()) return refuse(gitfile, "it is a symlink to a file");
-  const std::string git_dir = find_gitfile_target(resolver, project);
-  if (git_dir.empty()) return refuse(gitfile, "it is not a gitfile");
+  const auto target = find_gitfile_target(resolver, project);
+  if (!target) return refuse(gitfile, "it is not a gitfile");
+  const std::string& git_dir = target->path;
   if (resolver.resolve(git_dir).stat.type != FileType::directory) {
     return refuse(gitfile, fmt::format("it names {}, where there is no directory",
                                        escape_for_terminal(git_dir)));
@@ -90,6 +92,24 @@ Result<std::optional<Worktree>> find_worktree(Resolver& resolver, const std::str
   const std::string common = resolver.files().head(path_join(git_dir, "commondir"), kMaxPath);
   if (!common.empty()) return TRY(check_linked(resolver, gitfile, git_dir, common));
   return TRY(check_submodule(resolver, gitfile, git_dir, project));
+}
+
+std::optional<std::string> find_repository(Resolver& resolver, const std::string& project) {
+  for (const std::string& path : {path_join(project, ".git"), project}) {
+    const auto found = resolver.resolve(path);
+    const bool head = resolver.resolve(path_join(path, "HEAD")).stat.type == FileType::regular;
+    if (found.stat.type == FileType::directory && head) return found.path;
+  }
+  return std::nullopt;
+}
+
+std::optional<Resolver::Resolution> find_backlink(Resolver& resolver, const std::string& admin) {
+  const std::string text = resolver.files().head(path_join(admin, "gitdir"), kMaxPath);
+  const std::string path = path_normalize(path_join(admin, first_line(text)));
+  if (text.empty() || path_name(path) != ".git") return std::nullopt;
+  auto found = resolver.resolve(path);
+  if (found.stat.type != FileType::regular || path_name(found.path) != ".git") return std::nullopt;
+  return found;
 }
 
 std::optional<std::string> find_worktree_parent(Resolver& resolver, const std::string& project) {

@@ -94,6 +94,58 @@ class Git(sandbox.Boundary):
             shutil.rmtree(f"{self.world.base}/{folder}")
         self.before = self.world.picture()
 
+    def test_other_worktrees_are_not_forgotten(self):
+        """Where their directories are not shown, git would prune what it knows of them, and what is staged there goes with it."""
+        top = self.world.base + "/trees"
+        prune = "git worktree prune && git worktree list --porcelain | grep -c ^worktree"
+        for mode in ("quarantine", "enforce"):
+            os.makedirs(top)
+            self.git("init", "-q", "main", cwd=top)
+            for key in ("name", "email"):
+                self.git("config", f"user.{key}", "t@x", cwd=top + "/main")
+            self.git("commit", "-q", "--allow-empty", "-m", "x", cwd=top + "/main")
+            os.makedirs(top + "/real")
+            os.symlink("real", top + "/link")
+            for name in ("feature", "link/other", "beside"):
+                self.git("worktree", "add", "-q", f"{top}/{name}", "-b", name, cwd=top + "/main")
+                self.world.plant(f"{top}/{name}/staged", "staged\n")
+                self.git("add", "staged", cwd=f"{top}/{name}")
+            for place, hide, command in (("main", "", prune + " && git gc -q --prune=now"), ("feature", "", prune),
+                                         ("main", f'hide = ["{top}/beside"]', prune)):
+                with self.subTest(mode=mode, place=place, hide=hide):
+                    profile = self.profile(f'extends = "worker"\n[filesystem]\nguard = "{mode}"\n{hide}\n')
+                    done = subprocess.run([sandbox.DIRBOX, "run", "-p", profile, "--", "sh", "-c", command], cwd=f"{top}/{place}",
+                                          env=self.world.environment, text=True, capture_output=True)
+                    self.assertEqual((done.stdout, done.returncode), ("4\n", 0), done)
+                    self.assertIn("dirbox: blocked" if hide else "", done.stderr)
+                    for name in ("feature", "real/other", "beside"):
+                        self.assertEqual(self.git("status", "--porcelain", cwd=f"{top}/{name}"), "A  staged\n")
+            shutil.rmtree(top)
+        self.before = self.world.picture()
+
+    def test_layouts(self):
+        """A clone that shares objects, and a worktree whose gitfile leads through a symlink."""
+        top = self.world.base + "/trees"
+        os.makedirs(top + "/real")
+        os.symlink("real", top + "/link")
+        self.git("init", "-q", "main", cwd=top + "/real")
+        self.git("-c", "user.name=t", "-c", "user.email=t@x", "commit", "-q", "--allow-empty", "-m", "first", cwd=top + "/real/main")
+        self.git("clone", "-q", "--shared", top + "/real/main", top + "/shared")
+        self.git("worktree", "add", "-q", top + "/tree", cwd=top + "/real/main")
+        self.world.plant(top + "/tree/.git", f"gitdir: {top}/link/main/.git/worktrees/tree\n")
+
+        def log(place, *options):
+            return subprocess.run([sandbox.DIRBOX, "run", *options, "--", "git", "log", "--format=%s"], cwd=f"{top}/{place}",
+                                  env=self.world.environment, text=True, capture_output=True)
+        self.assertEqual(log("tree").stdout, "first\n")
+        done = log("shared")
+        self.assertEqual(done.returncode, 128)
+        self.assertIn(f"git lacks the objects in {top}/real/main/.git/objects, which this repository shares: --read {top}/real/main/", done.stderr)
+        done = log("shared", "--read", top + "/real/main/.git/objects")
+        self.assertEqual((done.stdout, done.stderr), ("first\n", ""))
+        shutil.rmtree(top)
+        self.before = self.world.picture()
+
     def test_hooks_that_exist_run_inside(self):
         hook = self.project(".git/hooks/pre-commit")
         self.world.plant(hook, "#!/bin/sh\necho hook ran >&2\n", 0o755)
