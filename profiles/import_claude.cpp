@@ -9,7 +9,10 @@
 #include <span>
 #include <vector>
 
+#include "launcher/base/glob.h"
 #include "launcher/base/text.h"
+#include "profiles/claude_words.h"
+#include "profiles/schema.h"
 #include "profiles/text_rules.h"
 #include "profiles/toml_writer.h"
 
@@ -19,24 +22,48 @@ namespace {
 /// Text that stays on its line of a comment.
 std::string comment(std::string_view text) { return escape_for_terminal(text); }
 
+/// An entry of a list.
+struct Line {
+  std::string value;
+  std::string where;  ///< the setting
+  std::string note;
+  bool optional = false;
+
+  std::string text() const {
+    return fmt::format("  {}, # {}{}{}", toml_string((optional ? "?" : "") + value), where,
+                       note.empty() ? "" : ": ", note);
+  }
+};
+
+/// A table of [[excluded]].
+struct Record {
+  std::string command;
+  std::string_view mode;
+  std::string any;          ///< the setting that permits any arguments; empty: only what `rules` do
+  std::vector<Line> rules;  ///< of allow
+};
+
+/// By section and key: "filesystem.hide".
+using Lists = std::map<std::string, std::vector<Line>>;
+
 struct Importer {
-  explicit Importer(std::string_view file) : source(comment(file)) {}
+  explicit Importer(const ClaudeSettings& settings)
+      : source(comment(settings.name)), base{settings.base}, refuse(settings.refuse) {}
 
   std::string source;
-  /// "section.key" -> lines of the list
-  std::map<std::string, std::vector<std::string>> lists;
-  std::set<std::string> added;        ///< what is in them: list and value
-  std::vector<std::string> excluded;  ///< tables
+  ClaudeBase base;
+  RefuseGrant refuse;
+  Lists lists;
+  std::set<std::string> added;  ///< what is in them: list and value
+  std::vector<Record> excluded;
   std::vector<std::string> remarks;
-  std::string mode;  ///< of the network
 
   void remark(std::string_view where, std::string_view what) {
     remarks.push_back(fmt::format("# {}: {}", where, what));
   }
-  void add(const std::string& list, std::string_view value, std::string_view where) {
-    std::string text = toml_string(value);
-    if (!added.insert(fmt::format("{} {}", list, text)).second) return;
-    lists[list].push_back(fmt::format("  {}, # {}", text, where));
+  void add(const std::string& list, Line line) {
+    if (!added.insert(fmt::format("{} {}", list, line.value)).second) return;
+    lists[list].push_back(std::move(line));
   }
 };
 
@@ -44,34 +71,22 @@ std::string place(std::string_view path, std::size_t index) {
   return fmt::format("{}[{}]", path, index);
 }
 
-/// A path of the settings as one of a profile; "" with a remark where there is none. `rule`: in a
-/// permission rule "/x" is relative to the project and "//x" absolute.
-std::string convert_path(Importer& out, std::string_view text, bool rule, std::string_view where) {
-  std::string path(text);
-  // A directory is hidden with all that is in it.
-  for (std::string_view end : {"/**", "/*", "/"}) {
-    if (path.size() > end.size() && path.ends_with(end)) {
-      path.resize(path.size() - end.size());
-      break;
+std::string in_quotes(std::string_view text) { return fmt::format("\"{}\"", comment(text)); }
+
+/// What was read of `text`, into a list.
+void add_paths(Importer& out, const std::string& list, ClaudeUse use, const ClaudePath& read,
+               std::string_view text, const std::string& where) {
+  const bool grant = use == ClaudeUse::grant;
+  if (read.paths.empty()) out.remark(where, read.remark);
+  for (const std::string& path : read.paths) {
+    const std::string refused = grant && out.refuse ? out.refuse(list, path) : std::string();
+    if (!refused.empty()) {
+      out.remark(where, fmt::format("stricter here: left out: {}: {}", in_quotes(text), refused));
+      continue;
     }
+    const bool second = path != read.paths.front() && path.starts_with("${CWD}");
+    out.add(list, {path, where, second ? "below the top of a work tree" : read.note, grant});
   }
-  if (rule && path.starts_with("//")) {
-    path.erase(0, 1);
-  } else if (path.starts_with("./")) {
-    path = "${PROJECT}" + path.substr(1);
-  } else if (rule && path.starts_with('/')) {
-    path = "${PROJECT}" + path;
-  } else if (path == ".") {
-    path = "${PROJECT}";
-  } else if (!path.starts_with('/') && !path.starts_with('~')) {
-    path = "${PROJECT}/" + path;
-  }
-  if (auto wrong = check_path(path)) {
-    out.remark(where, fmt::format("cannot be expressed: \"{}\": {}", comment(text),
-                                  comment(wrong->detail)));
-    return {};
-  }
-  return path;
 }
 
 using Use = std::function<void(Importer& out, const std::string& text, const std::string& where)>;
@@ -140,66 +155,75 @@ Take block(std::vector<Key> keys) {
   };
 }
 
-Use into_paths(const char* list, bool optional) {
-  return [list, optional](Importer& out, const std::string& text, const std::string& where) {
-    const std::string path = convert_path(out, text, false, where);
-    if (!path.empty()) out.add(list, (optional ? "?" : "") + path, where);
+Use into_paths(const char* list, ClaudeUse use) {
+  return [list, use](Importer& out, const std::string& text, const std::string& where) {
+    add_paths(out, list, use, read_claude_path(text, use, out.base), text, where);
   };
 }
 
-Use into_rules(const char* list, Check check) {
-  return [list, check](Importer& out, const std::string& text, const std::string& where) {
+/// Of the working directory, whosever the settings are.
+void add_directory(Importer& out, const std::string& text, const std::string& where) {
+  add_paths(out, "filesystem.write", ClaudeUse::grant, read_claude_path(text, ClaudeUse::grant, {}),
+            text, where);
+}
+
+Use into_rules(const char* list, Check check, std::string_view without) {
+  return [=](Importer& out, const std::string& text, const std::string& where) {
     if (auto wrong = check(text)) {
-      out.remark(where,
-                 fmt::format("not taken over: \"{}\": {}", comment(text), comment(wrong->detail)));
+      out.remark(where, fmt::format("{} here: left out: {}: {}", without, in_quotes(text),
+                                    comment(wrong->detail)));
     } else {
-      out.add(list, text, where);
+      out.add(list, {text, where, {}, false});
     }
   };
 }
 
-/// "docker *", "docker:*", "docker": the first word is the command.
+Record& record_of(Importer& out, const std::string& command) {
+  for (Record& record : out.excluded) {
+    if (record.command == command) return record;
+  }
+  const std::string_view mode = command == "docker" || command == "docker-compose" ? "filter"
+                                : command == "tmux"                                ? "grammar"
+                                                                                   : "host";
+  return out.excluded.emplace_back(Record{command, mode, {}, {}});
+}
+
 void add_excluded(Importer& out, const std::string& text, const std::string& where) {
-  const std::string name = text.substr(0, text.find_first_of(" :"));
-  if (auto wrong = check_profile_name(name)) {
-    out.remark(where, fmt::format("cannot be expressed: \"{}\" names no command", comment(text)));
+  ClaudeCommand read = read_claude_command(text);
+  // What docker may do is not decided by its arguments.
+  const bool filtered = read.command == "docker" || read.command == "docker-compose";
+  if (!read.wrong.empty() && !filtered) {
+    out.remark(where, fmt::format("stricter here: left out, so that it stays inside: {}: {}",
+                                  in_quotes(text), comment(read.wrong)));
     return;
   }
-  const char* mode = name == "docker" || name == "docker-compose" ? "filter"
-                     : name == "tmux"                             ? "grammar"
-                                                                  : "host";
-  const std::string table =
-      fmt::format("[[excluded]]\ncommand = {}\nmode = \"{}\"", toml_string(name), mode);
-  for (const std::string& old : out.excluded) {
-    if (old.starts_with(table)) return;
-  }
-  std::string note = fmt::format(" # {}", where);
-  if (std::string_view(mode) == "host") {
-    note += ": runs on the host with your rights; add allow = [...] to bound its arguments";
+  Record& record = record_of(out, read.command);
+  if (filtered || read.rule.empty()) {
+    if (record.any.empty()) record.any = where;
   } else {
-    note += ": stricter here: what it may do is filtered";
+    record.rules.push_back({read.rule, where, {}, false});
   }
-  out.excluded.push_back(table + note);
-  out.remark(where, fmt::format("stricter here: the command {} alone leaves the sandbox, never the "
-                                "shell line that it stands in",
-                                comment(name)));
 }
 
 /// permissions.deny: "Read(./.env)", "WebFetch(domain:x)", "Bash(curl:*)".
 void add_deny_rule(Importer& out, const std::string& text, const std::string& where) {
   const std::size_t open = text.find('(');
   const std::string tool = text.substr(0, open);
-  const bool whole = open == text.npos || !text.ends_with(')');
-  const std::string inner = whole ? "" : text.substr(open + 1, text.size() - open - 2);
-  if ((tool == "Read" || tool == "Edit" || tool == "Write") && !inner.empty()) {
-    const std::string path = convert_path(out, inner, true, where);
-    if (path.empty()) return;
-    out.add(tool == "Read" ? "filesystem.hide" : "filesystem.protect", path, where);
+  const bool bare = open == text.npos || !text.ends_with(')');
+  const std::string inner = bare ? "" : text.substr(open + 1, text.size() - open - 2);
+  if ((tool == "Read" || tool == "Edit" || tool == "Write") && inner.starts_with('!')) {
+    out.remark(where, fmt::format("stricter here: left out: {}: a profile has no exceptions",
+                                  in_quotes(text)));
+  } else if ((tool == "Read" || tool == "Edit" || tool == "Write") && !inner.empty()) {
+    const bool hide = tool == "Read";
+    const ClaudeUse use = hide ? ClaudeUse::hide : ClaudeUse::protect;
+    add_paths(out, hide ? "filesystem.hide" : "filesystem.protect", use,
+              read_claude_rule(inner, use, out.base), inner, where);
   } else if (tool == "WebFetch" && inner.starts_with("domain:")) {
-    into_rules("network.deny", check_network_rule)(out, inner.substr(7), where);
+    into_rules("network.deny", check_network_rule, "weaker")(out, inner.substr(7), where);
   } else {
-    out.remark(where, fmt::format("cannot be expressed, and stays with Claude Code: \"{}\"",
-                                  comment(text)));
+    out.remark(where,
+               fmt::format("cannot be expressed, and stays with Claude Code: {}", in_quotes(text)));
   }
 }
 
@@ -214,16 +238,15 @@ void add_files(Importer& out, const Json& list, const std::string& where) {
       out.remark(at, "not taken over: it has no path");
       continue;
     }
-    const std::string converted = convert_path(out, *path->as_string(), false, at);
-    if (!converted.empty()) out.add("filesystem.hide", converted, at);
+    into_paths("filesystem.hide", ClaudeUse::hide)(out, *path->as_string(), at);
   }
 }
 
 std::vector<Key> network_keys() {
   return {
-      {"allowedDomains", strings(into_rules("network.allow", check_allow_rule))},
-      {"deniedDomains", strings(into_rules("network.deny", check_network_rule))},
-      {"allowUnixSockets", strings(into_paths("filesystem.sockets", true))},
+      {"allowedDomains", strings(into_rules("network.allow", check_allow_rule, "stricter"))},
+      {"deniedDomains", strings(into_rules("network.deny", check_network_rule, "weaker"))},
+      {"allowUnixSockets", strings(into_paths("filesystem.sockets", ClaudeUse::grant))},
       {"allowManagedDomainsOnly", say("always so here: nothing inside can add a host")},
       {"strictAllowlist", say("always so here: a host that no rule names is refused")},
       {"allowAllUnixSockets", say("stricter here: sockets of the host are listed one by one")},
@@ -241,10 +264,11 @@ std::vector<Key> sandbox_keys() {
                       "its own sandbox off")},
       {"excludedCommands", strings(add_excluded)},
       {"network", block(network_keys())},
-      {"filesystem", block({{"allowWrite", strings(into_paths("filesystem.write", true))},
-                            {"allowRead", strings(into_paths("filesystem.read", true))},
-                            {"denyRead", strings(into_paths("filesystem.hide", false))},
-                            {"denyWrite", strings(into_paths("filesystem.protect", false))}})},
+      {"filesystem",
+       block({{"allowWrite", strings(into_paths("filesystem.write", ClaudeUse::grant))},
+              {"allowRead", strings(into_paths("filesystem.read", ClaudeUse::grant))},
+              {"denyRead", strings(into_paths("filesystem.hide", ClaudeUse::hide))},
+              {"denyWrite", strings(into_paths("filesystem.protect", ClaudeUse::protect))}})},
       {"credentials", block({{"files", add_files},
                              {"envVars", say("always so here: only listed variables come in")}})},
       {"failIfUnavailable", say("always so here: dirbox never runs without its sandbox")},
@@ -252,7 +276,7 @@ std::vector<Key> sandbox_keys() {
       {"allowUnsandboxedCommands",
        say("stricter here: nothing inside can leave but excluded commands")},
       {"enableWeakerNestedSandbox", say("not needed: dirbox turns the inner sandbox off")},
-      {"enableWeakerNetworkIsolation", say("cannot be expressed")},
+      {"enableWeakerNetworkIsolation", say("stricter here: there is no such exception")},
       {"ignoreViolations", say("cannot be expressed: dirbox log shows them all")},
       {"ripgrep", say("not needed")},
   };
@@ -261,7 +285,7 @@ std::vector<Key> sandbox_keys() {
 std::vector<Key> permission_keys() {
   return {
       {"deny", strings(add_deny_rule)},
-      {"additionalDirectories", strings(into_paths("filesystem.write", true))},
+      {"additionalDirectories", strings(add_directory)},
       // These are about Claude Code's own prompts.
       {"allow", say("")},
       {"ask", say("")},
@@ -270,53 +294,136 @@ std::vector<Key> permission_keys() {
   };
 }
 
-/// A path cannot be in two lists of one file: the stricter one has it.
+/// What lists of one file may not both have: the stricter one keeps it.
 void drop_contradictions(Importer& out) {
-  auto path_of = [](std::string_view line) {
-    std::string value(line.substr(0, line.find(", #")));
-    std::erase(value, '?');
-    return value;
-  };
   // Strictest first.
-  constexpr const char* kLists[] = {"filesystem.hide", "filesystem.protect", "filesystem.sockets",
-                                    "filesystem.write", "filesystem.read"};
-  std::set<std::string> seen;
-  for (const char* name : kLists) {
-    auto list = out.lists.find(name);
-    if (list == out.lists.end()) continue;
-    std::erase_if(list->second,
-                  [&](const std::string& line) { return !seen.insert(path_of(line)).second; });
-    if (list->second.empty()) out.lists.erase(list);
+  constexpr std::string_view kOrder[] = {"hide", "protect", "sockets", "write",
+                                         "read", "deny",    "allow"};
+  auto rank = [&](std::string_view key) {
+    return std::find(std::begin(kOrder), std::end(kOrder), key) - std::begin(kOrder);
+  };
+  for (const Exclusive& pair : exclusive_lists()) {
+    const bool first = rank(pair.first) < rank(pair.second);
+    const std::string kept = fmt::format("{}.{}", pair.section, first ? pair.first : pair.second);
+    const auto keeps = out.lists.find(kept);
+    const auto loses =
+        out.lists.find(fmt::format("{}.{}", pair.section, first ? pair.second : pair.first));
+    if (keeps == out.lists.end() || loses == out.lists.end()) continue;
+    std::map<std::string_view, const Line*> values;
+    for (const Line& line : keeps->second) values.emplace(line.value, &line);
+    std::erase_if(loses->second, [&](const Line& line) {
+      const auto found = values.find(line.value);
+      if (found == values.end()) return false;
+      out.remark(line.where, fmt::format("stricter here: left out: {} is in {} by {}",
+                                         in_quotes(line.value), kept, found->second->where));
+      return true;
+    });
   }
 }
 
-std::string render(const Importer& out) {
-  std::string text = fmt::format(
-      "# From {}, by dirbox import claude. Stricter here throughout: the whole of Claude Code is\n"
-      "# confined, not its shell commands alone, and its home is private: what is not listed is "
-      "absent.\n\nextends = \"director\"\n",
-      out.source);
-  std::string section;
-  for (const auto& [key, lines] : out.lists) {
-    const std::string name = key.substr(0, key.find('.'));
-    if (name != section) text += fmt::format("\n[{}]\n", name);
-    section = name;
-    text += fmt::format("{} = [\n{}\n]\n", key.substr(name.size() + 1), fmt::join(lines, "\n"));
+/// A profile with more patterns is refused: dirbox-profile(5). Those of the home may count twice.
+void drop_patterns(Importer& out) {
+  constexpr std::size_t kMost = 32;
+  std::size_t count = 0;
+  for (const char* name : {"filesystem.hide", "filesystem.protect"}) {
+    const auto list = out.lists.find(name);
+    if (list == out.lists.end()) continue;
+    std::erase_if(list->second, [&](const Line& line) {
+      if (!is_glob(line.value)) return false;
+      count += line.value.starts_with('~') ? 2 : 1;
+      if (count <= kMost) return false;
+      out.remark(line.where, fmt::format("weaker here: left out: {}: a profile takes {} patterns",
+                                         in_quotes(line.value), kMost));
+      return true;
+    });
   }
-  for (const std::string& table : out.excluded) text += "\n" + table + "\n";
-  if (!out.remarks.empty()) text += fmt::format("\n{}\n", fmt::join(out.remarks, "\n"));
+}
+
+/// `out` for what is said of rules that change nothing.
+std::string render(const Record& record, Importer& out) {
+  std::string text = fmt::format("\n[[excluded]]\ncommand = {}\nmode = \"{}\" # ",
+                                 toml_string(record.command), record.mode);
+  const std::string& where = record.any.empty() ? record.rules.front().where : record.any;
+  text += where;
+  if (record.mode != "host") {
+    text += ": stricter here: what it may do is filtered\n";
+  } else if (record.any.empty()) {
+    text +=
+        ": it runs on the host with your rights, where allow permits it;\n"
+        "# stricter here: any other call of it is refused, inside as well\n";
+  } else {
+    text +=
+        ": weaker here: it runs on the host with your rights, whatever its arguments are and\n"
+        "# whoever inside calls it; add allow = [...] to bound its arguments\n";
+  }
+  if (record.mode != "filter") {
+    out.remark(where, fmt::format("stricter here: the command {} alone leaves the sandbox, never "
+                                  "the shell line that it stands in",
+                                  record.command));
+  }
+  if (record.any.empty()) {
+    text += "allow = [\n";
+    for (const Line& rule : record.rules) text += rule.text() + "\n";
+    return text + "]\n";
+  }
+  for (const Line& rule : record.rules) {
+    out.remark(rule.where, fmt::format("not needed: {} permits any arguments of {}", record.any,
+                                       record.command));
+  }
   return text;
+}
+
+std::size_t count_of(std::string_view text, std::string_view part) {
+  std::size_t count = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != text.npos; at += part.size()) ++count;
+  return count;
+}
+
+/// `body` is what follows it.
+std::string render_header(const Importer& out, std::string_view body) {
+  const std::size_t weaker = count_of(body, ": weaker here"),
+                    open = count_of(body, ": not taken over");
+  std::string text = fmt::format("# From {}, by dirbox import claude.\n", out.source);
+  if (weaker + open == 0) {
+    text += "# Stricter here throughout: the";
+  } else {
+    text += fmt::format(
+        "# Not stricter throughout: \"weaker here\" stands below {} times, \"not taken over\" {}.\n"
+        "# The",
+        weaker, open);
+  }
+  return text +
+         " whole of Claude Code is confined, not its shell commands\n"
+         "# alone, and its home is private: what is not listed is absent.\n\n"
+         "extends = \"director\"\n";
+}
+
+std::string render(Importer& out) {
+  std::string body, section;
+  for (const auto& [key, lines] : out.lists) {
+    if (lines.empty()) continue;
+    const std::string name = key.substr(0, key.find('.'));
+    if (name != section) body += fmt::format("\n[{}]\n", name);
+    section = name;
+    body += key.substr(name.size() + 1) + " = [\n";
+    for (const Line& line : lines) body += line.text() + "\n";
+    body += "]\n";
+  }
+  for (const Record& record : out.excluded) body += render(record, out);
+  if (!out.remarks.empty()) body += fmt::format("\n{}\n", fmt::join(out.remarks, "\n"));
+  return render_header(out, body) + body;
 }
 
 }  // namespace
 
-std::string import_claude(const Json& settings, std::string_view source) {
-  Importer out(source);
+std::string import_claude(const Json& settings, const ClaudeSettings& of) {
+  Importer out(of);
   if (const Json* sandbox = settings.find("sandbox"))
     take_block(out, *sandbox, "sandbox", sandbox_keys());
   if (const Json* permissions = settings.find("permissions"))
     take_block(out, *permissions, "permissions", permission_keys());
   drop_contradictions(out);
+  drop_patterns(out);
   return render(out);
 }
 

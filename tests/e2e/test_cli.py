@@ -307,6 +307,52 @@ class Import(Cli):
                 self.assertIn("dirbox: import settings: " + said, error)
                 self.assertNotRegex(error, "exception|line 2|byte")
 
+    def import_settings(self, settings, path=None):
+        """Of the user, without a path. As the profile `imported`, which is a valid one."""
+        self.write(os.path.join(self.project, path or self.home + "/.claude/settings.json"), json.dumps(settings))
+        text = self.ok("import", "claude", *([path] if path else []))
+        self.write(self.config + "/imported.toml", text)
+        done = self.dirbox("profile", "check", "imported")
+        self.assertEqual((done.returncode, done.stdout), (0, "imported: ok\n"), text + done.stderr)
+        return text
+
+    def test_what_may_not_be_read_is_absent_at_any_depth(self):
+        hidden = (".env", "sub/.env", ".env.local", "sub/secrets/k", "sub/a.pem")
+        for name in (*hidden, "sub/seen"):
+            self.write(f"{self.project}/{name}", "x")
+        text = self.import_settings(
+            {"permissions": {"deny": ["Read(.env)", "Read(./.env.*)", "Read(secrets/**)", "Read(**/*.pem)"]}})
+        self.assertIn("Stricter here throughout", text)
+        for name in (*hidden, "sub/seen"):
+            with self.subTest(name=name):
+                done = self.dirbox("run", "-p", "imported", "--", "cat", name)
+                self.assertEqual(done.stdout, "x" if name == "sub/seen" else "", done)
+
+    def test_a_relative_path_begins_where_the_settings_are(self):
+        for at in (self.home + "/.claude/cache", self.project + "/cache"):
+            os.makedirs(at)
+        settings = {"sandbox": {"filesystem": {"allowWrite": ["./cache"]}}}
+        self.assertIn('"?~/.claude/cache"', self.import_settings(settings))
+        self.assertIn('"?~/.claude/cache"', self.import_settings(settings, "../.claude/settings.json"))
+        self.assertIn('"?${PROJECT}/cache"', self.import_settings(settings, self.project + "/.claude/settings.json"))
+
+    def test_what_would_be_refused_is_left_out(self):
+        text = self.import_settings({
+            "sandbox": {"filesystem": {"allowWrite": ["/tmp", "/", "/proc", "~", "/etc", "/etc/passwd", os.path.dirname(self.home)],
+                                       "allowRead": ["/tmp/", "/dev", "."],
+                                       "denyRead": ["~/", "/", "/tmp", "/proc", "/home", os.path.dirname(self.home), "."],
+                                       "denyWrite": [".", "/", "~"]},
+                        "network": {"allowedDomains": ["a.test"], "deniedDomains": ["a.test"],
+                                    "allowUnixSockets": ["/var/run/docker.sock", "/etc/passwd", "~/.gnupg/S.gpg-agent"]},
+                        "excludedCommands": ["sh -c *", "git push:*", "git evil", "docker ps", "docker", "tmux ls:*"]},
+            "permissions": {"deny": ["Read(**)", "Read(//**)", "Read(//**/.env)", "Edit(./**)", "Edit(//**)", "Read(!x)",
+                                     *(f"Edit(*.x{i})" for i in range(40))],
+                            "additionalDirectories": ["/tmp", "../x"]}})
+        self.assertRegex(text, r'(?m)^# sandbox\.filesystem\.allowWrite\[0\]: stricter here: left out: "/tmp": it is private')
+        self.assertRegex(text, r'(?m)^# sandbox\.network\.allowedDomains\[0\]: stricter here: left out: "a\.test" is in network')
+        self.assertRegex(text, r'(?m)^# sandbox\.network\.allowUnixSockets\[0\]: stricter here: left out: .*a container engine')
+        self.assertNotIn("Stricter here throughout", text)
+
 
 class Chdir(Cli):
     def test_where_the_command_starts(self):
