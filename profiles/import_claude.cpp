@@ -339,18 +339,27 @@ void drop_patterns(Importer& out) {
   }
 }
 
+/// A command of which some calls are to leave the sandbox: a record would refuse all others, and is
+/// left to the user.
+std::string render_bounded(const Record& record) {
+  std::string text = fmt::format(
+      "\n# {}: stricter here: {} stays inside. By these lines it runs on the host\n"
+      "# with your rights where allow permits it, and any other call of it is refused, inside as "
+      "well:\n# [[excluded]]\n# command = {}\n# mode = \"host\"\n# allow = [\n",
+      record.rules.front().where, record.command, toml_string(record.command));
+  for (const Line& rule : record.rules) text += "# " + rule.text() + "\n";
+  return text + "# ]\n";
+}
+
 /// `out` for what is said of rules that change nothing.
 std::string render(const Record& record, Importer& out) {
+  if (record.mode == "host" && record.any.empty()) return render_bounded(record);
   std::string text = fmt::format("\n[[excluded]]\ncommand = {}\nmode = \"{}\" # ",
                                  toml_string(record.command), record.mode);
   const std::string& where = record.any.empty() ? record.rules.front().where : record.any;
   text += where;
   if (record.mode != "host") {
     text += ": stricter here: what it may do is filtered\n";
-  } else if (record.any.empty()) {
-    text +=
-        ": it runs on the host with your rights, where allow permits it;\n"
-        "# stricter here: any other call of it is refused, inside as well\n";
   } else {
     text +=
         ": weaker here: it runs on the host with your rights, whatever its arguments are and\n"

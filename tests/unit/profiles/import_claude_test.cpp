@@ -96,12 +96,13 @@ TEST_CASE("settings of a user and of a project") {
 TEST_CASE("excluded commands keep to their arguments") {
   const std::string text = imported(R"json({"sandbox": {"excludedCommands": [
     "git push:*", "git fetch *", "make", "make all", "gh pr:*", "docker ps:*", "tmux ls"]}})json");
-  CHECK(has(text,
-            "command = \"git\"\nmode = \"host\" # sandbox.excludedCommands[0]: it runs on "
-            "the host with your rights, where allow permits it;\n# stricter here: any other call "
-            "of it is refused, inside as well\nallow = [\n"
-            "  \"push [-*] ...\", # sandbox.excludedCommands[0]\n"
-            "  \"fetch [-*] ...\", # sandbox.excludedCommands[1]\n]\n"));
+  CHECK(
+      has(text,
+          "# sandbox.excludedCommands[0]: stricter here: git stays inside. By these lines it runs "
+          "on the host\n# with your rights where allow permits it, and any other call of it is "
+          "refused, inside as well:\n# [[excluded]]\n# command = \"git\"\n# mode = \"host\"\n"
+          "# allow = [\n#   \"push [-*] ...\", # sandbox.excludedCommands[0]\n"
+          "#   \"fetch [-*] ...\", # sandbox.excludedCommands[1]\n# ]\n"));
   CHECK(has(text, "mode = \"host\" # sandbox.excludedCommands[2]: weaker here: "));
   CHECK(
       has(text, "# sandbox.excludedCommands[3]: not needed: sandbox.excludedCommands[2] permits"));
