@@ -14,10 +14,12 @@ namespace {
 
 using profiles::Effect;
 
+constexpr int kWrite = 2;
+
 /// Lower is less.
 int rank(const PathRule* rule) {
   if (rule == nullptr || rule->access == PathAccess::hide) return 0;
-  return rule->access == PathAccess::write ? 2 : 1;
+  return rule->access == PathAccess::write ? kWrite : 1;
 }
 
 std::string_view words(int access) {
@@ -48,7 +50,10 @@ void compare_paths(const Plan& before, const Plan& after,
   }
   for (const std::string& path : paths) {
     const PathRule* now = find_rule(after, path);
-    const int is = rank(now), was = rank(find_rule(before, path));
+    // What is made at the start can be written from then on.
+    const auto& made = before.missing_directories;
+    const bool later = std::find(made.begin(), made.end(), path) != made.end();
+    const int is = rank(now), was = later ? kWrite : rank(find_rule(before, path));
     const bool takes = takes_restriction(before, after, path, restrictions);
     if (is == was && !takes) continue;
     out.push_back({is > was || takes ? Effect::widens : Effect::narrows,
@@ -76,8 +81,32 @@ void compare_made(const Plan& before, const Plan& after, std::vector<Change>& ou
   for (const std::string& directory : after.missing_directories) {
     const auto& old = before.missing_directories;
     if (std::find(old.begin(), old.end(), directory) != old.end()) continue;
+    if (directory == after.own_swarm) continue;  // dirbox's own, whatever the file says
     out.push_back({Effect::widens,
                    fmt::format("make the directory {} on the host", escape_for_terminal(directory)),
+                   {}});
+  }
+}
+
+/// What a shim stood for is another file, which can be read where the shim is gone. That of a
+/// distribution tells nothing.
+void compare_shims(const Plan& before, const Plan& after, std::vector<Change>& out) {
+  auto covers = [](const sandbox::Mount& mount) {
+    return mount.kind == sandbox::MountKind::shim && !mount.in_root;
+  };
+  auto is_of_system = [](const std::string& path) {
+    return path_is_beneath(path, "/usr") && !path_is_beneath(path, "/usr/local");
+  };
+  for (const sandbox::Mount& mount : before.spec.mounts) {
+    if (!covers(mount) || is_of_system(mount.target)) continue;
+    const auto& mounts = after.spec.mounts;
+    const bool stays = std::any_of(mounts.begin(), mounts.end(), [&](const sandbox::Mount& m) {
+      return covers(m) && m.target == mount.target;
+    });
+    if (stays || rank(find_rule(after, mount.target)) == 0) continue;
+    out.push_back({Effect::widens,
+                   fmt::format("show {}, which {} stands for (before: not visible)",
+                               escape_for_terminal(mount.target), mount.origin.text()),
                    {}});
   }
 }
@@ -114,6 +143,7 @@ std::vector<Change> compare_plans(const profiles::Profile& before, const Plan& b
   compare_paths(before_plan, after_plan, restrictions, out);
   compare_held(before_plan, after_plan, out);
   compare_made(before_plan, after_plan, out);
+  compare_shims(before_plan, after_plan, out);
   for (const profiles::Judged& judged : profiles::judge_changes(before, after)) {
     const profiles::Difference& d = judged.difference;
     const bool later = judged.effect == Effect::by_path && grants_later(after_plan, d);

@@ -182,6 +182,21 @@ class ProjectFile(Project):
         self.assertEqual(self.text(self.project + "/file"), "f")
         self.assertIn("nothing in it needs trust", self.ok("trust"))
 
+    def test_what_else_narrows(self):
+        rows = [
+            '[docker]\nmemory = "1G"\ncpus = "1"\npids = 9\nshm_size = "1M"\nmax_containers = 1\n',
+            '[[excluded]]\ncommand = "docker"\nmode = "inside"\n[[excluded]]\ncommand = "tmux"\nmode = "inside"\n',
+            '[[network.limits]]\nname = "github.com"\nmax_upload = "1M"\n',
+            '[network]\nallow = ["github.com:443"]\n',
+            '[log]\nobserve = "reads"\n',
+            '[filesystem]\nswarm_state = "private"\n',
+        ]
+        for text in rows:
+            with self.subTest(text=text):
+                self.write(self.file, text)
+                self.assertIn("nothing in it needs trust", self.ok("trust", "--show"))
+                self.assertEqual(self.ok("run", "--", "echo", "ran"), "ran\n")
+
     def test_widening_needs_trust(self):
         os.makedirs(self.home + "/data")
         os.makedirs(self.home + "/.ssh")

@@ -87,6 +87,24 @@ TEST_CASE("hiding what restricts the agent widens") {
             .empty());
 }
 
+TEST_CASE("dirbox's own directories are no widening, and what a shim covered is one") {
+  FakeHost host;
+  host.files.program("/usr/bin/tmux");
+  host.files.program("/opt/bin/deploy");
+  host.set("PATH", "/opt/bin:/usr/bin");
+  const std::string base = "[filesystem]\nread = [\"/usr\", \"/opt\"]\n";
+  auto record = [](const std::string& command, const std::string& mode) {
+    return "[[excluded]]\ncommand = \"" + command + "\"\nmode = \"" + mode + "\"\n";
+  };
+  CHECK(changes(host, base + record("tmux", "grammar"), base + record("tmux", "inside")) ==
+        "narrows - excluded tmux: grammar\nnarrows + excluded tmux: inside\n");
+  CHECK(changes(host, base + record("deploy", "host"), base + record("deploy", "inside"))
+            .starts_with("widens show /opt/bin/deploy, which t.toml:3:1 stands for"));
+  const std::string swarm = "write = [{path = \"~/.swarm\", create = true}]\n";
+  CHECK(changes(host, fs(swarm), fs(swarm + "swarm_state = \"private\"")) ==
+        "narrows - filesystem.swarm_state shared\nnarrows + filesystem.swarm_state private\n");
+}
+
 TEST_CASE("a pattern holds what is not there yet") {
   FakeHost host;
   host.files.file("/srv/a/.env");
