@@ -87,7 +87,12 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
                 "it adds to the one that is used here; dirbox project set chooses that");
   }
   out.profile = profile;
-  TRY_VOID(profiles::merge_layer(out.profile, std::move(layer)));
+  std::vector<profiles::Removal> idle;
+  TRY_VOID(profiles::merge_layer(out.profile, std::move(layer), &idle));
+  for (const auto& [row, entry] : idle) {
+    out.idle.push_back(
+        {fmt::format("{} has no \"{}\" to remove", row->full_name(), entry.text), entry.origin});
+  }
   out.profile.description = profile.description;
   out.profile.chain.push_back(shown);
   profiles::Profile without = profile, with = out.profile;

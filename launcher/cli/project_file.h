@@ -19,6 +19,7 @@ struct ProjectFile {
   std::string path, text, hash;
   profiles::Profile profile;          ///< with it
   std::vector<plan::Change> changes;  ///< against the profile without it
+  std::vector<plan::Note> idle;       ///< what it removes, and the profile has not
   bool widens() const;
 };
 

@@ -32,6 +32,9 @@ std::string without_asking(const Arguments& arguments) {
 
 int trust(const ProjectFile& file, bool yes, bool show, const Arguments& arguments) {
   fmt::print("{}\n{}", escape_for_terminal(file.path), render_changes(file.changes));
+  for (const plan::Note& note : file.idle) {
+    fmt::print("  {}: {}\n", note.origin.text(), escape_sentence(note.text));
+  }
   if (file.changes.empty()) fmt::print("  changes nothing\n");
   if (!file.widens()) {
     fmt::print("  nothing in it needs trust\n");

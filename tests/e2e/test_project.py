@@ -197,6 +197,17 @@ class ProjectFile(Project):
                 self.assertIn("nothing in it needs trust", self.ok("trust", "--show"))
                 self.assertEqual(self.ok("run", "--", "echo", "ran"), "ran\n")
 
+    def test_removing_what_is_not_there(self):
+        """Of a project's file, whose author does not know the user's profile; in a profile it is a mistake."""
+        self.write(self.file, '[network]\nallow = ["-pypi.org"]\n')
+        said = f'{self.file}:2:10: network.allow has no "pypi.org" to remove'
+        self.assertIn(said, self.ok("trust", "--show"))
+        done = self.dirbox("run", "-v", "--", "true")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(f'note: network.allow has no "pypi.org" to remove ({self.file}:2:10)', done.stderr)
+        self.write(self.config + "/mine.toml", 'extends = "director"\n[network]\nallow = ["-pypi.org"]\n')
+        self.assertIn("to remove", self.refused("profile", "show", "mine"))
+
     def test_widening_needs_trust(self):
         os.makedirs(self.home + "/data")
         os.makedirs(self.home + "/.ssh")
