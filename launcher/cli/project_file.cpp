@@ -101,7 +101,7 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
   const plan::Plan before = TRY(compile_alone(without, facts));
   const plan::Plan after = TRY(compile_alone(with, facts));
   out.changes = plan::compare_plans(without, before, with, after,
-                                    plan::find_restrictions(resolver, facts.home));
+                                    plan::find_restrictions(resolver, facts, before));
   return out;
 }
 

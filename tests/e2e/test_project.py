@@ -208,6 +208,15 @@ class ProjectFile(Project):
         self.write(self.config + "/mine.toml", 'extends = "director"\n[network]\nallow = ["-pypi.org"]\n')
         self.assertIn("to remove", self.refused("profile", "show", "mine"))
 
+    def test_an_agents_restrictions_stay(self):
+        for path in (self.project + "/.claude/settings.local.json", self.home + "/.config/alt/settings.json"):
+            self.write(path, '{"permissions": {"deny": ["Bash(curl:*)"]}}')
+        self.write(self.config + "/alt.toml", 'extends = "director"\n[filesystem]\nread = ["~/.config/alt"]\n'
+                   '[environment]\nset = {CLAUDE_CONFIG_DIR = "${HOME}/.config/alt"}\n')
+        self.ok("project", "set", "alt")
+        for text in ("${PROJECT}/.claude/settings.local.json", "${PROJECT}/.claude", "~/.config/alt/settings.json"):
+            self.widened(f'[filesystem]\nhide = ["{text}"]\n', "it takes away what restricts the agent")
+
     def test_widening_needs_trust(self):
         os.makedirs(self.home + "/data")
         os.makedirs(self.home + "/.ssh")
