@@ -1,5 +1,6 @@
 #include "launcher/cli/project_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 
 #include "launcher/base/file.h"
 #include "launcher/base/json.h"
@@ -59,6 +61,20 @@ Result<std::string> trust_path(const std::string& path) {
   return path_join(path_join(directory, "trust"), sha256_hex(path));
 }
 
+/// What record_trust() wrote.
+Result<Trusted> read_record(const std::string& path) {
+  const std::string text = TRY(read_file(path, 16 << 10));
+  const Json record = TRY(Json::parse(text));
+  const Json* where = record.find("path");
+  const Json* hash = record.find("sha256");
+  if (where == nullptr || where->as_string() == nullptr || hash == nullptr ||
+      hash->as_string() == nullptr) {
+    return fail("read a record of trust", escape_for_terminal(path), "it has no path and sha256",
+                "remove it; dirbox trust makes another");
+  }
+  return Trusted{*where->as_string(), *hash->as_string(), ""};
+}
+
 }  // namespace
 
 bool ProjectFile::widens() const {
@@ -67,14 +83,18 @@ bool ProjectFile::widens() const {
   });
 }
 
+std::string project_file_path(const plan::HostFacts& facts) {
+  plan::Resolver resolver(*facts.files);
+  return path_join(plan::find_project(resolver, facts.cwd, resolver.resolve(facts.home).path),
+                   kProjectFile);
+}
+
 Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& profile,
                                                      const profiles::Overrides& options,
                                                      const plan::HostFacts& facts) {
   plan::Resolver resolver(*facts.files);
-  const std::string project =
-      plan::find_project(resolver, facts.cwd, resolver.resolve(facts.home).path);
   ProjectFile out;
-  out.path = path_join(project, kProjectFile);
+  out.path = project_file_path(facts);
   auto text = TRY(read_own(out.path));
   if (!text) return std::nullopt;
   out.text = std::move(*text);
@@ -129,14 +149,34 @@ std::string render_changes(const std::vector<plan::Change>& changes) {
 bool check_trusted(const ProjectFile& file) {
   auto path = trust_path(file.path);
   if (!path) return false;
-  auto text = read_file(*path, 16 << 10);
-  if (!text) return false;
-  auto record = Json::parse(*text);
-  if (!record) return false;
-  const Json* where = record->find("path");
-  const Json* hash = record->find("sha256");
-  return where != nullptr && where->as_string() != nullptr && *where->as_string() == file.path &&
-         hash != nullptr && hash->as_string() != nullptr && *hash->as_string() == file.hash;
+  auto record = read_record(*path);
+  return record && record->path == file.path && record->hash == file.hash;
+}
+
+Result<std::vector<Trusted>> list_trusted() {
+  const std::string directory = path_join(log::state_directory(), "trust");
+  std::vector<Trusted> out;
+  std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(directory.c_str()), &::closedir);
+  if (!open) {
+    if (errno == ENOENT) return out;
+    return fail_errno("list what is trusted", escape_for_terminal(directory));
+  }
+  while (const dirent* entry = ::readdir(open.get())) {
+    const std::string name = entry->d_name;
+    if (name.starts_with('.')) continue;
+    auto record = TRY(read_record(path_join(directory, name)));
+    const auto place = trust_path(record.path);
+    if (!place || path_name(*place) != name) continue;  // check_trusted() would not look there
+    const auto text = read_own(record.path);
+    record.state = !text                               ? "unreadable"
+                   : !*text                            ? "gone"
+                   : sha256_hex(**text) == record.hash ? "trusted"
+                                                       : "changed";
+    out.push_back(std::move(record));
+  }
+  std::sort(out.begin(), out.end(),
+            [](const Trusted& a, const Trusted& b) { return a.path < b.path; });
+  return out;
 }
 
 Result<void> record_trust(const ProjectFile& file) {

@@ -301,6 +301,36 @@ class ProjectFile(Project):
         self.assertEqual(self.inside("true").returncode, 125)
         self.assertIn("it is not trusted", self.refused("trust", "--forget"))
 
+    def test_trust_is_taken_back_whatever_the_file_is(self):
+        text = '[network]\nallow = ["a.test"]\n'
+        gone = self.home + "/gone"
+        os.makedirs(gone)
+
+        def trusted():
+            return json.loads(self.ok("trust", "--list", "--json"))
+
+        self.assertEqual((trusted(), self.ok("trust", "--list")), ([], ""))
+        for change, state in ((lambda: os.unlink(self.file), "gone"), (lambda: self.write(self.file, "[x"), "changed"),
+                              (lambda: self.write(self.config + "/projects.toml", "[x"), "trusted")):
+            self.write(self.file, text)
+            self.ok("trust", "--yes")
+            change()
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            self.assertEqual(trusted(), [{"path": self.file, "sha256": digest, "state": state}])
+            self.assertEqual(self.ok("trust", "--list"), f"{state}  {digest[:12]}  {self.file}\n")
+            self.ok("trust", "--forget")
+            self.assertEqual(trusted(), [])
+        os.unlink(self.config + "/projects.toml")
+        self.write(gone + "/.dirbox.toml", text)
+        self.ok("trust", "--yes", gone)
+        shutil.rmtree(gone)
+        self.assertIn("ENOENT", self.refused("trust", "--forget", "../gone"))
+        self.ok("trust", "--forget", gone)
+        self.write(gone + "/.dirbox.toml", text)
+        self.assertEqual(self.inside("true", cwd=gone).returncode, 125)
+        self.refused("trust", "--list", gone)
+        self.refused("trust", "--json")
+
     def test_trust_is_for_one_project(self):
         os.makedirs(self.home + "/data")
         other = self.home + "/work/q"
