@@ -125,16 +125,30 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
   return out;
 }
 
-std::string find_outer_file(const plan::HostFacts& facts) {
+std::vector<plan::Note> find_idle_files(const plan::HostFacts& facts) {
   plan::Resolver resolver(*facts.files);
   const std::string home = resolver.resolve(facts.home).path;
-  const std::string inner = plan::find_project(resolver, facts.cwd, home);
-  const std::string above = path_parent(inner);
-  if (path_is_beneath(home, inner) || path_is_beneath(home, above)) return {};
-  const std::string outer = plan::find_project(resolver, above, home);
-  std::string file = path_join(outer, kProjectFile);
-  const bool is_project = ::access(path_join(outer, ".git").c_str(), F_OK) == 0;
-  return is_project && ::access(file.c_str(), F_OK) == 0 ? file : std::string();
+  const std::string project = plan::find_project(resolver, facts.cwd, home);
+  auto is_there = [](const std::string& directory, const char* name) {
+    return ::access(path_join(directory, name).c_str(), F_OK) == 0;
+  };
+  const bool repository = is_there(project, ".git");
+  std::vector<plan::Note> out;
+  for (std::string at = facts.cwd; at != "/"; at = path_parent(at)) {
+    if (at != project && is_there(at, kProjectFile)) {
+      std::string why = fmt::format("the project's is {}", path_join(project, kProjectFile));
+      if (path_is_beneath(project, at)) {
+        why = !repository ? "no repository reaches from there to the working directory"
+              : is_there(at, ".git")
+                  ? "in a repository of its own; an earlier sandbox may have made that"
+                  : "in a repository within that directory";
+      }
+      out.push_back(
+          {fmt::format("{} does not hold here, {}", path_join(at, kProjectFile), why), {}});
+    }
+    if (at == home) break;
+  }
+  return out;
 }
 
 std::string render_changes(const std::vector<plan::Change>& changes) {

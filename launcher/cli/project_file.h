@@ -35,9 +35,9 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
 /// Where the file of the project around the working directory is, or would be.
 std::string project_file_path(const plan::HostFacts& facts);
 
-/// The file of a project around the one that the working directory is in; "": none. It does not
-/// hold here, and a sandbox that makes a repository in its directory gets rid of it that way.
-std::string find_outer_file(const plan::HostFacts& facts);
+/// Such files in the working directory and above, up to the home, that do not hold here, and why. A
+/// sandbox that makes a repository in its directory gets rid of the one above that way.
+std::vector<plan::Note> find_idle_files(const plan::HostFacts& facts);
 
 /// "widens  write /home/u/x (before: not visible)  file:line" lines.
 std::string render_changes(const std::vector<plan::Change>& changes);

@@ -79,12 +79,8 @@ std::string cache_directory() { return xdg_directory("XDG_CACHE_HOME", ".cache")
 /// Adds the project's file to `into`.
 Result<void> add_project_file(Loaded& into, const profiles::Overrides& options,
                               const plan::HostFacts& facts) {
-  if (const std::string outer = find_outer_file(facts); !outer.empty()) {
-    fmt::print(stderr,
-               "dirbox: warning: {} does not hold here, in a repository of its own; an earlier "
-               "sandbox may have made that\n",
-               escape_for_terminal(outer));
-  }
+  for (const plan::Note& note : find_idle_files(facts))
+    fmt::print(stderr, "dirbox: warning: {}\n", escape_sentence(note.text));
   auto file = TRY(find_project_file(into.profile, options, facts));
   if (!file) return {};
   const bool widens = file->widens();

@@ -217,6 +217,36 @@ class ProjectFile(Project):
         for text in ("${PROJECT}/.claude/settings.local.json", "${PROJECT}/.claude", "~/.config/alt/settings.json"):
             self.widened(f'[filesystem]\nhide = ["{text}"]\n', "it takes away what restricts the agent")
 
+    def test_show_and_run_say_which_file_holds(self):
+        self.write(self.file, '[network]\nmode = "none"\n')
+        shown = self.ok("profile", "show")
+        self.assertRegex(shown, rf"(?m)^network.mode +none +{self.file}:2:8$")
+        self.assertEqual(json.loads(self.ok("profile", "show", "--json"))["chain"][-1], self.file)
+        self.assertNotIn(self.file, self.ok("profile", "show", "director"))
+        self.assertIn(f"note: project file {self.file}: nothing in it needs trust",
+                      self.dirbox("run", "-v", "--", "true").stderr)
+        self.write(self.file, '[network]\nallow = ["evil.test"]\n')
+        refusal = self.refused("profile", "show")
+        self.assertIn("is not trusted with this content", refusal)
+        self.assertIn("dirbox profile show director shows the profile alone", refusal)
+        self.assertNotIn("evil.test", self.ok("profile", "show", "director"))
+        self.ok("trust", "--yes")
+        self.assertIn("evil.test", self.ok("profile", "show"))
+        self.assertIn(f"note: project file {self.file}: trusted", self.dirbox("run", "-v", "--", "true").stderr)
+
+    def test_a_file_that_does_not_hold_is_named(self):
+        sub = self.project + "/sub"
+        self.write(sub + "/.dirbox.toml", '[network]\nmode = "none"\n')
+        self.assertIn(f"warning: {sub}/.dirbox.toml does not hold here, the project's is {self.file}\n",
+                      self.inside("true", cwd=sub).stderr)
+        self.assertEqual(self.inside("true").stderr, "")
+        plain = self.home + "/plain/deep"
+        os.makedirs(plain)
+        self.write(self.home + "/plain/.dirbox.toml", "")
+        self.assertIn(f"warning: {self.home}/plain/.dirbox.toml does not hold here, no repository",
+                      self.inside("true", cwd=plain).stderr)
+        self.assertEqual(self.inside("true", cwd=self.home + "/plain").stderr, "")
+
     def test_widening_needs_trust(self):
         os.makedirs(self.home + "/data")
         os.makedirs(self.home + "/.ssh")
