@@ -45,6 +45,18 @@ Result<plan::Plan> compile_alone(const profiles::Profile& profile, const plan::H
   return std::move(*plan);
 }
 
+/// The file is named, where what it leaves of the profile does not compile: the origin in the error
+/// may be the profile's, which is well without the file.
+Result<plan::Plan> compile_with(const profiles::Profile& profile, const plan::HostFacts& facts,
+                                const std::string& file) {
+  auto plan = compile_alone(profile, facts);
+  if (plan) return plan;
+  const Error& error = plan.error();
+  if (error.operand.starts_with(file)) return plan;
+  return fail("use a project file", file, "with it the profile fails: " + error.message(),
+              "the profile alone is well; take out of the file what that needs");
+}
+
 /// Errors: there is no such place, or it lies in the project, which can bring a record along.
 Result<std::string> trust_path(const std::string& path) {
   const std::string directory = log::state_directory();
@@ -119,7 +131,7 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
   TRY_VOID(profiles::apply_overrides(without, options));
   TRY_VOID(profiles::apply_overrides(with, options));
   const plan::Plan before = TRY(compile_alone(without, facts));
-  const plan::Plan after = TRY(compile_alone(with, facts));
+  const plan::Plan after = TRY(compile_with(with, facts, shown));
   out.changes = plan::compare_plans(without, before, with, after,
                                     plan::find_restrictions(resolver, facts, before));
   return out;

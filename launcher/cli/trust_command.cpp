@@ -29,11 +29,13 @@ bool ask() {
   return answer == 'y' || answer == 'Y';
 }
 
-/// The same line with --yes.
-std::string without_asking(const Arguments& arguments) {
-  std::string line = "dirbox trust --yes";
-  for (const std::string& word : arguments.own) line += " " + shell_quote(word);
-  return line;
+/// The same line with `option`, and without --show.
+std::string again_with(const char* option, const Arguments& arguments) {
+  std::string line = std::string("dirbox trust") + option;
+  for (const std::string& word : arguments.own) {
+    if (word != "--show") line += " " + shell_quote(word);
+  }
+  return escape_for_terminal(line);
 }
 
 int trust(const ProjectFile& file, bool yes, bool show, const Arguments& arguments) {
@@ -50,11 +52,15 @@ int trust(const ProjectFile& file, bool yes, bool show, const Arguments& argumen
     fmt::print("  trusted with this content\n");
     return 0;
   }
-  if (show) return 1;
+  if (show) {
+    fmt::print("  it widens, and is not trusted with this content: {}\n",
+               again_with("", arguments));
+    return 1;
+  }
   if (!yes && ::isatty(STDIN_FILENO) != 1) {
     return report({"trust a project file", escape_for_terminal(file.path), 0,
                    "nobody can be asked: the input is no terminal",
-                   escape_for_terminal("read what it widens, then: " + without_asking(arguments))});
+                   "read what it widens, then: " + again_with(" --yes", arguments)});
   }
   if (!yes && !ask()) return 1;
   if (auto done = record_trust(file); !done) return report(done.error());

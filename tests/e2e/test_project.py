@@ -247,6 +247,18 @@ class ProjectFile(Project):
                       self.inside("true", cwd=plain).stderr)
         self.assertEqual(self.inside("true", cwd=self.home + "/plain").stderr, "")
 
+    def test_what_the_file_breaks_is_not_the_profiles_mistake(self):
+        self.write(self.home + "/tool/config", "x")
+        profile = self.config + "/full.toml"
+        self.write(profile, 'extends = "director"\n[filesystem]\nread = ["~/tool/config"]\n'
+                   '[docker]\nbinds = ["~/tool/config"]\n')
+        self.ok("project", "set", "full")
+        self.assertEqual(self.inside("true").returncode, 0)
+        self.write(self.file, '[filesystem]\nread = ["-~/tool/config"]\n')
+        said = self.refused("run", "--", "true")
+        self.assertTrue(said.startswith(f"dirbox: use a project file: {self.file}: with it the profile fails: "), said)
+        self.assertIn(f"{profile}:5:10", said)
+
     def test_widening_needs_trust(self):
         os.makedirs(self.home + "/data")
         os.makedirs(self.home + "/.ssh")
@@ -320,7 +332,9 @@ class ProjectFile(Project):
         self.assertIn(", then: dirbox trust --yes\n", self.dirbox("trust").stderr)
         self.assertIn(f", then: dirbox trust --yes -p director {self.project}\n",
                       self.dirbox("trust", "-p", "director", self.project, cwd=self.home).stderr)
-        self.assertEqual(self.dirbox("trust", "--show").returncode, 1)
+        shown = self.dirbox("trust", "--show")
+        self.assertEqual(shown.returncode, 1)
+        self.assertTrue(shown.stdout.endswith("  it widens, and is not trusted with this content: dirbox trust\n"), shown)
         self.assertIn("trusted: sha256", self.ok("trust", "--yes"))
         self.assertEqual(self.inside("ls -d ~/data").stdout, f"{self.home}/data\n")
         self.assertIn("trusted with this content", self.ok("trust", "--show"))
