@@ -11,10 +11,13 @@
 /// One file's tree, checked against the schema, as a Layer; layers merge into a Profile. Pure.
 namespace dirbox::profiles {
 
+/// "-x"
+using Removal = std::pair<const Row*, Entry>;
+
 /// What one file says. A setting that it does not name has an empty Origin.
 struct Layer {
   Profile values;
-  std::vector<std::pair<const Row*, Entry>> removals;  ///< "-x"
+  std::vector<Removal> removals;
   std::vector<Entry> extends;
 };
 
@@ -22,8 +25,9 @@ struct Layer {
 /// lists that contradict each other. Their operand is "file:line:col".
 Result<Layer> decode_layer(const NodeTable& root, const std::string& file);
 
-/// Merges by each row's rule. Errors: a removal of what no earlier layer has.
-Result<void> merge_layer(Profile& into, Layer&& layer);
+/// Merges by each row's rule. Errors: a removal of what no earlier layer has, unless `idle` takes
+/// those: who writes a project's file does not know to what it will be added.
+Result<void> merge_layer(Profile& into, Layer&& layer, std::vector<Removal>* idle = nullptr);
 
 /// Adds each of `from` behind `list`, or in the place of the entry with the same text: the later
 /// entry's marks and Origin stand.

@@ -47,12 +47,18 @@ void merge_value(std::vector<Record>& into, std::vector<Record>&& from) {
   std::move(from.begin(), from.end(), std::back_inserter(into));
 }
 
-Result<void> remove_entry(Profile& profile, const Row& row, const Entry& removal) {
+Result<void> remove_entry(Profile& profile, const Removal& wanted, std::vector<Removal>* idle) {
+  const Row& row = *wanted.first;
+  const Entry& removal = wanted.second;
   auto& list = profile.*std::get<std::vector<Entry> Profile::*>(row.target);
   auto same = std::find_if(list.begin(), list.end(),
                            [&](const Entry& e) { return e.text == removal.text; });
   if (same != list.end()) {
     list.erase(same);
+    return {};
+  }
+  if (idle != nullptr) {
+    idle->push_back(wanted);
     return {};
   }
   std::vector<std::string_view> texts;
@@ -161,8 +167,8 @@ Result<void> override_env(Profile& profile, const std::vector<std::string>& text
 
 }  // namespace
 
-Result<void> merge_layer(Profile& into, Layer&& layer) {
-  for (const auto& [row, removal] : layer.removals) TRY_VOID(remove_entry(into, *row, removal));
+Result<void> merge_layer(Profile& into, Layer&& layer, std::vector<Removal>* idle) {
+  for (const Removal& removal : layer.removals) TRY_VOID(remove_entry(into, removal, idle));
   for (const Row& row : schema()) {
     std::visit(
         [&](auto target) {

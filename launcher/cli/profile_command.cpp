@@ -79,10 +79,31 @@ int show_syscalls(const profiles::Profile& profile, bool json) {
   return 0;
 }
 
-Result<Chosen> choose_here(const std::string& asked) {
-  if (!asked.empty()) return Chosen{asked, "asked for"};
+struct Here {
+  Chosen chosen;
+  profiles::Profile profile;
+};
+
+/// The profile that was asked for, by itself; else the one that run takes here, as run takes it.
+Result<Here> load_here(const RunSettings& settings) {
+  Here out;
+  if (!settings.profile.empty()) {
+    out.chosen = {settings.profile, "asked for"};
+    out.profile = TRY(profiles::load_profile(request_for(settings.profile)));
+    return out;
+  }
   plan::HostFiles files;
-  return choose_profile(asked, TRY(plan::gather_facts(files, environ)));
+  const plan::HostFacts facts = TRY(plan::gather_facts(files, environ));
+  out.chosen = TRY(choose_profile("", facts));
+  auto loaded = load_settings(settings, out.chosen.profile, facts);
+  if (!loaded) {
+    Error error = std::move(loaded).error();
+    error.hint += fmt::format("{}dirbox profile show {} shows the profile alone",
+                              error.hint.empty() ? "" : "; ", shell_quote(out.chosen.profile));
+    return Failure(std::move(error));
+  }
+  out.profile = std::move(loaded->profile);
+  return out;
 }
 
 int show_verb(const Arguments& arguments) {
@@ -110,14 +131,12 @@ int show_verb(const Arguments& arguments) {
     fmt::print("{}", plan::render_plan(compiled.plan, use_color(1)));
     return 0;
   }
-  auto chosen = choose_here(settings.profile);
-  if (!chosen) return report(chosen.error());
-  auto profile = profiles::load_profile(request_for(chosen->profile));
-  if (!profile) return report(profile.error());
-  if (syscalls) return show_syscalls(*profile, json);
-  if (json) return print_json(profiles::to_json(*profile));
-  if (names.empty()) fmt::print("{}: {}\n", chosen->profile, chosen->why);
-  fmt::print("{}", profiles::show_profile(*profile));
+  auto here = load_here(settings);
+  if (!here) return report(here.error());
+  if (syscalls) return show_syscalls(here->profile, json);
+  if (json) return print_json(profiles::to_json(here->profile));
+  if (names.empty()) fmt::print("{}: {}\n", here->chosen.profile, here->chosen.why);
+  fmt::print("{}", profiles::show_profile(here->profile));
   return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "launcher/cli/project_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 
 #include "launcher/base/file.h"
 #include "launcher/base/json.h"
@@ -43,6 +45,18 @@ Result<plan::Plan> compile_alone(const profiles::Profile& profile, const plan::H
   return std::move(*plan);
 }
 
+/// The file is named, where what it leaves of the profile does not compile: the origin in the error
+/// may be the profile's, which is well without the file.
+Result<plan::Plan> compile_with(const profiles::Profile& profile, const plan::HostFacts& facts,
+                                const std::string& file) {
+  auto plan = compile_alone(profile, facts);
+  if (plan) return plan;
+  const Error& error = plan.error();
+  if (error.operand.starts_with(file)) return plan;
+  return fail("use a project file", file, "with it the profile fails: " + error.message(),
+              "the profile alone is well; take out of the file what that needs");
+}
+
 /// Errors: there is no such place, or it lies in the project, which can bring a record along.
 Result<std::string> trust_path(const std::string& path) {
   const std::string directory = log::state_directory();
@@ -59,6 +73,20 @@ Result<std::string> trust_path(const std::string& path) {
   return path_join(path_join(directory, "trust"), sha256_hex(path));
 }
 
+/// What record_trust() wrote.
+Result<Trusted> read_record(const std::string& path) {
+  const std::string text = TRY(read_file(path, 16 << 10));
+  const Json record = TRY(Json::parse(text));
+  const Json* where = record.find("path");
+  const Json* hash = record.find("sha256");
+  if (where == nullptr || where->as_string() == nullptr || hash == nullptr ||
+      hash->as_string() == nullptr) {
+    return fail("read a record of trust", escape_for_terminal(path), "it has no path and sha256",
+                "remove it; dirbox trust makes another");
+  }
+  return Trusted{*where->as_string(), *hash->as_string(), ""};
+}
+
 }  // namespace
 
 bool ProjectFile::widens() const {
@@ -67,14 +95,18 @@ bool ProjectFile::widens() const {
   });
 }
 
+std::string project_file_path(const plan::HostFacts& facts) {
+  plan::Resolver resolver(*facts.files);
+  return path_join(plan::find_project(resolver, facts.cwd, resolver.resolve(facts.home).path),
+                   kProjectFile);
+}
+
 Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& profile,
                                                      const profiles::Overrides& options,
                                                      const plan::HostFacts& facts) {
   plan::Resolver resolver(*facts.files);
-  const std::string project =
-      plan::find_project(resolver, facts.cwd, resolver.resolve(facts.home).path);
   ProjectFile out;
-  out.path = path_join(project, kProjectFile);
+  out.path = project_file_path(facts);
   auto text = TRY(read_own(out.path));
   if (!text) return std::nullopt;
   out.text = std::move(*text);
@@ -87,29 +119,48 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
                 "it adds to the one that is used here; dirbox project set chooses that");
   }
   out.profile = profile;
-  TRY_VOID(profiles::merge_layer(out.profile, std::move(layer)));
+  std::vector<profiles::Removal> idle;
+  TRY_VOID(profiles::merge_layer(out.profile, std::move(layer), &idle));
+  for (const auto& [row, entry] : idle) {
+    out.idle.push_back(
+        {fmt::format("{} has no \"{}\" to remove", row->full_name(), entry.text), entry.origin});
+  }
   out.profile.description = profile.description;
   out.profile.chain.push_back(shown);
   profiles::Profile without = profile, with = out.profile;
   TRY_VOID(profiles::apply_overrides(without, options));
   TRY_VOID(profiles::apply_overrides(with, options));
   const plan::Plan before = TRY(compile_alone(without, facts));
-  const plan::Plan after = TRY(compile_alone(with, facts));
+  const plan::Plan after = TRY(compile_with(with, facts, shown));
   out.changes = plan::compare_plans(without, before, with, after,
-                                    plan::find_restrictions(resolver, facts.home));
+                                    plan::find_restrictions(resolver, facts, before));
   return out;
 }
 
-std::string find_outer_file(const plan::HostFacts& facts) {
+std::vector<plan::Note> find_idle_files(const plan::HostFacts& facts) {
   plan::Resolver resolver(*facts.files);
   const std::string home = resolver.resolve(facts.home).path;
-  const std::string inner = plan::find_project(resolver, facts.cwd, home);
-  const std::string above = path_parent(inner);
-  if (path_is_beneath(home, inner) || path_is_beneath(home, above)) return {};
-  const std::string outer = plan::find_project(resolver, above, home);
-  std::string file = path_join(outer, kProjectFile);
-  const bool is_project = ::access(path_join(outer, ".git").c_str(), F_OK) == 0;
-  return is_project && ::access(file.c_str(), F_OK) == 0 ? file : std::string();
+  const std::string project = plan::find_project(resolver, facts.cwd, home);
+  auto is_there = [](const std::string& directory, const char* name) {
+    return ::access(path_join(directory, name).c_str(), F_OK) == 0;
+  };
+  const bool repository = is_there(project, ".git");
+  std::vector<plan::Note> out;
+  for (std::string at = facts.cwd; at != "/"; at = path_parent(at)) {
+    if (at != project && is_there(at, kProjectFile)) {
+      std::string why = fmt::format("the project's is {}", path_join(project, kProjectFile));
+      if (path_is_beneath(project, at)) {
+        why = !repository ? "no repository reaches from there to the working directory"
+              : is_there(at, ".git")
+                  ? "in a repository of its own; an earlier sandbox may have made that"
+                  : "in a repository within that directory";
+      }
+      out.push_back(
+          {fmt::format("{} does not hold here, {}", path_join(at, kProjectFile), why), {}});
+    }
+    if (at == home) break;
+  }
+  return out;
 }
 
 std::string render_changes(const std::vector<plan::Change>& changes) {
@@ -124,14 +175,34 @@ std::string render_changes(const std::vector<plan::Change>& changes) {
 bool check_trusted(const ProjectFile& file) {
   auto path = trust_path(file.path);
   if (!path) return false;
-  auto text = read_file(*path, 16 << 10);
-  if (!text) return false;
-  auto record = Json::parse(*text);
-  if (!record) return false;
-  const Json* where = record->find("path");
-  const Json* hash = record->find("sha256");
-  return where != nullptr && where->as_string() != nullptr && *where->as_string() == file.path &&
-         hash != nullptr && hash->as_string() != nullptr && *hash->as_string() == file.hash;
+  auto record = read_record(*path);
+  return record && record->path == file.path && record->hash == file.hash;
+}
+
+Result<std::vector<Trusted>> list_trusted() {
+  const std::string directory = path_join(log::state_directory(), "trust");
+  std::vector<Trusted> out;
+  std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(directory.c_str()), &::closedir);
+  if (!open) {
+    if (errno == ENOENT) return out;
+    return fail_errno("list what is trusted", escape_for_terminal(directory));
+  }
+  while (const dirent* entry = ::readdir(open.get())) {
+    const std::string name = entry->d_name;
+    if (name.starts_with('.')) continue;
+    auto record = TRY(read_record(path_join(directory, name)));
+    const auto place = trust_path(record.path);
+    if (!place || path_name(*place) != name) continue;  // check_trusted() would not look there
+    const auto text = read_own(record.path);
+    record.state = !text                               ? "unreadable"
+                   : !*text                            ? "gone"
+                   : sha256_hex(**text) == record.hash ? "trusted"
+                                                       : "changed";
+    out.push_back(std::move(record));
+  }
+  std::sort(out.begin(), out.end(),
+            [](const Trusted& a, const Trusted& b) { return a.path < b.path; });
+  return out;
 }
 
 Result<void> record_trust(const ProjectFile& file) {

@@ -19,6 +19,7 @@ struct ProjectFile {
   std::string path, text, hash;
   profiles::Profile profile;          ///< with it
   std::vector<plan::Change> changes;  ///< against the profile without it
+  std::vector<plan::Note> idle;       ///< what it removes, and the profile has not
   bool widens() const;
 };
 
@@ -31,9 +32,12 @@ Result<std::optional<ProjectFile>> find_project_file(const profiles::Profile& pr
                                                      const profiles::Overrides& options,
                                                      const plan::HostFacts& facts);
 
-/// The file of a project around the one that the working directory is in; "": none. It does not
-/// hold here, and a sandbox that makes a repository in its directory gets rid of it that way.
-std::string find_outer_file(const plan::HostFacts& facts);
+/// Where the file of the project around the working directory is, or would be.
+std::string project_file_path(const plan::HostFacts& facts);
+
+/// Such files in the working directory and above, up to the home, that do not hold here, and why. A
+/// sandbox that makes a repository in its directory gets rid of the one above that way.
+std::vector<plan::Note> find_idle_files(const plan::HostFacts& facts);
 
 /// "widens  write /home/u/x (before: not visible)  file:line" lines.
 std::string render_changes(const std::vector<plan::Change>& changes);
@@ -41,7 +45,13 @@ std::string render_changes(const std::vector<plan::Change>& changes);
 /// Where what was trusted is recorded: one file for each project, in the user's state directory.
 bool check_trusted(const ProjectFile& file);
 Result<void> record_trust(const ProjectFile& file);
-/// An Error when it was not trusted.
+struct Trusted {
+  std::string path, hash;
+  std::string state;  ///< of the file: "trusted", "changed", "gone", or "unreadable"
+};
+/// What is recorded and in force, sorted by path. Errors: a record is malformed.
+Result<std::vector<Trusted>> list_trusted();
+/// An Error when it was not trusted. The file itself may be gone.
 Result<void> forget_trust(const std::string& path);
 
 }  // namespace dirbox::cli

@@ -76,33 +76,36 @@ std::vector<Option> plan_options(RunSettings& settings) {
 std::string config_directory() { return xdg_directory("XDG_CONFIG_HOME", ".config"); }
 std::string cache_directory() { return xdg_directory("XDG_CACHE_HOME", ".cache"); }
 
-/// `profile` with the project's file.
-Result<profiles::Profile> add_project_file(profiles::Profile profile,
-                                           const profiles::Overrides& options,
-                                           const plan::HostFacts& facts) {
-  if (const std::string outer = find_outer_file(facts); !outer.empty()) {
-    fmt::print(stderr,
-               "dirbox: warning: {} does not hold here, in a repository of its own; an earlier "
-               "sandbox may have made that\n",
-               escape_for_terminal(outer));
-  }
-  auto file = TRY(find_project_file(profile, options, facts));
-  if (!file) return profile;
-  if (file->widens() && !check_trusted(*file)) {
+/// Adds the project's file to `into`.
+Result<void> add_project_file(Loaded& into, const profiles::Overrides& options,
+                              const plan::HostFacts& facts) {
+  for (const plan::Note& note : find_idle_files(facts))
+    fmt::print(stderr, "dirbox: warning: {}\n", escape_sentence(note.text));
+  auto file = TRY(find_project_file(into.profile, options, facts));
+  if (!file) return {};
+  const bool widens = file->widens();
+  if (widens && !check_trusted(*file)) {
     fmt::print(stderr, "{}", render_changes(file->changes));
     return fail("use a project file", escape_for_terminal(file->path),
                 "it widens what the profile grants, and is not trusted with this content",
                 "dirbox trust shows it, and records that you do");
   }
-  return std::move(file->profile);
+  into.notes = std::move(file->idle);
+  into.notes.insert(into.notes.begin(), {fmt::format("project file {}: {}", file->path,
+                                                     widens ? "trusted with this content"
+                                                            : "nothing in it needs trust"),
+                                         {}});
+  into.profile = std::move(file->profile);
+  return {};
 }
 
-Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name,
-                                        const plan::HostFacts& facts) {
+Result<Loaded> load_settings(const RunSettings& settings, const std::string& name,
+                             const plan::HostFacts& facts) {
   profiles::Request request;
   request.name = name;
   request.config_dir = config_directory();
-  profiles::Profile profile = TRY(profiles::load_profile(request));
+  Loaded out;
+  out.profile = TRY(profiles::load_profile(request));
   profiles::Overrides overrides;
   char* cwd = ::get_current_dir_name();
   if (cwd == nullptr) return fail_errno("find the working directory", "");
@@ -119,10 +122,10 @@ Result<profiles::Profile> load_settings(const RunSettings& settings, const std::
   overrides.publish = settings.publish;
   overrides.host_ports = settings.host_ports;
   overrides.exclude = settings.exclude;
-  profile = TRY(add_project_file(std::move(profile), overrides, facts));
-  TRY_VOID(profiles::apply_overrides(profile, overrides));
-  if (settings.explain) profile.observe = {seccomp::Observe::reads, {"--explain", 0, 0}};
-  return profile;
+  TRY_VOID(add_project_file(out, overrides, facts));
+  TRY_VOID(profiles::apply_overrides(out.profile, overrides));
+  if (settings.explain) out.profile.observe = {seccomp::Observe::reads, {"--explain", 0, 0}};
+  return out;
 }
 
 /// Without what two runs cannot have at once (--publish), and without values of variables, which
@@ -170,20 +173,19 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   inputs.facts = std::move(*facts);
   auto chosen = choose_profile(settings.profile, *inputs.facts);
   if (!chosen) return failed(chosen.error());
-  auto profile = load_settings(settings, chosen->profile, *inputs.facts);
-  if (!profile) {
+  auto loaded = load_settings(settings, chosen->profile, *inputs.facts);
+  if (!loaded) {
     // Who named no profile does not know where this one comes from. It has no part in an option's
     // value that cannot be read.
-    const Error& error = profile.error();
+    const Error& error = loaded.error();
     const bool of_option =
         error.doing.starts_with("--") && !error.detail.starts_with("the profile");
     if (settings.profile.empty() && !of_option)
-      profile.error().hint +=
-          fmt::format("{}profile {}: {}", profile.error().hint.empty() ? "" : "; ", chosen->profile,
-                      chosen->why);
-    return failed(profile.error());
+      loaded.error().hint += fmt::format("{}profile {}: {}", error.hint.empty() ? "" : "; ",
+                                         chosen->profile, chosen->why);
+    return failed(loaded.error());
   }
-  inputs.profile = std::move(*profile);
+  inputs.profile = std::move(loaded->profile);
   plan::Command wanted;
   wanted.argv = command;
   wanted.force_cwd = settings.force_cwd;
@@ -210,6 +212,7 @@ Compiled compile_settings(const RunSettings& settings, const std::vector<std::st
   out.plan = std::move(*compiled);
   out.plan.again = options_again(settings, chosen->profile, out.plan.cwd);
   out.chosen = chosen->profile;
+  out.plan.notes.insert(out.plan.notes.begin(), loaded->notes.begin(), loaded->notes.end());
   out.plan.notes.insert(
       out.plan.notes.begin(),
       {fmt::format("profile {}: {}", escape_for_terminal(chosen->profile), chosen->why), {}});

@@ -24,9 +24,13 @@ std::string config_directory();
 std::string cache_directory();
 
 /// Loads the profile `name`, adds the project's file, applies the options. An Error where that file
-/// widens and is not trusted; what it widens is printed.
-Result<profiles::Profile> load_settings(const RunSettings& settings, const std::string& name,
-                                        const plan::HostFacts& facts);
+/// widens and is not trusted; what it widens is printed, and which such files do not hold here.
+struct Loaded {
+  profiles::Profile profile;
+  std::vector<plan::Note> notes;  ///< about the project's file
+};
+Result<Loaded> load_settings(const RunSettings& settings, const std::string& name,
+                             const plan::HostFacts& facts);
 
 /// Facts, profile, plan; makes directories that the plan asks for when `prepare`. On failure prints
 /// the error and returns its exit status in `status`.

@@ -17,9 +17,11 @@ struct Change {
   Origin origin;
 };
 
-/// Where the user keeps an agent from doing things: its managed and own settings, hooks and rules.
-/// By name, by the symlinks on the way, and where those lead.
-std::vector<std::string> find_restrictions(Resolver& resolver, const std::string& home);
+/// Where the user keeps an agent from doing things: its managed and own settings, those in the
+/// project, hooks and rules. By name, by the symlinks on the way, and where those lead. `plan`: of
+/// the profile alone, whose variables may name other directories.
+std::vector<std::string> find_restrictions(Resolver& resolver, const HostFacts& facts,
+                                           const Plan& plan);
 
 /// Paths by the compiled plans, the rest by judge_changes(): first what widens. The plans are of
 /// the two profiles, for the same facts. Two values that grant the same are no change.

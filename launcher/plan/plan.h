@@ -85,6 +85,7 @@ struct Plan {
   bool foreign_cache = false;
 
   std::vector<std::string> missing_directories;  ///< to be made on the host first ({create = true})
+  std::string own_swarm;  ///< the one of them that is the project's ~/.swarm in dirbox's state
   std::vector<Note> notes, warnings;
   std::vector<Note> waivers;  ///< layers that are not in force, and why
 };

@@ -43,6 +43,7 @@ Result<void> compile_swarm(const profiles::Profile& profile, const HostFacts& fa
   mount->origin = profile.swarm_state.origin;
   if (found.stat.type == FileType::missing) {
     plan.missing_directories.push_back(state);
+    plan.own_swarm = state;
   } else if (found.stat.type != FileType::directory) {
     return fail(kDoing, state, "not a directory");
   }

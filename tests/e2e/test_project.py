@@ -182,6 +182,83 @@ class ProjectFile(Project):
         self.assertEqual(self.text(self.project + "/file"), "f")
         self.assertIn("nothing in it needs trust", self.ok("trust"))
 
+    def test_what_else_narrows(self):
+        rows = [
+            '[docker]\nmemory = "1G"\ncpus = "1"\npids = 9\nshm_size = "1M"\nmax_containers = 1\n',
+            '[[excluded]]\ncommand = "docker"\nmode = "inside"\n[[excluded]]\ncommand = "tmux"\nmode = "inside"\n',
+            '[[network.limits]]\nname = "github.com"\nmax_upload = "1M"\n',
+            '[network]\nallow = ["github.com:443"]\n',
+            '[log]\nobserve = "reads"\n',
+            '[filesystem]\nswarm_state = "private"\n',
+        ]
+        for text in rows:
+            with self.subTest(text=text):
+                self.write(self.file, text)
+                self.assertIn("nothing in it needs trust", self.ok("trust", "--show"))
+                self.assertEqual(self.ok("run", "--", "echo", "ran"), "ran\n")
+
+    def test_removing_what_is_not_there(self):
+        """Of a project's file, whose author does not know the user's profile; in a profile it is a mistake."""
+        self.write(self.file, '[network]\nallow = ["-pypi.org"]\n')
+        said = f'{self.file}:2:10: network.allow has no "pypi.org" to remove'
+        self.assertIn(said, self.ok("trust", "--show"))
+        done = self.dirbox("run", "-v", "--", "true")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(f'note: network.allow has no "pypi.org" to remove ({self.file}:2:10)', done.stderr)
+        self.write(self.config + "/mine.toml", 'extends = "director"\n[network]\nallow = ["-pypi.org"]\n')
+        self.assertIn("to remove", self.refused("profile", "show", "mine"))
+
+    def test_an_agents_restrictions_stay(self):
+        for path in (self.project + "/.claude/settings.local.json", self.home + "/.config/alt/settings.json"):
+            self.write(path, '{"permissions": {"deny": ["Bash(curl:*)"]}}')
+        self.write(self.config + "/alt.toml", 'extends = "director"\n[filesystem]\nread = ["~/.config/alt"]\n'
+                   '[environment]\nset = {CLAUDE_CONFIG_DIR = "${HOME}/.config/alt"}\n')
+        self.ok("project", "set", "alt")
+        for text in ("${PROJECT}/.claude/settings.local.json", "${PROJECT}/.claude", "~/.config/alt/settings.json"):
+            self.widened(f'[filesystem]\nhide = ["{text}"]\n', "it takes away what restricts the agent")
+
+    def test_show_and_run_say_which_file_holds(self):
+        self.write(self.file, '[network]\nmode = "none"\n')
+        shown = self.ok("profile", "show")
+        self.assertRegex(shown, rf"(?m)^network.mode +none +{self.file}:2:8$")
+        self.assertEqual(json.loads(self.ok("profile", "show", "--json"))["chain"][-1], self.file)
+        self.assertNotIn(self.file, self.ok("profile", "show", "director"))
+        self.assertIn(f"note: project file {self.file}: nothing in it needs trust",
+                      self.dirbox("run", "-v", "--", "true").stderr)
+        self.write(self.file, '[network]\nallow = ["evil.test"]\n')
+        refusal = self.refused("profile", "show")
+        self.assertIn("is not trusted with this content", refusal)
+        self.assertIn("dirbox profile show director shows the profile alone", refusal)
+        self.assertNotIn("evil.test", self.ok("profile", "show", "director"))
+        self.ok("trust", "--yes")
+        self.assertIn("evil.test", self.ok("profile", "show"))
+        self.assertIn(f"note: project file {self.file}: trusted", self.dirbox("run", "-v", "--", "true").stderr)
+
+    def test_a_file_that_does_not_hold_is_named(self):
+        sub = self.project + "/sub"
+        self.write(sub + "/.dirbox.toml", '[network]\nmode = "none"\n')
+        self.assertIn(f"warning: {sub}/.dirbox.toml does not hold here, the project's is {self.file}\n",
+                      self.inside("true", cwd=sub).stderr)
+        self.assertEqual(self.inside("true").stderr, "")
+        plain = self.home + "/plain/deep"
+        os.makedirs(plain)
+        self.write(self.home + "/plain/.dirbox.toml", "")
+        self.assertIn(f"warning: {self.home}/plain/.dirbox.toml does not hold here, no repository",
+                      self.inside("true", cwd=plain).stderr)
+        self.assertEqual(self.inside("true", cwd=self.home + "/plain").stderr, "")
+
+    def test_what_the_file_breaks_is_not_the_profiles_mistake(self):
+        self.write(self.home + "/tool/config", "x")
+        profile = self.config + "/full.toml"
+        self.write(profile, 'extends = "director"\n[filesystem]\nread = ["~/tool/config"]\n'
+                   '[docker]\nbinds = ["~/tool/config"]\n')
+        self.ok("project", "set", "full")
+        self.assertEqual(self.inside("true").returncode, 0)
+        self.write(self.file, '[filesystem]\nread = ["-~/tool/config"]\n')
+        said = self.refused("run", "--", "true")
+        self.assertTrue(said.startswith(f"dirbox: use a project file: {self.file}: with it the profile fails: "), said)
+        self.assertIn(f"{profile}:5:10", said)
+
     def test_widening_needs_trust(self):
         os.makedirs(self.home + "/data")
         os.makedirs(self.home + "/.ssh")
@@ -255,7 +332,9 @@ class ProjectFile(Project):
         self.assertIn(", then: dirbox trust --yes\n", self.dirbox("trust").stderr)
         self.assertIn(f", then: dirbox trust --yes -p director {self.project}\n",
                       self.dirbox("trust", "-p", "director", self.project, cwd=self.home).stderr)
-        self.assertEqual(self.dirbox("trust", "--show").returncode, 1)
+        shown = self.dirbox("trust", "--show")
+        self.assertEqual(shown.returncode, 1)
+        self.assertTrue(shown.stdout.endswith("  it widens, and is not trusted with this content: dirbox trust\n"), shown)
         self.assertIn("trusted: sha256", self.ok("trust", "--yes"))
         self.assertEqual(self.inside("ls -d ~/data").stdout, f"{self.home}/data\n")
         self.assertIn("trusted with this content", self.ok("trust", "--show"))
@@ -265,6 +344,36 @@ class ProjectFile(Project):
         self.ok("trust", "--forget")
         self.assertEqual(self.inside("true").returncode, 125)
         self.assertIn("it is not trusted", self.refused("trust", "--forget"))
+
+    def test_trust_is_taken_back_whatever_the_file_is(self):
+        text = '[network]\nallow = ["a.test"]\n'
+        gone = self.home + "/gone"
+        os.makedirs(gone)
+
+        def trusted():
+            return json.loads(self.ok("trust", "--list", "--json"))
+
+        self.assertEqual((trusted(), self.ok("trust", "--list")), ([], ""))
+        for change, state in ((lambda: os.unlink(self.file), "gone"), (lambda: self.write(self.file, "[x"), "changed"),
+                              (lambda: self.write(self.config + "/projects.toml", "[x"), "trusted")):
+            self.write(self.file, text)
+            self.ok("trust", "--yes")
+            change()
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            self.assertEqual(trusted(), [{"path": self.file, "sha256": digest, "state": state}])
+            self.assertEqual(self.ok("trust", "--list"), f"{state}  {digest[:12]}  {self.file}\n")
+            self.ok("trust", "--forget")
+            self.assertEqual(trusted(), [])
+        os.unlink(self.config + "/projects.toml")
+        self.write(gone + "/.dirbox.toml", text)
+        self.ok("trust", "--yes", gone)
+        shutil.rmtree(gone)
+        self.assertIn("ENOENT", self.refused("trust", "--forget", "../gone"))
+        self.ok("trust", "--forget", gone)
+        self.write(gone + "/.dirbox.toml", text)
+        self.assertEqual(self.inside("true", cwd=gone).returncode, 125)
+        self.refused("trust", "--list", gone)
+        self.refused("trust", "--json")
 
     def test_trust_is_for_one_project(self):
         os.makedirs(self.home + "/data")

@@ -13,9 +13,10 @@ std::string changes(FakeHost& host, const std::string& before, const std::string
   host.command.force_cwd = true;
   std::string out;
   plan::Resolver resolver(host.files);
+  const plan::Plan plan = host.compile(left);
   for (const auto& change :
-       plan::compare_plans(left, host.compile(left), right, host.compile(right),
-                           plan::find_restrictions(resolver, host.facts.home))) {
+       plan::compare_plans(left, plan, right, host.compile(right),
+                           plan::find_restrictions(resolver, host.facts, plan))) {
     out += (change.effect == Effect::widens ? "widens " : "narrows ") + change.text + "\n";
   }
   return out;
@@ -85,6 +86,103 @@ TEST_CASE("hiding what restricts the agent widens") {
   CHECK(changes(host, fs(read + "hide = [\"~/.claude/hooks\"]"),
                 fs(read + "hide = [\"~/.claude/hooks\", \"~/.claude/hooks/pre\"]"))
             .empty());
+}
+
+TEST_CASE("an agent's settings restrict it wherever they are") {
+  const std::string why = ": it takes away what restricts the agent\n";
+  const std::string all = "read = [\"/home/u\", \"/etc\", \"?/srv\"]\nwrite = [\"${CWD}\"]\n";
+  struct Row {
+    const char* path;
+    const char* profile;  ///< what it says beside `all`
+    bool restricts;
+  };
+  const char* alt = "[environment]\nset = {CLAUDE_CONFIG_DIR = \"${HOME}/.config/alt\"}\n";
+  const Row rows[] = {
+      {"/home/u/p/.claude/settings.local.json", "", true},
+      {"/home/u/p/.claude/settings.json", "", true},
+      {"/home/u/p/.claude/hooks/pre", "", true},
+      {"/home/u/p/.claude/notes", "", false},
+      {"/home/u/p/sub/.claude/settings.local.json", "", true},
+      {"/home/u/p/sub/.claude/notes", "", false},
+      {"/home/u/.config/alt/settings.json", alt, true},
+      {"/home/u/.config/alt/settings.json", "", false},
+      {"/home/u/.config/alt/todos", alt, false},
+      {"/srv/claude/settings.json", "", true},
+      {"/home/u/.codex/config.toml", "", true},
+      {"/srv/codex/config.toml", "", true},
+      {"/srv/codex/log", "", false},
+      {"/etc/codex/requirements.toml", "", true},
+      {"/home/u/.gemini/settings.json", "", true},
+      {"/home/u/.config/opencode/opencode.json", "", true},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.path);
+    FakeHost host;
+    host.set("CLAUDE_CONFIG_DIR", "/srv/claude");
+    host.set("CODEX_HOME", "/srv/codex");
+    host.files.file(row.path);
+    host.files.directory("/home/u/p/sub");
+    host.work_in("/home/u/p/sub");
+    const std::string out = changes(host, row.profile + fs(all),
+                                    row.profile + fs(all + "hide = [\"" + row.path + "\"]"));
+    CHECK(out.ends_with(row.restricts ? why : ")\n"));
+    CHECK(out.starts_with(std::string(row.restricts ? "widens" : "narrows") + " not visible " +
+                          row.path));
+  }
+}
+
+TEST_CASE("settings that are not there yet restrict as well") {
+  FakeHost host;
+  const std::string write = "write = [\"${CWD}\"]\n";
+  const std::string why = ": it takes away what restricts the agent\n";
+  CHECK(changes(host, fs(write), fs(write + "hide = [\"${PROJECT}/**/settings.local.json\"]")) ==
+        "widens take away what appears at /home/u/p/**/settings.local.json" + why);
+  CHECK(changes(host, fs(write), fs(write + "hide = [\"${PROJECT}/.cl*\"]")) ==
+        "widens take away what appears at /home/u/p/.cl*" + why);
+  CHECK(changes(host, fs(write), fs(write + "hide = [\"${PROJECT}/**/*.pem\"]")) ==
+        "narrows take away what appears at /home/u/p/**/*.pem\n");
+}
+
+TEST_CASE("a home that shows less takes settings away") {
+  for (const char* home : {"masked", "host"}) {
+    CAPTURE(home);
+    FakeHost host;
+    host.files.file("/home/u/.claude/settings.json");
+    const std::string all = "home = \"" + std::string(home) + "\"";
+    const std::string out = changes(host, fs(all), fs("home = \"private\""));
+    CHECK(out.starts_with("widens "));
+    CHECK(out.find("what restricts the agent") != std::string::npos);
+  }
+}
+
+TEST_CASE("a variable that says where an agent's settings are stays") {
+  FakeHost host;
+  host.set("CODEX_HOME", "/srv/codex");
+  host.set("OTHER", "x");
+  auto pass = [](const std::string& names) { return "[environment]\npass = [" + names + "]\n"; };
+  CHECK(changes(host, pass("\"CODEX_HOME\", \"OTHER\""), pass("\"OTHER\"")) ==
+        "widens CODEX_HOME is not what it was: it says what restricts the agent\n"
+        "narrows - environment.pass CODEX_HOME\n");
+  CHECK(changes(host, pass("\"CODEX_HOME\", \"OTHER\""), pass("\"CODEX_HOME\"")) ==
+        "narrows - environment.pass OTHER\n");
+}
+
+TEST_CASE("dirbox's own directories are no widening, and what a shim covered is one") {
+  FakeHost host;
+  host.files.program("/usr/bin/tmux");
+  host.files.program("/opt/bin/deploy");
+  host.set("PATH", "/opt/bin:/usr/bin");
+  const std::string base = "[filesystem]\nread = [\"/usr\", \"/opt\"]\n";
+  auto record = [](const std::string& command, const std::string& mode) {
+    return "[[excluded]]\ncommand = \"" + command + "\"\nmode = \"" + mode + "\"\n";
+  };
+  CHECK(changes(host, base + record("tmux", "grammar"), base + record("tmux", "inside")) ==
+        "narrows - excluded tmux: grammar\nnarrows + excluded tmux: inside\n");
+  CHECK(changes(host, base + record("deploy", "host"), base + record("deploy", "inside"))
+            .starts_with("widens show /opt/bin/deploy, which t.toml:3:1 stands for"));
+  const std::string swarm = "write = [{path = \"~/.swarm\", create = true}]\n";
+  CHECK(changes(host, fs(swarm), fs(swarm + "swarm_state = \"private\"")) ==
+        "narrows - filesystem.swarm_state shared\nnarrows + filesystem.swarm_state private\n");
 }
 
 TEST_CASE("a pattern holds what is not there yet") {
