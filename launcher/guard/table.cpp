@@ -69,6 +69,11 @@ constexpr auto kAlso = both(kOwn, kTreeNames);
 /// names count.
 constexpr NameRule kHead{"HEAD", What::whole, "it makes a git directory of one that is none"};
 
+/// The second is the other half of a split index.
+constexpr NameRule kIndex{"index", What::index,
+                          "git reads and writes what it names, wherever that is"};
+constexpr NameRule kSharedIndex{"sharedindex.*", What::index, kIndex.why};
+
 constexpr NameRule kHookNames[] = {{"*", What::whole, "git executes its hooks"}};
 constexpr Folder kHooks{"hooks", kHookNames, {}};
 
@@ -78,6 +83,8 @@ constexpr NameRule kAdminNames[] = {
     {"config.worktree", What::config, "git reads configuration from it"},
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
     {"gitdir", What::backlink, "git worktree removes and repairs what it names"},
+    kIndex,
+    kSharedIndex,
 };
 constexpr FolderRule kAdminFolders[] = {{"hooks", &kHooks}};
 constexpr Folder kAdmin{"worktree", kAlso<kAdminNames>, kAdminFolders};
@@ -90,6 +97,8 @@ constexpr NameRule kGitNames[] = {
     {"config", What::config, "git reads configuration from it"},
     {"config.worktree", What::config, "git reads configuration from it"},
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
+    kIndex,
+    kSharedIndex,
 };
 constexpr FolderRule kGitFolders[] = {
     {"hooks", &kHooks}, {"worktrees", &kWorktrees}, {"modules", &kModules}};
@@ -229,6 +238,14 @@ constexpr FolderRule kSwarmItself[] = {{".swarm", &kSwarm}};
 constexpr auto kTreeFolders = both(kPlainFolders, kSwarmItself);
 constexpr Folder kTree{"tree", kTreeNames, kTreeFolders, true};
 
+bool matches(const NameRule& rule, std::string_view name) {
+  if (rule.name == "*") return !name.ends_with(".sample");
+  if (!is_pattern(rule)) return is_same_name(rule.name, name);
+  const std::size_t dot = name.rfind('.');
+  return dot != name.npos &&
+         is_same_name(rule.name.substr(0, rule.name.size() - 1), name.substr(0, dot + 1));
+}
+
 const FolderRule* find_rule(const Folder& folder, std::string_view name, bool any) {
   if (!folder.may_know(name)) return nullptr;
   for (const FolderRule& rule : folder.folders) {
@@ -246,8 +263,7 @@ const Folder& hooks_folder() { return kHooks; }
 const NameRule* find_name(const Folder& folder, std::string_view name) {
   if (!folder.may_know(name)) return nullptr;
   for (const NameRule& rule : folder.names) {
-    if ((rule.name == "*" && !name.ends_with(".sample")) || is_same_name(rule.name, name))
-      return &rule;
+    if (matches(rule, name)) return &rule;
   }
   return nullptr;
 }

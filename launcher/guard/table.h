@@ -13,6 +13,7 @@ enum class What {
   gitfile,    ///< `.git` as a file: where it leads is
   commondir,  ///< of a git directory: only linked worktrees have one
   backlink,   ///< worktrees/ID/gitdir: git removes and repairs what it names
+  index,      ///< git's: single entries are, see git_index.h
   // What the host's swarm believes: told, and left as it is, since a director is to write it.
   swarm_code,       ///< swarm.py, which `swarm ralph spawn` executes
   swarm_workers,    ///< state.json: the panes into which swarm types
@@ -22,7 +23,7 @@ enum class What {
 constexpr bool is_told(What what) { return what >= What::swarm_code; }
 
 struct NameRule {
-  std::string_view name;  ///< "*": every file but "*.sample"
+  std::string_view name;  ///< "*": every file but "*.sample"; "x.*": with one thing more
   What what;
   const char* why;
 };
@@ -71,6 +72,8 @@ const Folder& git_folder();
 /// A directory of hooks, whatever its name.
 const Folder& hooks_folder();
 
+/// A rule for more names than one.
+constexpr bool is_pattern(const NameRule& rule) { return rule.name.ends_with('*'); }
 const NameRule* find_name(const Folder& folder, std::string_view name);
 /// What the directory `name` in `folder` is; nullptr: nothing is guarded in it.
 const Folder* find_folder(const Folder& folder, std::string_view name);

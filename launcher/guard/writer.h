@@ -31,6 +31,7 @@ namespace dirbox::guard {
 ///     of one could be: so a file with more names than this process gave it is not opened either.
 ///   * A git configuration is replaced by rename(2), as git does, when what it says is harmless: by
 ///     a copy, since the caller may still have what it renamed open. One that was made so may go.
+///   * An index of git is replaced in the same way, and may go.
 ///   * What git writes in place into a `.git` file, `gitdir` or `commondir` that is not there goes
 ///   to
 ///     a file without a name, and is given its name, as a copy, with the next call that comes here,
@@ -43,7 +44,8 @@ namespace dirbox::guard {
 /// own.
 class Writer {
  public:
-  static constexpr std::size_t kMostHooks = 256;  ///< of a directory that becomes a git directory
+  static constexpr std::size_t kMostHooks = 256;   ///< of a directory that becomes a git directory
+  static constexpr std::size_t kMostNames = 4096;  ///< in that itself
 
   Writer(std::vector<std::string> trees, Indirect indirect)
       : places_(std::move(trees), std::move(indirect)) {}
@@ -74,6 +76,7 @@ class Writer {
   Answer remove(const Call& call);
   Answer change(const Call& call);
   Answer replace_config(const Call& call, const Seen& from, const Seen& to);
+  Answer replace_index(const Seen& from, const Seen& to);
 
   std::optional<Answer> defer(const Call& call, const Seen& seen, UniqueFd& descriptor);
   void settle();
