@@ -381,16 +381,6 @@ bool Guard::follow(const Node& node, What what, const std::string& text) {
   return false;
 }
 
-/// Whether a work tree is that of a submodule, within what the sandbox may write anyway.
-Inside Guard::path_to_tree(const Node& node) const {
-  return [this, here = full_path(node.tree, node.path)](std::string_view worktree) {
-    const std::string path = path_normalize(path_join(here, worktree));
-    return is_submodule_tree(here, path) &&
-           std::any_of(spec_.trees.begin(), spec_.trees.end(),
-                       [&](const std::string& tree) { return path_is_beneath(path, tree); });
-  };
-}
-
 /// The names that were in the directory before.
 void Guard::look_at_known(const Node& node) {
   const std::string prefix = full_path(node.tree, node.path) + "/";

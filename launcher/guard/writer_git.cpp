@@ -11,6 +11,7 @@
 #include "launcher/guard/entry.h"
 #include "launcher/guard/indexes.h"
 #include "launcher/guard/names.h"
+#include "launcher/guard/submodule.h"
 #include "launcher/guard/writer.h"
 
 // What the writer knows of git: its configuration, and what makes a git directory of another.
@@ -43,7 +44,9 @@ std::optional<std::string> Writer::find_danger(const Entry& entry, const NameRul
   if (!S_ISREG(entry.status.st_mode) || !entry.text) return rule.why;
   const Inside inside = [&](std::string_view worktree) {
     const std::string path = path_normalize(path_join(at.parent, worktree));
-    return places_.is_inside(path) && is_submodule_tree(at.parent, path);
+    const std::string* tree = places_.tree_of(path);
+    return tree != nullptr && !places_.leads_beneath(path) &&
+           is_submodule_tree(at.parent, path, *tree);
   };
   const Before was{true, before, S_IFREG};
   const auto found =

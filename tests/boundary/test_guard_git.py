@@ -1,5 +1,5 @@
-"""What git itself would be led to read and write: an index with paths out of the work tree. The host's git is the victim, in both
-modes that hold something back."""
+"""What git itself would be led to read and write: an index with paths out of the work tree, a submodule's work tree that is
+none. The host's git is the victim, in both modes that hold something back."""
 import os
 import shutil
 import subprocess
@@ -247,6 +247,27 @@ class Index(sandbox.Boundary):
                 done = self.dirbox(*self.forged(both), options=options)
                 self.assertIn("link/.bashrc", done.err)
                 self.restore()
+
+    def test_a_submodule_that_is_none(self):
+        """Its work tree may be where a submodule can be, and not the hooks."""
+        module = self.outside("module")
+        self.git("init", "-q", module)
+        self.git("commit", "-q", "--allow-empty", "-m", "1", cwd=module)
+        self.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", module, "sub")
+        for mode, options in self.options.items():
+            for tree in ("../../hooks", "../../../.git", "../../..", "../../../.vscode"):
+                with self.subTest(mode=mode, tree=tree):
+                    done = self.dirbox("git", "config", "-f", ".git/modules/sub/config", "core.worktree", tree, options=options)
+                    self.assertIn("core.worktree", done.err)
+                    self.assertEqual(self.git("rev-parse", "--show-toplevel", cwd=self.project("sub")), self.project("sub\n"))
+                    self.git("config", "-f", ".git/modules/sub/config", "core.worktree", "../../../sub")
+            with self.subTest(mode=mode):
+                done = self.dirbox("sh", "-ec", "git submodule --quiet deinit -f sub; git submodule --quiet update --init; "
+                                   "git -C sub rev-parse --show-toplevel", options=options)
+                self.assertEqual((done.code, done.out, done.err), (0, self.project("sub\n"), ""))
+        self.git("rm", "-rfq", "--cached", "sub", ".gitmodules", check=False)
+        self.git("config", "--remove-section", "submodule.sub", check=False)
+        subprocess.run(["rm", "-rf", "sub", ".gitmodules", ".git/modules", module], cwd=self.world.project, check=True)
 
 
 if __name__ == "__main__":
