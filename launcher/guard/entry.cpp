@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -177,17 +175,6 @@ bool is_git_directory(int directory) {
     return ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
   };
   return has("HEAD") && (has("commondir") || (has("objects") && has("refs")));
-}
-
-bool is_submodule_tree(const std::string& git, const std::string& worktree) {
-  if (git.find("/modules/") == git.npos) return false;
-  open_how how{};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const UniqueFd fd(
-      static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, worktree.c_str(), &how, sizeof how)));
-  // It is made after it was named.
-  return fd.valid() || errno == ENOENT;
 }
 
 std::optional<Entry> look_at(int directory, const std::string& name) {

@@ -54,9 +54,6 @@ Listing list_entries(int directory, std::size_t most, const Folder* knowing = nu
 /// What git takes for a git directory (gitrepository-layout(5)), and more: what the names are does
 /// not matter here, where some may be symlinks.
 bool is_git_directory(int directory);
-/// Whether `git`, a git directory, is that of a submodule, for which git itself sets core.worktree,
-/// and no symlink is on the way to `worktree`, where git would write. Both absolute and normalized.
-bool is_submodule_tree(const std::string& git, const std::string& worktree);
 /// What stands beside `name` until it takes its place: of this process.
 std::string temporary_name(const std::string& name);
 bool is_temporary_name(std::string_view name);

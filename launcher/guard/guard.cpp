@@ -118,8 +118,8 @@ void Guard::snapshot(const Node& node, int directory) {
   std::vector<std::string> folders;
   bool every = whole;
   for (const NameRule& rule : here.folder->names) {
-    every |= rule.name.starts_with('*');
-    if (!whole && !rule.name.starts_with('*')) remember(std::string(rule.name));
+    every |= is_pattern(rule);
+    if (!whole && !is_pattern(rule)) remember(std::string(rule.name));
   }
   for (const FolderRule& rule : here.folder->folders) {
     every |= rule.name.starts_with('*');

@@ -14,6 +14,7 @@
 #include "launcher/guard/entry.h"
 #include "launcher/guard/familiar.h"
 #include "launcher/guard/held.h"
+#include "launcher/guard/indexes.h"
 #include "launcher/guard/limits.h"
 #include "launcher/guard/nodes.h"
 #include "launcher/guard/others.h"
@@ -34,7 +35,6 @@ class Guard {
   ~Guard();
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
-
   /// Before anything runs inside. `told`: expect_writes() comes before the first write there.
   Result<void> start(bool told);
   void expect_writes();
@@ -42,11 +42,9 @@ class Guard {
   void check();
   /// `written`: false when nothing inside has made, renamed or opened for writing anything.
   void finish(bool written);
-
   /// The user is about to put something back: from the commit on it belongs there. Nothing to do
   /// where its path is in none of the trees.
   Result<void> accept(const PutBack& what);
-
   /// What start() found to be executed or read because a configuration or a symlink says so.
   const Indirect& indirect() const { return indirect_; }
   const std::vector<Finding>& findings() const { return findings_; }
@@ -96,6 +94,8 @@ class Guard {
   void visit_followed();
   void visit_rest();
   void look(const Node& node, int directory, const std::string& name);
+  void look_at_index(const Node& node, int directory, const std::string& name, const NameRule& rule,
+                     const Entry& entry);
   void undo(const Node& node, int directory, const std::string& name, const NameRule& rule,
             const Before& before, const Entry& now, std::vector<Finding> found);
   std::string set_right(const Node& node, int directory, const std::string& name,
@@ -129,26 +129,26 @@ class Guard {
   Held held_;
   PlainDirectories plain_;
   Familiar familiar_;
+  Indexes indexes_;
   std::optional<Place> asked_;                    ///< is_strange() of; made: its answer
   std::unordered_map<int, Node> nodes_;           ///< by watch; negative: remembered
   std::unordered_map<std::string, int> watches_;  ///< by full path
   std::map<std::string, Before> before_;          ///< by full path
   Others others_;
   Silence silence_;
-  std::set<std::string> included_;   ///< full paths of included configurations
-  std::set<std::string> hooks_;      ///< full paths of directories that one names for hooks
-  std::multimap<int, Place> links_;  ///< more names of files that are watched
+  std::set<std::string> included_, hooks_;  ///< full paths of what configurations lead to
+  std::multimap<int, Place> links_;         ///< more names of files that are watched
   std::vector<std::pair<Node, std::string>> gitfiles_;  ///< that have led to nothing bad so far
   Indirect indirect_;
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
   std::vector<Place> followed_;      ///< to which a gitfile leads
   bool unwatched_ = false, unnoted_ = false;  ///< of some directory, or file, it is not known what
-  bool ending_ = false;      ///< nothing runs inside any more: nothing needs a watch
-  std::size_t visited_ = 0;  ///< directories, since ending_
+  std::size_t visited_ = 0;                   ///< directories, since ending_
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;
   EventLoop::Clock::time_point begun_;
-  bool watching_ = false, lacking_ = false;  ///< between start() and finish(); no watch was left
+  /// Between start() and finish(); no watch was left; nothing runs inside any more.
+  bool watching_ = false, lacking_ = false, ending_ = false;
   int polls_ = 0, remembered_ = 0;  ///< without watches; the last number of one not asked for
   Recorder recorder_;
   Closer closer_;                                        ///< of what was removed

@@ -58,6 +58,7 @@ std::string Guard::set_right(const Node& node, int directory, const std::string&
     for (Finding& finding : found) finding.undone = true;
   };
   Record record = make_record(path, found, before, in_ns(started_));
+  if (rule.what == What::index) record.put_back.reset();  // it is no text
   auto note = [&](int store) {
     record.at = now_in_ns();
     if (auto noted = recorder_.add(store, record); !noted)

@@ -66,11 +66,11 @@ void Guard::look_at_all() {
     asked_.reset();
     bool every = !held_.empty() || folder->no_links;
     for (const NameRule& rule : folder->names) {
-      every |= rule.name.starts_with('*');
-      if (!rule.name.starts_with('*')) look(node, directory.get(), std::string(rule.name));
+      every |= is_pattern(rule);
+      if (!is_pattern(rule)) look(node, directory.get(), std::string(rule.name));
     }
     for (const FolderRule& rule : folder->folders) {
-      if (!rule.name.starts_with('*')) look(node, directory.get(), std::string(rule.name));
+      if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
     }
     if (!every) continue;
     for (const auto& [name, is_directory] : list_entries(directory.get(), SIZE_MAX).entries) {

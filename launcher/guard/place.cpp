@@ -77,9 +77,11 @@ std::string Place::path() const { return name == "." ? parent : path_join(parent
 Places::Places(std::vector<std::string> trees, Indirect indirect)
     : trees_(std::move(trees)), indirect_(std::move(indirect)) {}
 
-bool Places::is_inside(const std::string& path) const {
-  return std::any_of(trees_.begin(), trees_.end(),
-                     [&](const std::string& tree) { return path_is_beneath(path, tree); });
+const std::string* Places::tree_of(const std::string& path) const {
+  const auto found = std::find_if(trees_.begin(), trees_.end(), [&](const std::string& tree) {
+    return path_is_beneath(path, tree);
+  });
+  return found != trees_.end() ? &*found : nullptr;
 }
 
 Places::Found Places::find(const Name& name, bool follow, std::uint64_t resolve, Place& out) const {

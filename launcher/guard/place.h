@@ -55,8 +55,9 @@ class Places {
   bool leads_beneath(const std::string& path) const;
   /// True when a pattern names something beneath `to` that it did not name beneath `from`.
   bool is_more_held(const std::string& from, const std::string& to) const;
-  /// Whether `path` is in a tree.
-  bool is_inside(const std::string& path) const;
+  /// The tree that `path` is in; nullptr: none.
+  const std::string* tree_of(const std::string& path) const;
+  bool is_inside(const std::string& path) const { return tree_of(path) != nullptr; }
 
  private:
   Found find_base(const Name& name, Place& out) const;

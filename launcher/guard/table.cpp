@@ -71,6 +71,11 @@ constexpr auto kAlso = both(kOwn, kTreeNames);
 /// names count.
 constexpr NameRule kHead{"HEAD", What::whole, "it makes a git directory of one that is none"};
 
+/// The second is the other half of a split index.
+constexpr NameRule kIndex{"index", What::index,
+                          "git reads and writes what it names, wherever that is"};
+constexpr NameRule kSharedIndex{"sharedindex.*", What::index, kIndex.why};
+
 constexpr NameRule kHookNames[] = {{"*", What::whole, "git executes its hooks"}};
 constexpr Folder kHooks{"hooks", kHookNames, {}};
 
@@ -80,6 +85,8 @@ constexpr NameRule kAdminNames[] = {
     {"config.worktree", What::config, "git reads configuration from it"},
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
     {"gitdir", What::backlink, "git worktree removes and repairs what it names"},
+    kIndex,
+    kSharedIndex,
 };
 // Logs, references, what is left of a rebase: git writes to these files, and to where they lead.
 extern const Folder kGitFiles;
@@ -113,6 +120,8 @@ constexpr NameRule kGitNames[] = {
     {"config", What::config, "git reads configuration from it"},
     {"config.worktree", What::config, "git reads configuration from it"},
     {"commondir", What::commondir, "git takes configuration and hooks from where it leads"},
+    kIndex,
+    kSharedIndex,
 };
 constexpr FolderRule kGitFolders[] = {
     {"hooks", &kHooks},         {"worktrees", &kWorktrees}, {"modules", &kModules},
@@ -320,9 +329,13 @@ constexpr FolderRule kSwarmItself[] = {{".swarm", &kSwarm}};
 constexpr auto kTreeFolders = both(kPlainFolders, kSwarmItself);
 constexpr Folder kTree{"tree", kTreeNames, kTreeFolders, {.open = true}};
 
-/// "*": every file but those that git brings as samples; "*.x": those that end so.
-bool is_like(std::string_view end, std::string_view name) {
-  return end.empty() ? !name.ends_with(".sample") : name.ends_with(end);
+bool matches(const NameRule& rule, std::string_view name) {
+  if (rule.name == "*") return !name.ends_with(".sample");
+  if (!is_pattern(rule)) return is_same_name(rule.name, name);
+  if (rule.name.starts_with('*')) return name.ends_with(rule.name.substr(1));
+  const std::size_t dot = name.rfind('.');
+  return dot != name.npos &&
+         is_same_name(rule.name.substr(0, rule.name.size() - 1), name.substr(0, dot + 1));
 }
 
 const FolderRule* find_rule(const Folder& folder, std::string_view name, bool any) {
@@ -352,8 +365,7 @@ bool is_probe(std::string_view name, std::string_view target) {
 const NameRule* find_name(const Folder& folder, std::string_view name) {
   if (!folder.may_know(name)) return nullptr;
   for (const NameRule& rule : folder.names) {
-    const bool every = rule.name.starts_with('*');
-    if (every ? is_like(rule.name.substr(1), name) : is_same_name(rule.name, name)) return &rule;
+    if (matches(rule, name)) return &rule;
   }
   return nullptr;
 }

@@ -14,6 +14,7 @@ enum class What {
   commondir,  ///< of a git directory: only linked worktrees have one
   backlink,   ///< worktrees/ID/gitdir: git removes and repairs what it names
   strategy,   ///< rebase-merge/strategy: git executes `git-merge-` and what it says
+  index,      ///< git's: single entries are, see git_index.h
   // What the host's swarm believes: told, and left as it is, since a director is to write it.
   swarm_code,       ///< swarm.py, which `swarm ralph spawn` executes
   swarm_workers,    ///< state.json: the panes into which swarm types
@@ -23,7 +24,7 @@ enum class What {
 constexpr bool is_told(What what) { return what >= What::swarm_code; }
 
 struct NameRule {
-  std::string_view name;  ///< "*": every file but "*.sample"; "*.x": every one that ends so
+  std::string_view name;  ///< "*": every file but "*.sample"; "*.x", "x.*": with one thing more
   What what;
   const char* why;
 };
@@ -84,6 +85,10 @@ const NameRule& link_rule();
 /// True for the symlink by which git init finds out whether the file system has them.
 bool is_probe(std::string_view name, std::string_view target);
 
+/// A rule for more names than one.
+constexpr bool is_pattern(const NameRule& rule) {
+  return rule.name.starts_with('*') || rule.name.ends_with('*');
+}
 const NameRule* find_name(const Folder& folder, std::string_view name);
 /// What the directory `name` in `folder` is; nullptr: nothing is guarded in it.
 const Folder* find_folder(const Folder& folder, std::string_view name);

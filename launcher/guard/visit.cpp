@@ -219,7 +219,7 @@ std::vector<std::string> Guard::look_in(const Place& place, const Node& node, in
   unwatched_ |= !whole;
   if (!whole) {
     for (const NameRule& rule : node.folder->names) {
-      if (!rule.name.starts_with('*')) look(node, directory, std::string(rule.name));
+      if (!is_pattern(rule)) look(node, directory, std::string(rule.name));
     }
   }
   std::vector<std::string> folders;
@@ -319,6 +319,10 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
       follow_config(*entry->text, git, path_parent(git), 0);
     }
   }
+  if (rule->what == What::index && S_ISREG(entry->status.st_mode))
+    return look_at_index(node, directory, name, *rule, *entry);
+  if (rule->what == What::config && is_other_format(before_of(path, *entry), *entry))
+    rule = &kOtherFormat;
   auto judge = [&] {
     return judge_entry(
         *rule, before_of(path, *entry), *entry, path_to_tree(node),
@@ -337,6 +341,8 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
       unwatched_ |= gitfiles_.size() >= kMaxQueue;
       if (!unwatched_) gitfiles_.emplace_back(node, name);
     }
+    // Of a repository that is made here, what was judged when it had another format.
+    if (rule->what == What::config && !before_.contains(path)) look(node, directory, "index");
     // What was written between the look and the watch is no event.
     if (S_ISREG(entry->status.st_mode) && watch_file(node, directory, name))
       look(node, directory, name);
@@ -375,17 +381,6 @@ bool Guard::follow(const Node& node, What what, const std::string& text) {
     return true;
   }
   return false;
-}
-
-/// Whether a work tree that a git directory names is that of a submodule, within what the sandbox
-/// may write anyway.
-Inside Guard::path_to_tree(const Node& node) const {
-  return [this, here = full_path(node.tree, node.path)](std::string_view worktree) {
-    const std::string path = path_normalize(path_join(here, worktree));
-    return is_submodule_tree(here, path) &&
-           std::any_of(spec_.trees.begin(), spec_.trees.end(),
-                       [&](const std::string& tree) { return path_is_beneath(path, tree); });
-  };
 }
 
 }  // namespace dirbox::guard

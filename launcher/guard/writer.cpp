@@ -266,6 +266,8 @@ Answer Writer::rename(const Call& call) {
     const NameRule* rule = places_.rule_of(to.place);
     if (rule != nullptr && rule->what == What::config && !exchange && from.is(S_IFREG))
       return replace_config(call, from, to);
+    if (rule != nullptr && rule->what == What::index && !exchange && from.is(S_IFREG))
+      return replace_index(from, to);
     if (auto answer = refuse_name(to)) return *answer;
   }
   if (exchange && !to.is(S_IFDIR)) {
@@ -302,7 +304,7 @@ Answer Writer::remove(const Call& call) {
   const NameRule* rule = places_.rule_of(seen.place);
   const bool leads =
       rule != nullptr && (rule->what == What::gitfile || rule->what == What::backlink ||
-                          rule->what == What::commondir);
+                          rule->what == What::commondir || rule->what == What::index);
   if (!seen.is(S_IFDIR) && !leads && !made_.contains(identity)) {
     if (auto answer = refuse_name(seen)) return *answer;
   }
@@ -324,10 +326,11 @@ Answer Writer::change(const Call& call) {
   if (seen.place.slash && !seen.is(S_IFDIR)) return failed(ENOTDIR);
   const int directory = seen.place.directory.get();
   const char* name = seen.place.name.c_str();
-  // A configuration's mode changes nothing: git init tries the executable bit on it.
+  // Their mode changes nothing: git init tries the executable bit on a configuration.
   const NameRule* rule = places_.rule_of(seen.place);
   const bool matters = call.act == Act::access || call.act == Act::owner || call.act == Act::mode;
-  const bool harmless = rule != nullptr && rule->what == What::config && call.act != Act::access;
+  const bool harmless = rule != nullptr && call.act != Act::access &&
+                        (rule->what == What::config || rule->what == What::index);
   if (matters && !harmless && !seen.is(S_IFDIR)) {
     auto answer = refuse_name(seen);
     if (!answer && call.act == Act::mode) answer = refuse_alias(seen);

@@ -31,6 +31,7 @@ namespace dirbox::guard {
 ///     of one could be: so a file with more names than this process gave it is not opened either.
 ///   * A git configuration is replaced by rename(2), as git does, when what it says is harmless: by
 ///     a copy, since the caller may still have what it renamed open. One that was made so may go.
+///   * An index of git is replaced in the same way, and may go.
 ///   * What git writes in place into a `.git` file, `gitdir` or `commondir` that is not there goes
 ///   to
 ///     a file without a name, and is given its name, as a copy, with the next call that comes here,
@@ -75,6 +76,7 @@ class Writer {
   Answer remove(const Call& call);
   Answer change(const Call& call);
   Answer replace_config(const Call& call, const Seen& from, const Seen& to);
+  Answer replace_index(const Seen& from, const Seen& to);
 
   std::optional<Answer> defer(const Call& call, const Seen& seen, UniqueFd& descriptor);
   void settle();

@@ -9,7 +9,9 @@
 #include "launcher/base/path.h"
 #include "launcher/guard/answers.h"
 #include "launcher/guard/entry.h"
+#include "launcher/guard/indexes.h"
 #include "launcher/guard/names.h"
+#include "launcher/guard/submodule.h"
 #include "launcher/guard/writer.h"
 
 // What the writer knows of git: its configuration, and what makes a git directory of another.
@@ -39,6 +41,18 @@ bool may_have_link(int at, const std::string& name, std::size_t& most) {
   });
 }
 
+/// Or a half of one.
+bool has_index(int directory) {
+  const UniqueFd names(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Listing listing =
+      names.valid() ? list_entries(names.get(), Writer::kMostLooked) : Listing{{}, false};
+  return !listing.whole ||
+         std::any_of(listing.entries.begin(), listing.entries.end(), [](const auto& entry) {
+           const NameRule* rule = find_name(git_folder(), entry.first);
+           return rule != nullptr && rule->what == What::index;
+         });
+}
+
 }  // namespace
 
 /// What a file would do as what `at` stands for; nullopt: nothing.
@@ -47,7 +61,9 @@ std::optional<std::string> Writer::find_danger(const Entry& entry, const NameRul
   if (!S_ISREG(entry.status.st_mode) || !entry.text) return rule.why;
   const Inside inside = [&](std::string_view worktree) {
     const std::string path = path_normalize(path_join(at.parent, worktree));
-    return places_.is_inside(path) && is_submodule_tree(at.parent, path);
+    const std::string* tree = places_.tree_of(path);
+    return tree != nullptr && !places_.leads_beneath(path) &&
+           is_submodule_tree(at.parent, path, *tree);
   };
   const Before was{true, before, S_IFREG};
   const auto found =
@@ -104,8 +120,8 @@ std::optional<Answer> Writer::refuse_git(const Seen& seen) {
       !(would_have("commondir") || (would_have("objects") && would_have("refs")))) {
     return std::nullopt;
   }
-  if (would_have("commondir") || has(directory, "config.worktree") || has(directory, "worktrees") ||
-      has(directory, "modules")) {
+  if (has_index(directory) || would_have("commondir") || has(directory, "config.worktree") ||
+      has(directory, "worktrees") || has(directory, "modules")) {
     return guarded(place, "it would make a git directory with what is guarded in one");
   }
   if (has(directory, "hooks")) {
@@ -135,13 +151,18 @@ Answer Writer::replace_config(const Call&, const Seen& from, const Seen& to) {
   const NameRule& rule = *places_.rule_of(to.place);
   if (to.exists && !to.is(S_IFREG)) return guarded(to.place, rule.why);
   std::string before;
+  const auto old = look_at(to.place.directory.get(), to.place.name);
   if (to.exists) {
-    const auto entry = look_at(to.place.directory.get(), to.place.name);
-    if (!entry || !entry->text) return guarded(to.place, rule.why);
-    before = *entry->text;
+    if (!old || !old->text) return guarded(to.place, rule.why);
+    before = *old->text;
   }
   const auto entry = look_at(from.place.directory.get(), from.place.name);
   if (!entry) return failed(ENOENT);
+  // As long as there is none, git init may choose.
+  if (old && is_other_format(before_from(*old), *entry) &&
+      (has_index(to.place.directory.get()) || has(to.place.directory.get(), "worktrees"))) {
+    return guarded(to.place, kOtherFormat.why);
+  }
   if (auto danger = find_danger(*entry, rule, before, to.place)) return guarded(to.place, *danger);
   int err = 0;
   if (!put_over(*entry, to.place, false, err)) return failed(err);

@@ -63,25 +63,33 @@ def split(text):
 class Git(sandbox.Boundary):
     DATES = "export GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z LC_ALL=C\n"
 
-    def script(self):
+    def script(self, commands):
         lines = [self.DATES]
-        for command in split(COMMANDS):
+        for command in split(commands):
             lines.append(f"echo '$ '{sandbox_quote(command)}; {command} 2>&1; echo \"= $?\"\n")
         return "".join(lines)
 
-    def run_in(self, folder, inside):
+    def run_in(self, folder, options=None, commands=COMMANDS):
         os.makedirs(folder)
-        words = ["sh", "-c", self.script()]
-        if inside:
-            words = [sandbox.DIRBOX, "run", "--", *words]
+        words = ["sh", "-c", self.script(commands)]
+        if options is not None:
+            words = [sandbox.DIRBOX, "run", *options, "--", *words]
         done = subprocess.run(words, cwd=folder, env=self.world.environment, text=True, capture_output=True, timeout=300)
         self.assertEqual(done.stderr, "", done.stderr)
         return done.stdout.replace(folder, "TOP")
 
     def test_sixty_commands(self):
         self.assertGreaterEqual(sum(c.startswith("git") for c in split(COMMANDS)), 60)
-        outside = self.run_in(self.world.base + "/plain/x", False)
-        within = self.run_in(self.world.base + "/boxed/x", True)
+        self.compare(COMMANDS, [])
+
+    def test_where_nothing_guarded_can_be_written(self):
+        """git submodule writes anew the .git file that is there."""
+        commands = "\n".join(line for line in COMMANDS.splitlines() if "submodule" not in line)
+        self.compare(commands, ["-p", self.profile('extends = "worker"\n[filesystem]\nguard = "enforce"\n')])
+
+    def compare(self, commands, options):
+        outside = self.run_in(self.world.base + "/plain/x", commands=commands)
+        within = self.run_in(self.world.base + "/boxed/x", options, commands)
         self.maxDiff = None
         self.assertEqual(within.splitlines(), outside.splitlines())
         # Nearly all succeed: a script that fails everywhere would compare nothing.
