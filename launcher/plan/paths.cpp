@@ -162,7 +162,15 @@ Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access, bool 
 
 /// Read-only where something else makes the path writable; where nothing does, it grants nothing.
 Result<void> RuleSet::add_protected(const profiles::Entry& entry) {
-  Resolver::Resolution found = resolver_.resolve(TRY(expand_path(entry, places_)));
+  const std::string path = TRY(expand_path(entry, places_));
+  if (own_swarm_ && path == path_join(places_.home, ".swarm")) {
+    const std::string own = path_join(plan_.home, ".swarm");
+    if (const PathRule* rule = find(own); rule != nullptr && rule->access == PathAccess::write) {
+      put({own, entry.text, PathAccess::protect, FileType::directory, entry.origin});
+      return {};
+    }
+  }
+  Resolver::Resolution found = resolver_.resolve(path);
   if (found.stat.type == FileType::missing) return {};
   const PathRule* rule = decide(found.path);
   if (rule == nullptr || rule->access == PathAccess::hide || rule->access == PathAccess::read)
