@@ -33,7 +33,7 @@ constexpr Row kRows[] = {
    "[\"${CWD}\", {path = \"~/.swarm\", create = true}]", {}, kOptional | kCreate, check_path},
   {"filesystem", "hide", Kind::paths, &Profile::hide, Merge::append, "",
    "Paths that are absent inside, under every name that leads to them; * stands for a part of a name, ** for directories.",
-   "[\"~/.ssh\", \"${PROJECT}/**/.env\"]", {}, kOptional | kAlwaysOptional, check_path_pattern},
+   "[\"~/.ssh\", \"${PROJECT}/**/.env\"]", {}, kOptional, check_path_pattern},
   {"filesystem", "protect", Kind::paths, &Profile::protect, Merge::append, "",
    "Paths within a writable one that stay read-only; wildcards as in hide.", "[\"?${PROJECT}/.git/hooks\"]",
    {}, kOptional, check_path_pattern},

@@ -193,7 +193,7 @@ TEST_CASE("entries: marks, the table form, one spelling of a path") {
   CHECK(p.write[0].create);
   CHECK(p.write[0].text == "~");
   CHECK(p.sockets[0].dangerous);
-  CHECK(p.hide[0].optional);
+  CHECK_FALSE(p.hide[0].optional);
   CHECK(p.hide[1].optional);
 }
 
