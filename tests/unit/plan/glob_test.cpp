@@ -133,3 +133,30 @@ TEST_CASE("other wildcards are names, and one that names nothing is an error") {
         "\"/d/a/.env\", \"/d/b/.env\"\n");
   CHECK(plan.warnings.front().origin.line == 3);
 }
+
+TEST_CASE("a wildcard in the last name of a device stands for device nodes") {
+  FakeHost host;
+  for (const char* path : {"/dev/nvidia0", "/dev/nvidiactl", "/dev/nvme0"})
+    host.files.other(path, 020666);
+  host.files.other("/dev/nvidia-caps/cap1", 020666);
+  host.files.file("/dev/nvidia.txt");
+  host.files.link("/dev/nvidia-out", "/etc/passwd");
+  Plan plan = host.filesystem("devices = [\"/dev/nvidia*\", \"?/dev/none*\"]");
+  CHECK(all_notes(plan.warnings) == "");
+  CHECK(mount_at(plan, "/dev/nvidia0")->devices);
+  CHECK(mount_at(plan, "/dev/nvidiactl")->devices);
+  for (const char* path : {"/dev/nvidia-caps", "/dev/nvidia.txt", "/dev/nvidia-out", "/dev/nvme0"})
+    CHECK(mount_at(plan, path) == nullptr);
+  plan = host.filesystem("devices = [\"/dev/none*\"]");
+  CHECK(all_notes(plan.warnings) == "/dev/none* names no device\n");
+  CHECK(plan.warnings.front().origin.line == 3);
+  host.files.other("/dev/sda", 060660);
+  host.files.other("/dev/ttyS0", 020660);
+  for (const char* refused : {"/dev/sd*", "/dev/ttyS*"}) {
+    auto compiled = host.try_filesystem(std::string("devices = [\"") + refused + "\"]");
+    REQUIRE_FALSE(compiled.has_value());
+    CHECK(compiled.error().error.operand.starts_with("t.toml:3:"));
+  }
+  for (int i = 0; i < 65; ++i) host.files.other("/dev/many" + std::to_string(i), 020660);
+  CHECK_FALSE(host.try_filesystem("devices = [\"/dev/many*\"]").has_value());
+}

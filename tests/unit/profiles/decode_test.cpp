@@ -249,4 +249,12 @@ TEST_CASE("variables") {
     CAPTURE(good);
     CHECK_FALSE(check_path(good).has_value());
   }
+  for (const char* bad : {"/dev/*/x", "/dev/x*/y*", "/dev/**", "/d/x*", "/dev*", "~/x*"}) {
+    CAPTURE(bad);
+    CHECK(check_device(bad).has_value());
+  }
+  for (const char* good : {"/dev/dri", "/dev/nvidia*", "/dev/dri/*"}) {
+    CAPTURE(good);
+    CHECK_FALSE(check_device(good).has_value());
+  }
 }
