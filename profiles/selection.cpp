@@ -86,8 +86,8 @@ std::uint32_t line_of_table(const NodeTable& tree) {
   return 0;
 }
 
-/// `edited`, when it says `wanted` and nothing else.
-Result<std::string> check_edit(std::string edited, std::string_view file,
+/// `edited` in its line `line`, when it says `wanted` and nothing else.
+Result<std::string> check_edit(std::string edited, std::string_view file, std::uint32_t line,
                                const std::vector<Selection>& wanted) {
   auto says = [](const std::vector<Selection>& list) {
     std::vector<std::pair<std::string, std::string>> pairs;
@@ -98,18 +98,47 @@ Result<std::string> check_edit(std::string edited, std::string_view file,
   };
   auto parsed = parse_selections(edited, file);
   if (parsed && says(*parsed) == says(wanted)) return edited;
-  return fail("change the projects", file,
-              parsed ? "it is written in a form that cannot be changed line by line"
-                     : parsed.error().detail,
+  return fail("change the projects", fmt::format("{}:{}:1", file, line),
+              "it is written in a form that cannot be changed line by line",
               "write a line for each directory under [projects], or edit the file yourself");
+}
+
+/// Where `selection` holds `directory`, if it does.
+Held hold(const Selection& selection, std::string_view directory) {
+  for (const std::string* place : {&selection.leads_to, &selection.directory}) {
+    if (!place->empty() && path_is_beneath(directory, *place)) return {&selection, *place};
+  }
+  return {};
+}
+
+bool is_planted(const Held& held) {
+  return held.selection != nullptr && held.selection->planted &&
+         held.place == held.selection->leads_to;
+}
+
+/// `linked` is the one of the two that a symlink leads here.
+Failure refuse_two(std::string_view directory, const Held& one, const Held& linked,
+                   std::string_view other) {
+  auto quoted = [](std::string_view path) { return escape_for_terminal(shell_quote(path)); };
+  return fail(
+      "choose a profile", escape_for_terminal(directory),
+      fmt::format("{} says {}, {}", one.selection->origin.text(), one.selection->profile, other),
+      fmt::format("dirbox project unset {}, or dirbox project set {} {}",
+                  quoted(linked.selection->directory), linked.selection->profile,
+                  quoted(linked.place)));
 }
 
 }  // namespace
 
 Result<std::vector<Selection>> parse_selections(std::string_view text, std::string_view file) {
-  const NodeTable tree = TRY(parse_toml(text, file));
+  auto tree = parse_toml(text, file);
+  if (!tree) {
+    Error error = std::move(tree).error();
+    error.doing = kDoing;
+    return Failure(std::move(error));
+  }
   std::vector<Selection> out;
-  for (const NodeMember& member : tree) {
+  for (const NodeMember& member : *tree) {
     const auto* table = std::get_if<NodeTable>(&member.value.value);
     if (member.key != kSelectionName || table == nullptr) {
       return refuse(file, member.line, member.column,
@@ -121,16 +150,30 @@ Result<std::vector<Selection>> parse_selections(std::string_view text, std::stri
   return out;
 }
 
-const Selection* decide_selection(std::span<const Selection> selections,
-                                  std::string_view directory) {
-  const Selection* best = nullptr;
+Result<Held> decide_selection(std::span<const Selection> selections, std::string_view directory,
+                              std::string_view otherwise) {
+  Held nearest, sure;
   for (const Selection& selection : selections) {
-    if (path_is_beneath(directory, selection.directory) &&
-        (best == nullptr || selection.directory.size() > best->directory.size())) {
-      best = &selection;
+    const Held held = hold(selection, directory);
+    if (held.place.size() > nearest.place.size()) nearest = held;
+    if (!is_planted(held) && held.place.size() > sure.place.size()) sure = held;
+  }
+  if (nearest.selection == nullptr) return nearest;
+  for (const Selection& selection : selections) {
+    const Held held = hold(selection, directory);
+    if (held.place.size() == nearest.place.size() &&
+        selection.profile != nearest.selection->profile) {
+      return refuse_two(directory, nearest, held.place == selection.leads_to ? held : nearest,
+                        fmt::format("{} {}", selection.origin.text(), selection.profile));
     }
   }
-  return best;
+  const std::string_view profile = sure.selection != nullptr ? sure.selection->profile : otherwise;
+  if (!is_planted(nearest) || nearest.selection->profile == profile) return nearest;
+  return refuse_two(
+      directory, nearest, nearest,
+      fmt::format("{} {}, and a sandbox may have made the symlink that leads here",
+                  sure.selection != nullptr ? sure.selection->origin.text() : "the default",
+                  profile));
 }
 
 Result<std::string> set_selection(std::string_view text, std::string_view file,
@@ -149,20 +192,20 @@ Result<std::string> set_selection(std::string_view text, std::string_view file,
     const std::string_view old = text.substr(begin, end - begin);
     edited.replace(begin, end - begin, line + comment_of(old) + "\n");
     selection.profile = profile;
-    return check_edit(std::move(edited), file, wanted);
+    return check_edit(std::move(edited), file, selection.origin.line, wanted);
   }
   if (!edited.empty() && edited.back() != '\n') edited += '\n';
   const NodeTable tree = TRY(parse_toml(text, file));
-  if (const std::uint32_t header = line_of_table(tree); header == 0) {
+  std::uint32_t last = line_of_table(tree);
+  if (last == 0) {
     edited += fmt::format("{}[{}]\n{}\n", edited.empty() ? "" : "\n", kSelectionName, line);
   } else {
     // Behind the last entry, or behind the header: both are in the table.
-    std::uint32_t last = header;
     for (const Selection& selection : wanted) last = std::max(last, selection.origin.line);
     edited.insert(span_of_line(edited, last).second, line + "\n");
   }
   wanted.push_back({directory, profile, {}});
-  return check_edit(std::move(edited), file, wanted);
+  return check_edit(std::move(edited), file, last, wanted);
 }
 
 Result<std::string> unset_selection(std::string_view text, std::string_view file,
@@ -177,8 +220,9 @@ Result<std::string> unset_selection(std::string_view text, std::string_view file
   const auto [begin, end] = span_of_line(text, found->origin.line);
   std::string edited(text);
   edited.erase(begin, end - begin);
+  const std::uint32_t line = found->origin.line;
   wanted.erase(found);
-  return check_edit(std::move(edited), file, wanted);
+  return check_edit(std::move(edited), file, line, wanted);
 }
 
 }  // namespace dirbox::profiles

@@ -22,15 +22,25 @@ struct Selection {
   std::string directory;  ///< absolute, normalized
   std::string profile;    ///< a name
   Origin origin;
+  std::string leads_to{};  ///< where `directory` is without symlinks; "": there are none on the way
+  bool planted = false;    ///< a sandbox may have made one of them
+};
+
+/// An entry and the place, of its two, where it holds a directory.
+struct Held {
+  const Selection* selection = nullptr;  ///< none
+  std::string_view place{};              ///< a part of the selection
 };
 
 /// Errors have the operand "file:line:col": bad TOML, a key that is not [projects], a directory
 /// that is not absolute and normalized, a value that is no profile's name.
 Result<std::vector<Selection>> parse_selections(std::string_view text, std::string_view file);
 
-/// The entry whose directory is `directory` or the nearest above it, by component; nullptr: none.
-const Selection* decide_selection(std::span<const Selection> selections,
-                                  std::string_view directory);
+/// The entry of which one place is `directory` or the nearest above it, by component. `otherwise`
+/// is the profile where there is none. Errors: entries of different profiles hold the same place;
+/// one that a planted symlink leads here would change what the others say.
+Result<Held> decide_selection(std::span<const Selection> selections, std::string_view directory,
+                              std::string_view otherwise);
 
 /// `text` with `directory` set to `profile`, everything else as it stands, comments too.
 /// Errors: those of parse_selections; a directory that TOML cannot hold (not UTF-8); an entry in a

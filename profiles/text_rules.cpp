@@ -117,6 +117,15 @@ std::optional<Complaint> check_path_pattern(std::string_view text) {
   return std::nullopt;
 }
 
+std::optional<Complaint> check_device(std::string_view text) {
+  if (auto wrong = check_path_pattern(text)) return wrong;
+  const std::size_t star = text.find('*'), slash = text.rfind('/');
+  if (star == text.npos) return std::nullopt;
+  if (text.starts_with("/dev/") && star > slash && text.substr(slash) != "/**") return std::nullopt;
+  return Complaint{fmt::format("wildcard in {}", in_quotes(text)),
+                   "a * stands in the last name of a path beneath /dev: /dev/nvidia*"};
+}
+
 std::string canonical_path(std::string_view text) {
   std::string_view prefix = variable_prefix(text);
   std::string out(prefix == "${HOME}" ? "~" : prefix);

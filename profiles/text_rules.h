@@ -32,6 +32,8 @@ std::span<const VariableDoc> variable_docs();
 std::optional<Complaint> check_path(std::string_view text);
 /// The same with `*` and `**` allowed.
 std::optional<Complaint> check_path_pattern(std::string_view text);
+/// The same with `*` allowed in the last component of a path beneath /dev.
+std::optional<Complaint> check_device(std::string_view text);
 /// `text`, which check_path accepts, in its one spelling, so that equal paths are equal strings:
 /// "${HOME}" becomes "~", "//", "/./" and a slash at the end go.
 std::string canonical_path(std::string_view text);

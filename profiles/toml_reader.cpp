@@ -75,6 +75,29 @@ Result<void> check_key_depth(std::string_view text, std::string_view file) {
   return {};
 }
 
+/// The key before `at`, where its value begins, as it is written.
+std::string_view key_before(std::string_view text, const toml::source_position& at) {
+  for (auto line = at.line; line > 1; --line) text.remove_prefix(text.find('\n') + 1);
+  std::size_t size = 0;
+  for (auto column = at.column; size < text.size(); ++size) {  // counts code points
+    if ((text[size] & 0xC0) != 0x80 && --column == 0) break;
+  }
+  text = text.substr(0, text.find_last_not_of(" \t=", size - 1) + 1);
+  const char last = text.empty() ? ' ' : text.back();
+  const bool quoted = last == '"' || last == '\'';
+  if (!quoted) return text.substr(text.find_last_of(" \t{,\n") + 1);
+  const std::size_t open = text.rfind(last, text.size() - 2);
+  return open == text.npos ? text : text.substr(open);
+}
+
+/// What toml++ says of a key that stands twice garbles one in quotes.
+std::string describe(const toml::parse_error& error, std::string_view text) {
+  constexpr std::string_view kTwice = "Error while parsing key-value pair: cannot redefine";
+  if (!error.description().starts_with(kTwice)) return escape_sentence(error.description());
+  return fmt::format("the key {} stands in its table already",
+                     escape_for_terminal(key_before(text, error.source().begin)));
+}
+
 Node convert(const toml::node& from);
 
 NodeTable convert_table(const toml::table& from) {
@@ -129,7 +152,7 @@ Result<NodeTable> parse_toml(std::string_view text, std::string_view file) {
     return convert_table(toml::parse(text));
   } catch (const toml::parse_error& e) {
     const toml::source_position& at = e.source().begin;
-    return fail_syntax(file, at.line, at.column, escape_sentence(e.description()));
+    return fail_syntax(file, at.line, at.column, describe(e, text));
   } catch (const std::exception& e) {
     return fail("read profile", file, escape_for_terminal(e.what()));
   }

@@ -13,7 +13,9 @@ struct Chosen {
 };
 
 /// `asked` where it is not empty; else what projects.toml says of the working directory; else
-/// director. A linked worktree with no entry of its own gets what its main work tree gets.
+/// director. A linked worktree with no entry of its own gets what its main work tree gets. An entry
+/// whose name a symlink leads elsewhere counts there as well.
+/// Errors: those of profiles::parse_selections and decide_selection.
 /// Opens one file, and nothing else where that is missing.
 Result<Chosen> choose_profile(const std::string& asked, const plan::HostFacts& facts);
 

@@ -382,7 +382,8 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   rules.sort();
   if (auto done = compile_tree(profile, facts, resolver, rules, plan); !done)
     return failed(done.error());
-  if (auto done = compile_swarm(profile, facts, resolver, plan); !done) return failed(done.error());
+  if (auto done = compile_swarm(profile, facts, resolver, rules, plan); !done)
+    return failed(done.error());
   if (auto done = compile_excluded(profile, facts, resolver, plan); !done)
     return failed(done.error());
   if (auto done = compile_chdir(command, resolver, plan); !done) return failed(done.error());

@@ -23,7 +23,92 @@ std::string counts(std::size_t taken, std::size_t listed) {
                      listed == 1 ? "directory" : "directories");
 }
 
+/// The length of the variable that `text` begins with.
+std::size_t variable_size(std::string_view text) {
+  return text.starts_with("${") ? text.find('}') + 1 : 0;
+}
+
+/// Whether what shells know as a wildcard, and a Glob does not, begins in the component that `rest`
+/// begins with.
+bool has_other_wildcard(std::string_view rest) {
+  const std::string_view name = rest.substr(0, rest.find('/'));
+  auto opens = [&](char open, char close) {
+    const std::size_t at = name.find(open);
+    return at != name.npos && rest.find(close, at) != rest.npos;
+  };
+  return name.find('?') != name.npos || opens('[', ']') || opens('{', '}');
+}
+
+bool exists(Resolver& resolver, const std::string& path) {
+  const std::string parent = resolver.resolve(path_parent(path)).path;
+  return resolver.files().stat(path_join(parent, path_name(path))).type != FileType::missing;
+}
+
+/// The component of `path` with such a wildcard in it, where it is not the name of something. What
+/// follows a `*` is not looked for.
+std::string_view find_other_wildcard(Resolver& resolver, const std::string& path) {
+  bool known = true;
+  for (const std::string_view name : path_components(path)) {
+    const auto begin = static_cast<std::size_t>(name.data() - path.data());
+    known = known && !is_glob(name);
+    if (has_other_wildcard(std::string_view(path).substr(begin)) &&
+        (!known || !exists(resolver, path.substr(0, begin + name.size()))))
+      return name;
+  }
+  return {};
+}
+
+/// `text` in the wildcards that there are: an entry for each alternative of its first braces, and
+/// `*` for the others.
+std::vector<std::string> rewrite(std::string_view text) {
+  constexpr std::ptrdiff_t kMostAlternatives = 8;
+  std::size_t at = variable_size(text);
+  std::vector<std::string> out{std::string(text.substr(0, at))};
+  while (at < text.size()) {
+    const char c = text[at];
+    const std::size_t end = c == '[' ? text.find(']', at) : c == '{' ? text.find('}', at) : at;
+    const bool wild = end != text.npos && (c == '?' || end != at);
+    const std::string_view inner = wild && end != at ? text.substr(at + 1, end - at - 1) : "";
+    if (c == '{' && wild && out.size() == 1 &&
+        std::count(inner.begin(), inner.end(), ',') < kMostAlternatives) {
+      const std::string before = std::move(out.front());
+      out.clear();
+      for (std::size_t i = 0, comma = 0; comma != inner.npos; i = comma + 1) {
+        comma = inner.find(',', i);
+        out.push_back(before + std::string(inner.substr(i, comma - i)));
+      }
+    } else {
+      for (std::string& one : out) one += wild ? '*' : c;
+    }
+    at = wild ? end + 1 : at + 1;
+  }
+  return out;
+}
+
 }  // namespace
+
+/// `{a,b}`, `[ab]` and `?` stand for themselves, which whoever wrote them may not know: one that
+/// names nothing would hide nothing, unseen.
+Result<void> RuleSet::check_wildcards(const profiles::Entry& entry, PathAccess access) {
+  if (entry.text.find_first_of("?[{", variable_size(entry.text)) == entry.text.npos) return {};
+  const std::string path = TRY(expand_path(entry, places_));
+  const std::string_view name = find_other_wildcard(resolver_, path);
+  if (name.empty()) return {};
+  const std::string shown = escape_for_terminal(entry.text);
+  const std::string why = fmt::format("nothing has the name {}, and only * and ** are wildcards",
+                                      escape_for_terminal(name));
+  std::string hint = "write";
+  for (const std::string& one : rewrite(entry.text))
+    hint += fmt::format("{} \"{}\"", hint == "write" ? "" : ",", escape_for_terminal(one));
+  if (entry.optional) {
+    plan_.warnings.push_back({fmt::format("{}: {}: {}", shown, why, hint), entry.origin});
+    return {};
+  }
+  if (entry.origin.line != 0)
+    hint += fmt::format("; if that is its name and it may be absent, \"?{}\"", shown);
+  return fail(fmt::format("{} a path", access_name(access)),
+              fmt::format("{}: \"{}\"", entry.origin.text(), shown), why, hint);
+}
 
 /// The outermost paths that something grants: elsewhere there is nothing to hide.
 std::vector<std::string> RuleSet::granted_roots() const {
@@ -74,7 +159,7 @@ Result<void> RuleSet::add_glob(const profiles::Entry& entry, PathAccess access,
   std::vector<std::string> patterns{TRY(expand_path(entry, places_))};
   if (entry.text.starts_with('~') && !places_.account_home.empty())
     patterns.push_back(places_.account_home + entry.text.substr(1));
-  std::size_t taken = 0, listed = 0;
+  std::size_t taken = 0, listed = 0, named = 0;
   for (std::string& pattern : patterns) {
     pattern = resolve_beginning(resolver_, pattern);
     if (plan_.guard.globs.size() == kMaxGlobs) {
@@ -92,8 +177,10 @@ Result<void> RuleSet::add_glob(const profiles::Entry& entry, PathAccess access,
     taken += TRY(take_matches(entry, access, found->paths));
     if (!found->paths.empty()) hold(path_parent(pattern.substr(0, pattern.find('*') + 1)));
     listed += found->listed;
+    named += found->paths.size();
     plan_.guard.globs.push_back(std::move(pattern));
   }
+  if (named == 0) TRY_VOID(check_wildcards(entry, access));
   if (taken > 0) {
     plan_.notes.push_back({shown + ": " + counts(taken, listed), entry.origin});
   } else if (access == PathAccess::hide || !entry.optional) {

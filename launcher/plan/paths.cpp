@@ -90,7 +90,9 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   home.origin = profile.home.origin;
 
   for (const auto& entry : profile.hide) {
-    if (!is_glob(entry.text)) TRY_VOID(add(entry, PathAccess::hide));
+    if (is_glob(entry.text)) continue;
+    TRY_VOID(check_wildcards(entry, PathAccess::hide));
+    TRY_VOID(add(entry, PathAccess::hide));
   }
   // What can be written is known before anything is granted: a symlink there leads to no grant,
   // whatever the order of the entries.
@@ -117,7 +119,9 @@ Result<void> RuleSet::add_profile(const profiles::Profile& profile, bool forced)
   if (profile.home.value == HomeMode::masked) TRY_VOID(add(home, PathAccess::read));
   for (const auto& entry : profile.sockets) TRY_VOID(add_socket(entry));
   for (const auto& entry : profile.protect) {
-    if (!is_glob(entry.text)) TRY_VOID(add_protected(entry));
+    if (is_glob(entry.text)) continue;
+    TRY_VOID(check_wildcards(entry, PathAccess::protect));
+    TRY_VOID(add_protected(entry));
   }
   TRY_VOID(add_globs(profile));
   hold_covered();
@@ -162,7 +166,15 @@ Result<void> RuleSet::add(const profiles::Entry& entry, PathAccess access, bool 
 
 /// Read-only where something else makes the path writable; where nothing does, it grants nothing.
 Result<void> RuleSet::add_protected(const profiles::Entry& entry) {
-  Resolver::Resolution found = resolver_.resolve(TRY(expand_path(entry, places_)));
+  const std::string path = TRY(expand_path(entry, places_));
+  if (own_swarm_ && path == path_join(places_.home, ".swarm")) {
+    const std::string own = path_join(plan_.home, ".swarm");
+    if (const PathRule* rule = find(own); rule != nullptr && rule->access == PathAccess::write) {
+      put({own, entry.text, PathAccess::protect, FileType::directory, entry.origin});
+      return {};
+    }
+  }
+  Resolver::Resolution found = resolver_.resolve(path);
   if (found.stat.type == FileType::missing) return {};
   const PathRule* rule = decide(found.path);
   if (rule == nullptr || rule->access == PathAccess::hide || rule->access == PathAccess::read)

@@ -76,6 +76,7 @@ class RuleSet {
 
  private:
   Result<void> add(const profiles::Entry& entry, PathAccess access, bool copy = false);
+  Result<void> check_wildcards(const profiles::Entry& entry, PathAccess access);
   Result<void> add_globs(const profiles::Profile& profile);
   Result<void> add_glob(const profiles::Entry& entry, PathAccess access,
                         const std::vector<std::string>& roots);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "launcher/base/glob.h"
 #include "launcher/base/path.h"
 #include "launcher/base/text.h"
 #include "launcher/plan/claude_code.h"
@@ -81,6 +82,64 @@ bool gives_away_host(const Resolver::Resolution& device) {
                      [&](std::string_view path) { return path_is_beneath(device.path, path); });
 }
 
+void add_node(const std::string& path, const FileStat& stat, const Origin& origin, Plan& plan) {
+  Mount mount = make(MountKind::bind, path, path);
+  mount.is_directory = stat.type == FileType::directory;
+  mount.id = stat.id;
+  mount.writable = mount.devices = true;
+  mount.origin = origin;
+  plan.spec.mounts.push_back(std::move(mount));
+}
+
+/// The device nodes that `entry` stands for, with a wildcard in its last component.
+Result<std::vector<std::string>> find_devices(const profiles::Entry& entry, Resolver& resolver) {
+  constexpr std::size_t kMost = 64;  // each is a mount
+  std::vector<std::string> out;
+  const std::string directory = path_parent(entry.text);
+  for (const Child& child : resolver.files().list(resolver.resolve(directory).path)) {
+    if (!match_name(path_name(entry.text), child.name)) continue;
+    const std::string path = path_join(directory, child.name);
+    const unsigned mode = resolver.resolve(path).stat.mode;
+    if (S_ISCHR(mode) || S_ISBLK(mode)) out.push_back(path);
+  }
+  if (out.size() > kMost) {
+    return fail("grant a device", entry.origin.text() + ": " + escape_for_terminal(entry.text),
+                fmt::format("it names more than {} devices", kMost));
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+/// `path` is what `entry` says, or one that its wildcard stands for.
+Result<void> add_device(const profiles::Entry& entry, const std::string& path, Resolver& resolver,
+                        Plan& plan) {
+  const std::string where = entry.origin.text() + ": " + escape_for_terminal(path);
+  Resolver::Resolution found = resolver.resolve(path);
+  if (found.stat.type == FileType::missing) {
+    if (entry.optional) return {};
+    return fail_errno("grant a device", where, found.stat.err);
+  }
+  if (!path_is_beneath(found.path, "/dev") || found.path == "/dev") {
+    return fail("grant a device", where, "not beneath /dev");
+  }
+  if (is_own_device(found.path)) {
+    return fail("grant a device", where, "the sandbox has its own, or the user's terminals");
+  }
+  if (gives_away_host(found)) {
+    if (!entry.dangerous) {
+      return fail("grant a device", where, "it gives away disks or memory of the host",
+                  "if that is meant, a profile says so: devices = [{path = …, dangerous = true}]");
+    }
+    plan.waivers.push_back({fmt::format("device {}: it gives away disks or memory of the host",
+                                        escape_for_terminal(found.path)),
+                            entry.origin});
+  }
+  const bool known = std::any_of(plan.spec.mounts.begin(), plan.spec.mounts.end(),
+                                 [&](const Mount& mount) { return mount.target == found.path; });
+  if (!known) add_node(found.path, found.stat, entry.origin, plan);
+  return {};
+}
+
 }  // namespace
 
 Result<void> add_private_directories(const profiles::Profile& profile, const HostFacts& facts,
@@ -138,48 +197,21 @@ void add_etc(const HostFacts& facts, Plan& plan) {
 
 Result<void> add_devices(const profiles::Profile& profile, const HostFacts& facts,
                          Resolver& resolver, Plan& plan) {
-  auto add_node = [&](const std::string& path, const FileStat& stat, const Origin& origin) {
-    Mount mount = make(MountKind::bind, path, path);
-    mount.is_directory = stat.type == FileType::directory;
-    mount.id = stat.id;
-    mount.writable = mount.devices = true;
-    mount.origin = origin;
-    plan.spec.mounts.push_back(mount);
-  };
   for (const char* name : {"null", "zero", "full", "random", "urandom", "tty"}) {
     std::string path = path_join("/dev", name);
     FileStat stat = facts.files->stat(path);
     if (stat.type == FileType::missing) return fail_errno("find a device", path, stat.err);
-    add_node(path, stat, kBuiltIn);
+    add_node(path, stat, kBuiltIn, plan);
   }
   for (const profiles::Entry& entry : profile.devices) {
-    Resolver::Resolution found = resolver.resolve(entry.text);
-    if (found.stat.type == FileType::missing) {
-      if (entry.optional) continue;
-      return fail_errno("grant a device",
-                        entry.origin.text() + ": " + escape_for_terminal(entry.text),
-                        found.stat.err);
+    if (!is_glob(path_name(entry.text))) {
+      TRY_VOID(add_device(entry, entry.text, resolver, plan));
+      continue;
     }
-    const std::string where = entry.origin.text() + ": " + escape_for_terminal(entry.text);
-    if (!path_is_beneath(found.path, "/dev") || found.path == "/dev") {
-      return fail("grant a device", where, "not beneath /dev");
-    }
-    if (is_own_device(found.path)) {
-      return fail("grant a device", where, "the sandbox has its own, or the user's terminals");
-    }
-    if (gives_away_host(found)) {
-      if (!entry.dangerous) {
-        return fail(
-            "grant a device", where, "it gives away disks or memory of the host",
-            "if that is meant, a profile says so: devices = [{path = …, dangerous = true}]");
-      }
-      plan.waivers.push_back({fmt::format("device {}: it gives away disks or memory of the host",
-                                          escape_for_terminal(found.path)),
-                              entry.origin});
-    }
-    const bool known = std::any_of(plan.spec.mounts.begin(), plan.spec.mounts.end(),
-                                   [&](const Mount& mount) { return mount.target == found.path; });
-    if (!known) add_node(found.path, found.stat, entry.origin);
+    const std::vector<std::string> found = TRY(find_devices(entry, resolver));
+    for (const std::string& path : found) TRY_VOID(add_device(entry, path, resolver, plan));
+    if (found.empty() && !entry.optional)
+      plan.warnings.push_back({escape_for_terminal(entry.text) + " names no device", entry.origin});
   }
   plan.spec.mounts.push_back(make(MountKind::devpts, "/dev/pts"));
   struct Link {

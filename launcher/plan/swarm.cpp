@@ -13,13 +13,15 @@ std::string project_key(const std::string& project) {
 }
 
 Result<void> compile_swarm(const profiles::Profile& profile, const HostFacts& facts,
-                           Resolver& resolver, Plan& plan) {
+                           Resolver& resolver, const RuleSet& rules, Plan& plan) {
   if (profile.swarm_state.value != profiles::SwarmState::own) return {};
   const std::string place = path_join(plan.home, ".swarm");
-  const auto mount =
-      std::find_if(plan.spec.mounts.begin(), plan.spec.mounts.end(),
-                   [&](const sandbox::Mount& m) { return m.target == place && m.writable; });
-  if (mount == plan.spec.mounts.end()) return {};
+  const PathRule* rule = rules.decide(place);
+  const bool of_write =
+      rule != nullptr && (rule->access == PathAccess::write || rule->access == PathAccess::protect);
+  const auto mount = std::find_if(plan.spec.mounts.begin(), plan.spec.mounts.end(),
+                                  [&](const sandbox::Mount& m) { return m.target == place; });
+  if (!of_write || mount == plan.spec.mounts.end()) return {};
   constexpr const char* kDoing = "give the project a ~/.swarm of its own";
   if (!mount->in_root) {
     return fail(kDoing, profile.swarm_state.origin.text(), "the home is not private",

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 
+#include "launcher/plan/paths.h"
 #include "launcher/plan/plan.h"
 #include "launcher/plan/resolver.h"
 
@@ -11,10 +12,10 @@ namespace dirbox::plan {
 /// SHA-256 of its path.
 std::string project_key(const std::string& project);
 
-/// Where swarm_state is private and something lets ~/.swarm be written: puts the project's own
-/// directory there. A missing one becomes one of plan.missing_directories. After compile_tree().
-/// Errors: a home that is not private, a file in the directory's place.
+/// Where swarm_state is private and something lets ~/.swarm be written, or protects it: puts the
+/// project's own directory there. A missing one becomes one of plan.missing_directories. After
+/// compile_tree(). Errors: a home that is not private, a file in the directory's place.
 Result<void> compile_swarm(const profiles::Profile& profile, const HostFacts& facts,
-                           Resolver& resolver, Plan& plan);
+                           Resolver& resolver, const RuleSet& rules, Plan& plan);
 
 }  // namespace dirbox::plan

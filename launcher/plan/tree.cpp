@@ -60,7 +60,8 @@ class Tree {
     const Mount* cover = cover_of(rule.path);
     bool covered = cover != nullptr && cover->kind == MountKind::bind;
     bool writable = rule.access == PathAccess::write;
-    if (rule.access == PathAccess::protect && !covered) return {};
+    // With nothing there it has taken the place of the rule that let the same path be written.
+    if (rule.access == PathAccess::protect && cover != nullptr && !covered) return {};
     if (covered && !rule.mounted && (cover->writable == writable || rule.type == FileType::socket))
       return {};
     if (!writable && !covered && rule.type == FileType::directory && has_gaps(rule.path)) {
@@ -117,8 +118,8 @@ class Tree {
 
   bool grants_beneath(const std::string& path) const {
     return std::any_of(rules_.rules().begin(), rules_.rules().end(), [&](const PathRule& rule) {
-      return (rule.access == PathAccess::read || rule.access == PathAccess::write) &&
-             rule.path != path && path_is_beneath(rule.path, path);
+      return rule.access != PathAccess::hide && rule.path != path &&
+             path_is_beneath(rule.path, path);
     });
   }
 

@@ -47,6 +47,13 @@ class Globs(sandbox.Boundary):
     def test_by_option(self):
         self.denied("read", self.project("tree/a/.env"), "ENOENT|EACCES", options=["--hide", "tree/**/.env"])
 
+    def test_other_wildcards_are_refused(self):
+        """They are names: one that is there is hidden, with another one nothing runs."""
+        for options in (self.options('hide = ["${PROJECT}/tree/{a,b}/.env"]'), ["--hide", "tree/[a]/.env"], ["--hide", "tree/?/.env"]):
+            self.assertRefused(self.dirbox("cat", "tree/a/.env", options=options), "only * and ** are wildcards")
+        self.world.plant(self.project("tree/x[1]"), self.world.marker)
+        self.denied("read", self.project("tree/x[1]"), "ENOENT|EACCES", options=["--hide", "./tree/x[1]"])
+
     def test_too_much_is_refused(self):
         for i in range(1001):
             self.world.plant(self.project(f"tree/many/{i}"), "")

@@ -109,6 +109,21 @@ class Outside(sandbox.Boundary):
             for name in ("config", "deep", "keys"):
                 shutil.rmtree(self.project(name))
 
+    def test_protecting_exactly_what_can_be_written(self):
+        """The working directory itself, and a directory of the home."""
+        name = self.home(".swarm/kept")
+        self.world.plant(name, "kept\n")
+        self.addCleanup(os.unlink, name)
+        options = ["-p", self.profile('extends = "director"\n[filesystem]\nprotect = ["${CWD}", "~/.swarm"]\n', "exact.toml")]
+        self.addCleanup(os.unlink, options[1])
+        for path, new in ((self.project("file"), self.project("new")), (name, self.home(".swarm/new"))):
+            self.control("append", path)
+            self.before = self.world.picture()
+            self.allowed("read", path, options=options)
+            self.denied("append", path, "EROFS|EACCES", options=options)
+            self.denied("create", new, "EROFS|EACCES", options=options)
+            self.assertFalse(os.path.exists(new))
+
     def test_the_launcher_and_its_profiles(self):
         self.all_denied([("write", sandbox.DIRBOX), ("unlink", sandbox.DIRBOX)], "ENOENT|EACCES|EROFS|EPERM|ETXTBSY")
         self.probes([("mkdir", self.home(".config")), ("mkdir", self.home(".config/dirbox")),

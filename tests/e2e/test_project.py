@@ -86,6 +86,10 @@ class Selection(Project):
         self.ok("project", "set", "build", self.project)
         shutil.rmtree(self.project)
         self.ok("project", "unset", self.project, cwd=self.home)
+        os.makedirs(self.project)
+        self.ok("project", "set", "build", self.project)
+        shutil.rmtree(self.project)
+        self.ok("project", "unset", "p", cwd=self.home + "/work")
 
     def test_a_file_is_no_directory(self):
         self.write(self.project + "/a.txt", "")
@@ -107,6 +111,59 @@ class Selection(Project):
         self.ok("project", "set", "worker")
         self.assertTrue(os.path.islink(self.selections))
         self.assertIn("worker", self.text(real))
+
+    def test_through_a_symlink(self):
+        """An entry counts where its name leads, and unset takes the name that list shows."""
+        given, real = self.home + "/untrusted", self.home + "/big/untrusted"
+        os.makedirs(given)
+        os.makedirs(self.home + "/big")
+        self.ok("project", "set", "offline", given)
+        os.rename(given, real)
+        os.symlink("big/untrusted", given)
+        self.assertEqual(self.chosen(given), ["offline", f"{self.selections}:2:1: {given}, which leads to {real}"])
+        self.assertEqual(self.ok("project", "list"), f"offline  {given}  leads to {real}\n")
+        self.ok("project", "unset", "untrusted", cwd=self.home)
+        self.assertEqual(self.ok("project", "list"), "")
+        self.ok("project", "set", "worker", given)
+        self.ok("project", "unset", given)
+        self.assertEqual(self.ok("project", "list"), "")
+
+    def test_a_planted_symlink_changes_nothing(self):
+        """What an entry names lies in a writable tree; a sandbox there makes a symlink of it."""
+        strict, planted = self.home + "/strict", self.project + "/tool"
+        for name in ("/strict/sub", "/other"):
+            os.makedirs(self.home + name)
+        self.write(self.selections, f'[projects]\n"{planted}" = "build"\n"{strict}" = "offline"\n')
+        for target, cwd, other in ((strict, "/strict/sub", self.selections + ":3:1 offline"),
+                                   (strict + "/sub", "/strict/sub", self.selections + ":3:1 offline"),
+                                   (self.home, "/other", "the default director")):
+            os.symlink(target, planted)
+            said = self.refused("run", "--", "touch", "ran", cwd=self.home + cwd)
+            for fragment in (self.selections + ":2:1 says build", other, f"dirbox project unset {planted}"):
+                self.assertIn(fragment, said)
+            os.unlink(planted)
+        os.symlink(self.home, planted)
+        self.assertEqual(self.chosen(strict + "/sub")[0], "offline")
+        self.ok("project", "unset", planted)
+        self.assertEqual(self.chosen(self.home + "/other")[0], "director")
+
+    def test_the_mode_stays(self):
+        for mode in (0o640, 0o444, 0o600):
+            self.write(self.selections, "[projects]\n")
+            os.chmod(self.selections, mode)
+            self.ok("project", "set", "worker")
+            self.assertEqual(os.stat(self.selections).st_mode & 0o777, mode)
+            os.unlink(self.selections)
+        self.ok("project", "set", "worker")
+        self.assertEqual(os.stat(self.selections).st_mode & 0o777, 0o600)
+
+    def test_list_says_what_is_missing(self):
+        self.write(self.selections, f'[projects]\n"{self.project}" = "wroker"\n"/gone" = "offline"\n"{self.home}" = "worker"\n')
+        self.assertEqual([line.split("  ")[-1].strip() for line in self.ok("project", "list").splitlines()],
+                         ["no such directory", self.home, "no such profile"])
+        said = [(one["directory"], one["profile_found"], one["exists"], one["leads_to"])
+                for one in json.loads(self.ok("project", "list", "--json"))]
+        self.assertEqual(said, [("/gone", True, False, ""), (self.home, True, True, ""), (self.project, False, True, "")])
 
     def test_many_at_once(self):
         folders = [f"{self.home}/work/{i}" for i in range(16)]
@@ -270,6 +327,7 @@ class ProjectFile(Project):
             ('[filesystem]\ntmp_size = "2G"\n', "+ filesystem.tmp_size 2G"),
             ('[filesystem]\nprotect = ["-${PROJECT}/.git/hooks"]\n', "write " + self.project + "/.git/hooks (before: read)"),
             ('[filesystem]\nwrite = [{path = "~/new", create = true}]\n', "make the directory"),
+            ('[filesystem]\ndevices = ["?/dev/nul*"]\n', "+ filesystem.devices ?/dev/nul*"),
             ('[network]\nallow = ["evil.test"]\n', "+ network.allow evil.test"),
             ('[network]\nmode = "host"\n', "+ network.mode host"),
             ('[network]\ntls = "off"\n', "+ network.tls off"),

@@ -138,6 +138,10 @@ TEST_CASE("a ~/.swarm of the project alone") {
   REQUIRE(mount_at(plan, "/home/u/.swarm") != nullptr);
   CHECK(mount_at(plan, "/home/u/.swarm")->source == state);
   CHECK(map_to_host(plan, "/home/u/.swarm/logs") == state + "/logs");
+  plan = host.compile(FakeHost::extended(FakeHost::profile(text),
+                                         "[filesystem]\nprotect = [\"~/.swarm\"]\n", "u.toml"));
+  CHECK(mount_at(plan, "/home/u/.swarm")->source == state);
+  CHECK(shown(plan, "/home/u/.swarm") == "read");
   CHECK(project_key("/a/x") != project_key("/b/x"));
 }
 

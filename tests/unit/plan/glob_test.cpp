@@ -92,3 +92,71 @@ TEST_CASE("the beginning of a pattern may be a symlink, and a match too") {
   CHECK((tool == nullptr || tool->access == PathAccess::read));
   CHECK(find_rule(plan, "/d/a")->access == PathAccess::write);
 }
+
+TEST_CASE("other wildcards are names, and one that names nothing is an error") {
+  FakeHost host;
+  for (const char* path : {"/d/a/.env", "/d/x[1]", "/d/{id}/.env", "/d/q"}) host.files.file(path);
+  host.files.link("/d/l[1]", "/gone");
+  struct Row {
+    const char* text;
+    const char* hint;  ///< "" for no error
+  };
+  const Row rows[] = {
+      {"hide = [\"${CWD}/{a,b}/.env\"]",
+       "write \"${CWD}/a/.env\", \"${CWD}/b/.env\"; if that is its name and it may be absent, "
+       "\"?${CWD}/{a,b}/.env\""},
+      {"protect = [\"/d/[ab]/{e,f}?\"]",
+       "write \"/d/*/e*\", \"/d/*/f*\"; if that is its name and it may be absent, "
+       "\"?/d/[ab]/{e,f}?\""},
+      {"hide = [\"/d/{a/x,b}\"]",
+       "write \"/d/a/x\", \"/d/b\"; if that is its name and it may be absent, \"?/d/{a/x,b}\""},
+      {"hide = [\"/d/**/.en?\"]",
+       "write \"/d/**/.en*\"; if that is its name and it may be absent, \"?/d/**/.en?\""},
+      {"hide = [\"/d/x[1]\"]", ""},
+      {"hide = [\"/d/l[1]\"]", ""},
+      {"hide = [\"/d/{id}/none\"]", ""},
+      {"hide = [\"/d/**/{id}/.env\"]", ""},
+      {"hide = [\"/d/none}\", \"/d/[none\", \"/d/none\"]", ""},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.text);
+    auto plan = host.try_filesystem(row.text, ", \"/d\"");
+    CHECK(plan.has_value() == (*row.hint == '\0'));
+    CHECK((plan ? "" : plan.error().error.hint) == row.hint);
+    if (!plan) CHECK(plan.error().error.operand.starts_with("t.toml:3:"));
+    if (plan) CHECK(all_notes(plan->warnings) == "");
+  }
+  CHECK(shown(host.filesystem("hide = [\"/d/x[1]\"]", ", \"/d\""), "/d/x[1]") == "mask");
+  const Plan plan = host.filesystem("hide = [\"?/d/{a,b}/.env\"]", ", \"/d\"");
+  CHECK(all_notes(plan.warnings) ==
+        "/d/{a,b}/.env: nothing has the name {a,b}, and only * and ** are wildcards: write "
+        "\"/d/a/.env\", \"/d/b/.env\"\n");
+  CHECK(plan.warnings.front().origin.line == 3);
+}
+
+TEST_CASE("a wildcard in the last name of a device stands for device nodes") {
+  FakeHost host;
+  for (const char* path : {"/dev/nvidia0", "/dev/nvidiactl", "/dev/nvme0"})
+    host.files.other(path, 020666);
+  host.files.other("/dev/nvidia-caps/cap1", 020666);
+  host.files.file("/dev/nvidia.txt");
+  host.files.link("/dev/nvidia-out", "/etc/passwd");
+  Plan plan = host.filesystem("devices = [\"/dev/nvidia*\", \"?/dev/none*\"]");
+  CHECK(all_notes(plan.warnings) == "");
+  CHECK(mount_at(plan, "/dev/nvidia0")->devices);
+  CHECK(mount_at(plan, "/dev/nvidiactl")->devices);
+  for (const char* path : {"/dev/nvidia-caps", "/dev/nvidia.txt", "/dev/nvidia-out", "/dev/nvme0"})
+    CHECK(mount_at(plan, path) == nullptr);
+  plan = host.filesystem("devices = [\"/dev/none*\"]");
+  CHECK(all_notes(plan.warnings) == "/dev/none* names no device\n");
+  CHECK(plan.warnings.front().origin.line == 3);
+  host.files.other("/dev/sda", 060660);
+  host.files.other("/dev/ttyS0", 020660);
+  for (const char* refused : {"/dev/sd*", "/dev/ttyS*"}) {
+    auto compiled = host.try_filesystem(std::string("devices = [\"") + refused + "\"]");
+    REQUIRE_FALSE(compiled.has_value());
+    CHECK(compiled.error().error.operand.starts_with("t.toml:3:"));
+  }
+  for (int i = 0; i < 65; ++i) host.files.other("/dev/many" + std::to_string(i), 020660);
+  CHECK_FALSE(host.try_filesystem("devices = [\"/dev/many*\"]").has_value());
+}

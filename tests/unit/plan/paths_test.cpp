@@ -52,6 +52,21 @@ TEST_CASE("the longest path wins; at equal length hide, protect, write, read") {
   CHECK(find_rule(clash, "/x") == nullptr);
 }
 
+TEST_CASE("what another file lets be written is read-only where it is protected itself") {
+  FakeHost host;
+  for (const char* path : {"/d/a/b", "/d/e"}) host.files.directory(path);
+  const auto base = FakeHost::profile("[filesystem]\nwrite = [\"${CWD}\", \"/d\", \"/d/a/b\"]\n");
+  auto access = [&](const std::string& text, const std::string& path) {
+    return shown(host.compile(FakeHost::extended(base, "[filesystem]\n" + text, "u.toml")), path);
+  };
+  CHECK(access("protect = [\"${CWD}\"]", "/home/u/p") == "read");
+  CHECK(access("protect = [\"/d\"]", "/d") == "read");
+  CHECK(access("protect = [\"/d\"]", "/d/a/b") == "write");
+  CHECK(access("protect = [\"/d\"]\nhide = [\"/d/e\"]", "/d") == "directory");
+  CHECK(access("protect = [\"/d\"]\nhide = [\"/d/e\"]", "/d/a") == "read");
+  CHECK(access("protect = [\"/d/a/b\"]\nhide = [\"/d/a\"]", "/d/a/b") == "read");
+}
+
 TEST_CASE("places over a bound tree are recognised, not trusted") {
   FakeHost host;
   host.files.directory("/d/a/b");

@@ -193,7 +193,7 @@ TEST_CASE("entries: marks, the table form, one spelling of a path") {
   CHECK(p.write[0].create);
   CHECK(p.write[0].text == "~");
   CHECK(p.sockets[0].dangerous);
-  CHECK(p.hide[0].optional);
+  CHECK_FALSE(p.hide[0].optional);
   CHECK(p.hide[1].optional);
 }
 
@@ -248,5 +248,13 @@ TEST_CASE("variables") {
   for (const char* good : {"/", "~", "~/a", "${CWD}", "/a..b/..c/d..", "/a[id]/x y"}) {
     CAPTURE(good);
     CHECK_FALSE(check_path(good).has_value());
+  }
+  for (const char* bad : {"/dev/*/x", "/dev/x*/y*", "/dev/**", "/d/x*", "/dev*", "~/x*"}) {
+    CAPTURE(bad);
+    CHECK(check_device(bad).has_value());
+  }
+  for (const char* good : {"/dev/dri", "/dev/nvidia*", "/dev/dri/*"}) {
+    CAPTURE(good);
+    CHECK_FALSE(check_device(good).has_value());
   }
 }

@@ -11,10 +11,13 @@ std::vector<Selection> parsed(const std::string& text) {
   REQUIRE_MESSAGE(out.has_value(), (out ? "" : out.error().message()));
   return *out;
 }
+std::string chosen(const std::vector<Selection>& list, const std::string& directory) {
+  auto held = decide_selection(list, directory, "director");
+  if (!held) return "error: " + held.error().detail + " | " + held.error().hint;
+  return held->selection == nullptr ? "" : held->selection->profile;
+}
 std::string chosen(const std::string& text, const std::string& directory) {
-  const auto list = parsed(text);
-  const Selection* found = decide_selection(list, directory);
-  return found == nullptr ? "" : found->profile;
+  return chosen(parsed(text), directory);
 }
 std::string set(const std::string& text, const std::string& directory, const std::string& profile) {
   auto out = set_selection(text, "p.toml", directory, profile);
@@ -32,6 +35,31 @@ TEST_CASE("the longest directory wins, by component") {
   CHECK(chosen(text, "/w/x/y/z") == "c");
   CHECK(chosen(text, "/ww") == "");
   CHECK(chosen("[projects]\n\"/\" = \"r\"\n", "/ww") == "r");
+}
+
+TEST_CASE("an entry counts where a symlink leads, and no planted one changes what others say") {
+  auto list = parsed("[projects]\n\"/w/x\" = \"a\"\n\"/s\" = \"b\"\n\"/s/a\" = \"a\"\n");
+  auto led = [&](const char* to, bool planted, const char* directory) {
+    list[0].leads_to = to;
+    list[0].planted = planted;
+    return chosen(list, directory);
+  };
+  CHECK(led("/d", false, "/d/y") == "a");
+  CHECK(led("/d", false, "/w/x") == "a");
+  CHECK(led("/d", false, "/e") == "");
+  CHECK(led("/s/t", false, "/s/t/y") == "a");
+  CHECK(led("/", false, "/s/t") == "b");
+  CHECK(led("/", true, "/s/t") == "b");
+  CHECK(led("/s/a", true, "/s/a") == "a");
+  CHECK(led("/s", false, "/s/t") ==
+        "error: p.toml:2:1 says a, p.toml:3:1 b | dirbox project unset /w/x, or dirbox project set "
+        "a /s");
+  CHECK(led("/s/t", true, "/s/t") ==
+        "error: p.toml:2:1 says a, p.toml:3:1 b, and a sandbox may have made the symlink that "
+        "leads here | dirbox project unset /w/x, or dirbox project set a /s/t");
+  CHECK(led("/d", true, "/d").starts_with("error: p.toml:2:1 says a, the default director, and"));
+  list[0].profile = "director";
+  CHECK(led("/d", true, "/d") == "director");
 }
 
 TEST_CASE("what is refused, with its place") {
@@ -54,7 +82,12 @@ TEST_CASE("what is refused, with its place") {
     auto out = parse_selections(row.text, "p.toml");
     REQUIRE(!out.has_value());
     CHECK(out.error().operand == row.operand);
+    CHECK(out.error().doing == "read the projects");
   }
+  auto twice = parse_selections("[projects]\n\"/a b\" = 'x'\n  \"/a b\"  = 'y'\n", "p.toml");
+  CHECK(twice.error().detail == "the key \"/a b\" stands in its table already");
+  auto syntax = parse_selections("[projects\n", "p.toml");
+  CHECK(syntax.error().message().starts_with("read the projects: p.toml:1:"));
 }
 
 TEST_CASE("an edit keeps comments and order") {
@@ -79,7 +112,11 @@ TEST_CASE("names with quotes, escapes, newlines and terminal sequences") {
 }
 
 TEST_CASE("forms that cannot be edited line by line are left alone") {
-  CHECK(set("projects = {\"/a\" = \"x\"}\n", "/a", "y").starts_with("error"));
+  const std::string form = "error: it is written in a form that cannot be changed line by line";
+  CHECK(set("projects = {\"/a\" = \"x\"}\n", "/a", "y") == form);
+  CHECK(set("#\nprojects.\"/a\" = \"x\"\n", "/b", "y") == form);
+  CHECK(set_selection("#\nprojects.\"/a\" = \"x\"\n", "p.toml", "/a", "y").error().operand ==
+        "p.toml:2:1");
   CHECK(set("projects = {\"/a\" = \"x\"}\n", "/b", "y").starts_with("error"));
   CHECK(set("[projects]\n\"/a\" = \"\"\"x\"\"\"\n", "/a", "y") == "[projects]\n\"/a\" = \"y\"\n");
 }
