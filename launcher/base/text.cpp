@@ -77,6 +77,15 @@ std::size_t display_width(std::string_view text) {
 
 }  // namespace
 
+bool is_printable(std::string_view text) {
+  while (!text.empty()) {
+    const Decoded d = decode_utf8(text);
+    if (d.length == 0 || is_deceptive(d.code)) return false;
+    text.remove_prefix(d.length);
+  }
+  return true;
+}
+
 std::string escape_for_terminal(std::string_view text) {
   std::string out;
   out.reserve(text.size());

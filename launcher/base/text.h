@@ -14,6 +14,8 @@ namespace dirbox {
 /// format characters, line separators and malformed UTF-8 become \xNN or \u{N}; '\' doubles.
 /// (CWE-150; Trojan Source, CVE-2021-42574.)
 std::string escape_for_terminal(std::string_view text);
+/// True for text of which escape_for_terminal() changes nothing but '\'.
+bool is_printable(std::string_view text);
 /// A sentence, safe for a terminal and on one line, of which parts may be escaped already: other
 /// than with escape_for_terminal(), '\' stays.
 std::string escape_sentence(std::string_view text);

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "launcher/base/path.h"
+#include "launcher/base/text.h"
 #include "launcher/sync/merge.h"
 
 namespace dirbox::sync {
@@ -129,16 +130,10 @@ constexpr Kept kClaudeKept[] = {
      true},
 };
 
-/// Nothing that a terminal obeys: the host's Claude Code shows some of it.
+/// Nothing that a terminal obeys, and nothing that is read in another order: the host's Claude Code
+/// shows some of it.
 bool is_plain_text(std::string_view text) {
-  if (text.size() > kMaxText) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c < 0x20 || c == 0x7f) return false;
-    if (c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0)
-      return false;  // U+0080 to U+009F
-  }
-  return true;
+  return text.size() <= kMaxText && is_printable(text);
 }
 
 /// Not "__proto__", which JavaScript may take for something else.

@@ -114,6 +114,11 @@ TEST_CASE("a value of another form stays") {
   CHECK(taken("{}", R"({"numStartups":{"x":1}})") == "{}");
   CHECK(taken("{}", R"({"theme":"a\u001b[2Jb"})") == "{}");
   CHECK(taken("{}", R"({"theme":"a\u009b2Jb"})") == "{}");
+  for (const char* text : {"x\\u202eevil", "x\\u2066evil", "x\\u200bevil"})
+    CHECK(taken("{}", fmt::format(R"({{"oauthAccount":{{"emailAddress":"{}"}}}})", text))
+              .find("evil") == std::string::npos);
+  CHECK(taken("{}", R"({"oauthAccount":{"emailAddress":"\u00e9vil@x"}})").find("vil@x") !=
+        std::string::npos);
   CHECK(taken("{}", R"({"theme":"custom:../../project/theme"})") == "{}");
   CHECK(taken("{}", R"({"preferredNotifChannel":"$(evil) "})") == "{}");
   CHECK(taken("{}", R"({"primaryApiKey":"sk-ant-api03-a_B-c","theme":"dark"})") ==
