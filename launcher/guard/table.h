@@ -13,6 +13,8 @@ enum class What {
   gitfile,    ///< `.git` as a file: where it leads is
   commondir,  ///< of a git directory: only linked worktrees have one
   backlink,   ///< worktrees/ID/gitdir: git removes and repairs what it names
+  leading,    ///< behind a symlink, one of these three: any new content is a danger
+  way,        ///< a symlink on the way to something guarded: a file in its place is none
   // What the host's swarm believes: told, and left as it is, since a director is to write it.
   swarm_code,       ///< swarm.py, which `swarm ralph spawn` executes
   swarm_workers,    ///< state.json: the panes into which swarm types

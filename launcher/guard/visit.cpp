@@ -127,30 +127,6 @@ UniqueFd Guard::open_node(const Node& node) const {
   return fd;
 }
 
-/// What kind of directory `path` is: from the nearest one above it that is watched.
-const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int directory) const {
-  if (hooks_.contains(full_path(tree, path))) return &hooks_folder();
-  const Folder* folder = nullptr;
-  std::string at = path;
-  std::vector<std::string> rest;
-  for (;;) {
-    auto found = watches_.find(full_path(tree, at));
-    if (found != watches_.end() && !rest.empty()) folder = nodes_.at(found->second).folder;
-    if (folder != nullptr || at.empty()) break;
-    const std::size_t slash = at.rfind('/');
-    rest.push_back(at.substr(slash == at.npos ? 0 : slash + 1));
-    at = slash == at.npos ? "" : at.substr(0, slash);
-  }
-  if (folder == nullptr) {
-    const std::string_view name = path_name(spec_.trees[tree]);
-    folder = is_special(tree_folder(), name) ? find_folder(tree_folder(), name) : &tree_folder();
-  }
-  for (auto name = rest.rbegin(); folder != nullptr && name != rest.rend(); ++name)
-    folder = &folder_in(*folder, *name);
-  if (folder != nullptr && folder->open && is_git_directory(directory)) return &git_folder();
-  return folder;
-}
-
 /// Watches a directory and looks at its guarded names. The directories in it come next: at once
 /// where the sandbox made or changed them and they are few, else when there is time. In one that
 /// cannot be watched they are left to finish().
@@ -217,7 +193,8 @@ void Guard::visit(const Place& first) {
 std::vector<std::string> Guard::look_in(const Place& place, const Node& node, int directory,
                                         const struct stat& status) {
   const std::size_t most = place.made || ending_ || !held_.empty() ? SIZE_MAX : kMaxEntries;
-  const bool by_path = !held_.empty() || !included_.empty();  // any name may be guarded
+  // Any name may be guarded.
+  const bool by_path = !held_.empty() || indirect_.is_way(full_path(node.tree, node.path));
   const auto [entries, whole] = list_entries(directory, most, by_path ? nullptr : node.folder);
   unwatched_ |= !whole;
   if (!whole) {
@@ -245,8 +222,8 @@ std::vector<std::string> Guard::look_in(const Place& place, const Node& node, in
 /// Whether a directory is known to hold nothing that is guarded; then `folders` are those in it.
 bool Guard::is_plain(const Place& place, const struct stat& status,
                      std::vector<std::string>& folders) {
-  return held_.empty() && included_.empty() && plain_.find(status, folders) &&
-         folder_at(place.tree, place.path, -1) == &tree_folder();
+  return held_.empty() && !indirect_.is_way(full_path(place.tree, place.path)) &&
+         plain_.find(status, folders) && folder_at(place.tree, place.path, -1) == &tree_folder();
 }
 
 /// Without a watch: what a directory is, for those in it. It may be another one than when it was
@@ -314,10 +291,7 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
       (node.folder == &tree_folder() || !is_strange(node.tree, node.path))) {
     before_.emplace(path, before_from(*entry));
     watch_file(node, directory, name);
-    if (node.folder == &git_folder() && name == "config" && entry->text) {
-      const std::string git = full_path(node.tree, node.path);
-      follow_config(*entry->text, git, path_parent(git), 0);
-    }
+    note_leads(node, name, *entry);
   }
   auto judge = [&] {
     return judge_entry(
@@ -350,6 +324,8 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
 bool Guard::follow(const Node& node, What what, const std::string& text) {
   std::string_view target = trimmed(text);
   const std::string here = full_path(node.tree, node.path);
+  if (what == What::leading) return false;
+  if (what == What::way) return true;
   if (what == What::commondir) return node.folder->kind == "worktree" && target == "../..";
   if (what == What::gitfile) {
     constexpr std::string_view kMark = "gitdir: ";
@@ -411,7 +387,7 @@ void Guard::look_at_gitfiles() {
 
 /// Every name in every directory that is watched, and every name that was there before.
 void Guard::look_at_all() {
-  look_at_included();
+  look_at_led();
   std::vector<Node> nodes;
   for (const auto& [wd, node] : nodes_) {
     if (node.folder != nullptr) nodes.push_back(node);
@@ -427,7 +403,7 @@ void Guard::look_at_all() {
     if (folder == nullptr) continue;
     const Node node{known.tree, known.path, folder, 0, 0, {}};
     asked_.reset();
-    bool every = !held_.empty();
+    bool every = !held_.empty() || indirect_.is_way(full_path(node.tree, node.path));
     for (const NameRule& rule : folder->names) {
       every |= rule.name == "*";
       if (rule.name != "*") look(node, directory.get(), std::string(rule.name));
