@@ -31,11 +31,12 @@ std::optional<std::string> Guard::read_config(const std::string& path) const {
   return read_plain(path);
 }
 
-/// Of a guarded name as it was before the start.
-void Guard::note_leads(const Node& node, const std::string& name, const Entry& entry) {
+/// Of a guarded name. One that is `made` since the start leads nowhere by itself, but makes a work
+/// tree, for which configurations from before may name hooks.
+void Guard::note_leads(const Node& node, const std::string& name, const Entry& entry, bool made) {
   if (!entry.text) return;
   const std::string directory = full_path(node.tree, node.path);
-  if (S_ISLNK(entry.status.st_mode)) {
+  if (S_ISLNK(entry.status.st_mode) && !made) {
     const Folder* folder = find_folder(*node.folder, name);
     if (node.folder->open && !is_special(*node.folder, name)) folder = nullptr;
     const NameRule* rule = find_name(*node.folder, name);
@@ -44,7 +45,7 @@ void Guard::note_leads(const Node& node, const std::string& name, const Entry& e
   }
   if (name == ".git") take_leads(leads_.of_work_tree(directory));
   if (node.folder == &git_folder() && name == "config" && S_ISREG(entry.status.st_mode))
-    take_leads(leads_.of_git(directory, *entry.text));
+    take_leads(leads_.of_git(directory, made ? "" : *entry.text));
 }
 
 /// One after the other: one may lead to more.
@@ -56,7 +57,8 @@ void Guard::take_leads(const std::vector<Lead>& leads) {
 
 void Guard::take_lead(Lead lead) {
   const auto place = find_place(lead.path);
-  if (!place || place->path.empty()) return;
+  // A tree itself is guarded as something else where git takes all its hooks from there alone.
+  if (!place || (place->path.empty() && lead.folder != &hooks_folder())) return;
   // Where every file is guarded by its place nothing is added, and what is beneath stays guarded.
   const Folder* own = folder_at(place->tree, place->path, -1);
   if (lead.folder != nullptr && own != nullptr && find_name(*own, "pre-commit") != nullptr)

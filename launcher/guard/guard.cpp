@@ -109,7 +109,7 @@ void Guard::snapshot(const Node& node, int directory) {
     auto entry = look_at(directory, name);
     if (!entry) return;
     before_[full_name(here, name)] = before_from(*entry);
-    note_leads(here, name, *entry);
+    note_leads(here, name, *entry, false);
     // A change in place is an event of the file, not of a directory of the tree, nor where the file
     // has another name.
     if (S_ISREG(before_[full_name(here, name)].mode)) watch_file(here, directory, name);
@@ -142,7 +142,7 @@ void Guard::snapshot(const Node& node, int directory) {
     if (!fd.valid()) {
       if (auto link = look_at(directory, name)) {
         before_[full_name(here, name)] = before_from(*link);
-        note_leads(here, name, *link);
+        note_leads(here, name, *link, false);
       }
       continue;
     }

@@ -67,7 +67,7 @@ class Guard {
   void handle(int wd, std::uint32_t mask, const std::string& name);
   void on_directory(const Node& parent, int directory, std::uint32_t mask, const std::string& name);
   std::optional<Place> find_place(const std::string& path) const;
-  void note_leads(const Node& node, const std::string& name, const Entry& entry);
+  void note_leads(const Node& node, const std::string& name, const Entry& entry, bool made);
   std::optional<std::string> read_config(const std::string& path) const;
   void take_leads(const std::vector<Lead>& leads);
   void take_lead(Lead lead);

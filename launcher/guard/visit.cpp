@@ -287,12 +287,14 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   }
   const std::string path = full_name(node, name);
   const auto known = before_.find(path);
-  if (known == before_.end() && !is_since(entry->status.st_ctim, started_) &&
-      (node.folder == &tree_folder() || !is_strange(node.tree, node.path))) {
+  const bool made = known == before_.end() &&
+                    (is_since(entry->status.st_ctim, started_) ||
+                     (node.folder != &tree_folder() && is_strange(node.tree, node.path)));
+  if (known == before_.end() && !made) {
     before_.emplace(path, before_from(*entry));
     watch_file(node, directory, name);
-    note_leads(node, name, *entry);
   }
+  if (known == before_.end()) note_leads(node, name, *entry, made);
   auto judge = [&] {
     return judge_entry(
         *rule, before_of(path, *entry), *entry, path_to_tree(node),

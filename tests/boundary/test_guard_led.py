@@ -40,6 +40,8 @@ ROWS = [
     ("nested", f"git init -q .; mkdir -p a/b; cd a/b; {REPOSITORY} git config core.hooksPath .githooks", "", "a/b/" + HOOK, "a/b"),
     ("beneath the top", "git init -q .; hook tools/hooks/pre-commit; git config core.hooksPath tools/hooks", "tools",
      "hooks/pre-commit", ""),
+    ("hooks themselves", "git init -q .; hook tools/hooks/pre-commit; git config core.hooksPath tools/hooks", "tools/hooks",
+     "pre-commit", ""),
     ("behind a symlink", "git init -q .; hook real/hooks/pre-commit; ln -s real link; git config core.hooksPath link/hooks", "",
      "real/hooks/pre-commit", ""),
     ("by a symlink to it", f"mkdir a; ln -s a b; cd a; {REPOSITORY} git config core.hooksPath ~/HERE/b/.githooks", "a", HOOK, "a"),
@@ -153,6 +155,19 @@ class Led(sandbox.Boundary):
                         self.make(layout)
                         said = self.inside(mode, f"{wait}({way}) 2> /dev/null; true", "")
                         self.assertFalse(self.victim(""), said)
+
+    def test_work_trees_that_are_made_inside(self):
+        """The configuration was there before, the repository that it is for was not."""
+        plant = f"mkdir -p new/.githooks; printf '#!/bin/sh\ntouch {self.canary}\n' > new/{HOOK}; chmod +x new/{HOOK} || true"
+        for mode, executed in (("off", True), ("quarantine", False)):
+            for wait in (WAIT, ""):
+                with self.subTest(mode=mode, wait=wait):
+                    self.make(REPOSITORY + "git config core.hooksPath .githooks")
+                    self.inside(mode, f"{wait}git worktree add -q new && {plant}", "")
+                    self.assertEqual(self.victim("new"), executed)
+                    self.make("git init -q .; git config --global core.hooksPath .githooks")
+                    self.inside(mode, f"{wait}git init -q new && {plant}", "")
+                    self.assertEqual(self.victim("new"), executed)
 
     def test_files_that_are_symlinks(self):
         """Editors and agents read these; what stood there comes back, and what was nowhere goes."""
