@@ -147,8 +147,9 @@ std::vector<Lead> Leads::of_host(const Spec& spec) {
   hooks_.erase(std::remove_if(hooks_.begin(), hooks_.end(),
                               [](const std::string& path) { return path.starts_with('/'); }),
                hooks_.end());
+  std::set<std::string> seen;
   for (const std::string& tree : spec.trees) {
-    for (std::string at = tree; at != "/"; at = path_parent(at)) {
+    for (std::string at = tree; at != "/" && seen.insert(at).second; at = path_parent(at)) {
       struct stat status {};
       if (::lstat(path_join(at, ".git").c_str(), &status) != 0) continue;
       // A directory in the tree itself is looked at like others.
