@@ -51,7 +51,8 @@ Guard::Guard(EventLoop& loop, Spec spec, std::string store, const std::string& p
       plain_(plain),
       familiar_(plain.empty() ? plain : plain + ".places"),
       others_(spec_.foreign_state ? "" : store_path_),
-      silence_(loop, [this] { listen(); }) {}
+      silence_(loop, [this] { listen(); }),
+      leads_(spec_.home, [this](const std::string& path) { return read_config(path); }) {}
 
 Guard::~Guard() { stop_watching(); }
 
@@ -61,6 +62,7 @@ Result<void> Guard::start(bool told) {
   started_ = TRY(file_time());
   TRY_VOID(held_.remember(spec_, before_));
   indirect_.globs = held_.globs();
+  if (spec_.mode == Mode::enforce) indirect_.share();
   TRY_VOID(open_trees());
   watching_ = true;
   if (!told) familiar_.begin();
@@ -83,15 +85,19 @@ Result<void> Guard::open_trees() {
   for (const std::string& path : spec_.trees) {
     UniqueFd tree(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!tree.valid()) return fail_errno("guard a directory", escape_for_terminal(path));
-    const std::size_t index = trees_.size();
     trees_.push_back(std::move(tree));
-    const int top = trees_.back().get();
+  }
+  take_leads(leads_.of_host(spec_));
+  for (std::size_t index = 0; index < trees_.size(); ++index) {
+    const std::string& path = spec_.trees[index];
+    const int top = trees_[index].get();
     const Folder* folder = folder_at(index, "", top);
     if (!watch({index, "", false}, top, *folder))
       return fail_errno("guard a directory", escape_for_terminal(path));
     snapshot(nodes_.at(watches_.at(path)), top);
     queue_.push_back({index, "", false});
   }
+  remember_followed();
   return {};
 }
 
@@ -102,13 +108,8 @@ void Guard::snapshot(const Node& node, int directory) {
   auto remember = [&](const std::string& name) {
     auto entry = look_at(directory, name);
     if (!entry) return;
-    if (here.folder == &git_folder() && name == "config" && entry->text) {
-      const std::string git = full_path(here.tree, here.path);
-      follow_config(*entry->text, git, path_parent(git), 0);
-    }
-    if (S_ISLNK(entry->status.st_mode) && entry->text)
-      note_link(full_path(here.tree, here.path), *entry->text, indirect_.files);
     before_[full_name(here, name)] = before_from(*entry);
+    note_leads(here, name, *entry, false);
     // A change in place is an event of the file, not of a directory of the tree, nor where the file
     // has another name.
     if (S_ISREG(before_[full_name(here, name)].mode)) watch_file(here, directory, name);
@@ -140,9 +141,8 @@ void Guard::snapshot(const Node& node, int directory) {
     UniqueFd fd = open_place(here.tree, path);
     if (!fd.valid()) {
       if (auto link = look_at(directory, name)) {
-        if (S_ISLNK(link->status.st_mode) && link->text)
-          note_link(full_path(here.tree, here.path), *link->text, indirect_.hooks);
         before_[full_name(here, name)] = before_from(*link);
+        note_leads(here, name, *link, false);
       }
       continue;
     }

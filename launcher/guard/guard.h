@@ -3,7 +3,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -15,10 +14,11 @@
 #include "launcher/guard/familiar.h"
 #include "launcher/guard/held.h"
 #include "launcher/guard/indexes.h"
+#include "launcher/guard/indirect.h"
+#include "launcher/guard/leads.h"
 #include "launcher/guard/limits.h"
 #include "launcher/guard/nodes.h"
 #include "launcher/guard/others.h"
-#include "launcher/guard/place.h"
 #include "launcher/guard/plain.h"
 #include "launcher/guard/silence.h"
 #include "launcher/guard/spec.h"
@@ -65,13 +65,13 @@ class Guard {
   void handle(int wd, std::uint32_t mask, const std::string& name);
   void on_directory(const Node& parent, int directory, std::uint32_t mask, const std::string& name);
   std::optional<Place> find_place(const std::string& path) const;
-  void follow_config(const std::string& text, const std::string& directory, const std::string& top,
-                     int depth);
-  void follow_hooks(const Place& place);
-  void note_link(const std::string& directory, const std::string& target, Paths& paths) const;
-  void include_file(const Place& place, const std::string& top, int depth);
+  void note_leads(const Node& node, const std::string& name, const Entry& entry, bool made);
+  std::optional<std::string> read_config(const std::string& path) const;
+  void take_leads(const std::vector<Lead>& leads);
+  void take_lead(Lead lead);
+  void remember_followed();
   const NameRule* rule_of(const Node& node, const std::string& name) const;
-  void look_at_included();
+  void look_at_led();
   void become_git(const Node& node, int directory, const std::string& name);
   UniqueFd open_place(std::size_t tree, const std::string& path) const;
   UniqueFd open_node(const Node& node) const;
@@ -136,9 +136,10 @@ class Guard {
   std::map<std::string, Before> before_;          ///< by full path
   Others others_;
   Silence silence_;
-  std::set<std::string> included_, hooks_;  ///< full paths of what configurations lead to
-  std::multimap<int, Place> links_;         ///< more names of files that are watched
+  std::multimap<int, Place> links_;                     ///< more names of files that are watched
   std::vector<std::pair<Node, std::string>> gitfiles_;  ///< that have led to nothing bad so far
+  Leads leads_;
+  std::deque<Lead> waiting_;  ///< until those before have been taken
   Indirect indirect_;
   std::deque<Place> queue_, later_;  ///< directories to be visited; later, those of no kind
   std::vector<Place> followed_;      ///< to which a gitfile leads
@@ -147,8 +148,7 @@ class Guard {
   struct timespec started_ {};
   EventLoop::TimerId timer_ = 0;
   EventLoop::Clock::time_point begun_;
-  /// Between start() and finish(); no watch was left; nothing runs inside any more.
-  bool watching_ = false, lacking_ = false, ending_ = false;
+  bool watching_ = false, lacking_ = false, ending_ = false;  ///< no watch was left; the end
   int polls_ = 0, remembered_ = 0;  ///< without watches; the last number of one not asked for
   Recorder recorder_;
   Closer closer_;                                        ///< of what was removed

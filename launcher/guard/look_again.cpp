@@ -48,7 +48,7 @@ void Guard::look_at_gitfiles() {
 
 /// Every name in every directory that is watched, and every name that was there before.
 void Guard::look_at_all() {
-  look_at_included();
+  look_at_led();
   std::vector<Node> nodes;
   for (const auto& [wd, node] : nodes_) {
     if (node.folder != nullptr) nodes.push_back(node);
@@ -64,7 +64,8 @@ void Guard::look_at_all() {
     if (folder == nullptr) continue;
     const Node node{known.tree, known.path, folder, 0, 0, {}};
     asked_.reset();
-    bool every = !held_.empty() || folder->no_links;
+    bool every =
+        !held_.empty() || folder->no_links || indirect_.is_way(full_path(node.tree, node.path));
     for (const NameRule& rule : folder->names) {
       every |= is_pattern(rule);
       if (!is_pattern(rule)) look(node, directory.get(), std::string(rule.name));

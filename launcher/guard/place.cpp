@@ -20,13 +20,7 @@ namespace {
 
 constexpr int kMaxLinks = 40;  // as the kernel's MAXSYMLINKS
 constexpr std::uint64_t kScoped = RESOLVE_BENEATH | RESOLVE_IN_ROOT;
-constexpr NameRule kIncluded{"", What::config, "git's configuration includes it"};
 constexpr NameRule kHeld{"", What::whole, "a pattern that is hidden or protected names it"};
-constexpr NameRule kLinked{"", What::whole, "a symlink gives it a guarded name"};
-
-bool holds(const std::vector<std::string>& paths, const std::string& path) {
-  return std::find(paths.begin(), paths.end(), path) != paths.end();
-}
 
 UniqueFd open_directory(int at, const std::string& path, std::uint64_t resolve) {
   open_how how{};
@@ -160,7 +154,7 @@ const Folder* Places::folder_of(const std::string& path) const {
       is_special(tree_folder(), top) ? find_folder(tree_folder(), top) : &tree_folder();
   std::string_view rest = path_relative(path, *tree);
   for (;;) {
-    if (holds(indirect_.hooks, at)) folder = &hooks_folder();
+    if (const Folder* led = indirect_.folder_at(at)) folder = led;
     if (folder->open && is_file(AT_FDCWD, at + "/HEAD")) {
       UniqueFd directory = open_directory(AT_FDCWD, at, RESOLVE_NO_SYMLINKS);
       if (directory.valid() && is_git_directory(directory.get())) folder = &git_folder();
@@ -176,11 +170,11 @@ const Folder* Places::folder_of(const std::string& path) const {
 
 const NameRule* Places::rule_of(const Place& place) const {
   if (place.name == ".") return nullptr;
-  if (!indirect_.included.empty() && holds(indirect_.included, place.path())) return &kIncluded;
-  if (!indirect_.files.empty() && holds(indirect_.files, place.path())) return &kLinked;
   const NameRule* rule = find_name(*place.folder, place.name);
   // What git itself writes, too; what it must not say is undone afterwards.
-  if (rule != nullptr && (is_told(rule->what) || rule->what == What::strategy)) rule = nullptr;
+  if (rule != nullptr && rule->what == What::strategy) rule = nullptr;
+  if (rule == nullptr && !indirect_.empty()) rule = indirect_.rule_at(place.path());
+  if (rule != nullptr && is_told(rule->what)) rule = nullptr;
   if (rule != nullptr || indirect_.globs.empty()) return rule;
   const std::string path = place.path();
   const bool held = std::any_of(indirect_.globs.begin(), indirect_.globs.end(),
@@ -216,11 +210,6 @@ bool Places::is_more_held(const std::string& from, const std::string& to) const 
   });
 }
 
-bool Places::leads_beneath(const std::string& path) const {
-  auto beneath = [&](const std::string& p) { return path_is_beneath(p, path); };
-  return std::any_of(indirect_.hooks.begin(), indirect_.hooks.end(), beneath) ||
-         std::any_of(indirect_.included.begin(), indirect_.included.end(), beneath) ||
-         std::any_of(indirect_.files.begin(), indirect_.files.end(), beneath);
-}
+bool Places::leads_beneath(const std::string& path) const { return indirect_.leads_beneath(path); }
 
 }  // namespace dirbox::guard

@@ -2,22 +2,13 @@
 #include <string>
 #include <vector>
 
-#include "launcher/base/glob.h"
 #include "launcher/base/unique_fd.h"
 #include "launcher/guard/call.h"
+#include "launcher/guard/indirect.h"
 #include "launcher/guard/table.h"
 
 /// Where a name of a guarded tree really is, and what it means there.
 namespace dirbox::guard {
-
-/// What configurations and symlinks that were there at the start lead to, as absolute paths.
-using Paths = std::vector<std::string>;
-struct Indirect {
-  Paths hooks{};              ///< directories in which every file is guarded
-  Paths included{};           ///< configuration files
-  Paths files{};              ///< others
-  std::vector<Glob> globs{};  ///< of what no file may appear at
-};
 
 /// One entry of one directory: nothing but the last component is left to resolve, and that is no
 /// symlink that shall be followed.
@@ -45,6 +36,8 @@ class Places {
   /// root. `resolve`: RESOLVE_* that the caller asked for.
   Found find(const Name& name, bool follow, std::uint64_t resolve, Place& out) const;
 
+  /// What the guard has found since.
+  void catch_up() { indirect_.catch_up(); }
   /// The rule of an entry; nullptr: its content is the caller's.
   const NameRule* rule_of(const Place& place) const;
   /// True where only a directory is harmless: its name stands for one whose files are executed.

@@ -68,9 +68,7 @@ bool is_submodule_tree(const std::string& git, const std::string& worktree,
 Inside Guard::path_to_tree(const Node& node) const {
   return [this, here = full_path(node.tree, node.path)](std::string_view worktree) {
     const std::string path = path_normalize(path_join(here, worktree));
-    auto is_beneath = [&](const std::string& other) { return path_is_beneath(other, path); };
-    return std::none_of(hooks_.begin(), hooks_.end(), is_beneath) &&
-           std::none_of(included_.begin(), included_.end(), is_beneath) &&
+    return !indirect_.leads_beneath(path) &&
            std::any_of(spec_.trees.begin(), spec_.trees.end(), [&](const std::string& tree) {
              return is_submodule_tree(here, path, tree);
            });

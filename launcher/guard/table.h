@@ -15,6 +15,8 @@ enum class What {
   backlink,   ///< worktrees/ID/gitdir: git removes and repairs what it names
   strategy,   ///< rebase-merge/strategy: git executes `git-merge-` and what it says
   index,      ///< git's: single entries are, see git_index.h
+  leading,    ///< behind a symlink, one of these three: any new content is a danger
+  way,        ///< a symlink on the way to something guarded: a file in its place is none
   // What the host's swarm believes: told, and left as it is, since a director is to write it.
   swarm_code,       ///< swarm.py, which `swarm ralph spawn` executes
   swarm_workers,    ///< state.json: the panes into which swarm types

@@ -124,30 +124,6 @@ UniqueFd Guard::open_node(const Node& node) const {
   return fd;
 }
 
-/// What kind of directory `path` is: from the nearest one above it that is watched.
-const Folder* Guard::folder_at(std::size_t tree, const std::string& path, int directory) const {
-  if (hooks_.contains(full_path(tree, path))) return &hooks_folder();
-  const Folder* folder = nullptr;
-  std::string at = path;
-  std::vector<std::string> rest;
-  for (;;) {
-    auto found = watches_.find(full_path(tree, at));
-    if (found != watches_.end() && !rest.empty()) folder = nodes_.at(found->second).folder;
-    if (folder != nullptr || at.empty()) break;
-    const std::size_t slash = at.rfind('/');
-    rest.push_back(at.substr(slash == at.npos ? 0 : slash + 1));
-    at = slash == at.npos ? "" : at.substr(0, slash);
-  }
-  if (folder == nullptr) {
-    const std::string_view name = path_name(spec_.trees[tree]);
-    folder = is_special(tree_folder(), name) ? find_folder(tree_folder(), name) : &tree_folder();
-  }
-  for (auto name = rest.rbegin(); folder != nullptr && name != rest.rend(); ++name)
-    folder = &folder_in(*folder, *name);
-  if (folder != nullptr && folder->open && is_git_directory(directory)) return &git_folder();
-  return folder;
-}
-
 /// Watches a directory and looks at its guarded names. The directories in it come next: at once
 /// where the sandbox made or changed them and they are few, else when there is time. In one that
 /// cannot be watched they are left to finish().
@@ -214,7 +190,8 @@ void Guard::visit(const Place& first) {
 std::vector<std::string> Guard::look_in(const Place& place, const Node& node, int directory,
                                         const struct stat& status) {
   const std::size_t most = place.made || ending_ || !held_.empty() ? SIZE_MAX : kMaxEntries;
-  const bool by_path = !held_.empty() || !included_.empty();  // any name may be guarded
+  // Any name may be guarded.
+  const bool by_path = !held_.empty() || indirect_.is_way(full_path(node.tree, node.path));
   const auto [entries, whole] = list_entries(directory, most, by_path ? nullptr : node.folder);
   unwatched_ |= !whole;
   if (!whole) {
@@ -242,8 +219,8 @@ std::vector<std::string> Guard::look_in(const Place& place, const Node& node, in
 /// Whether a directory is known to hold nothing that is guarded; then `folders` are those in it.
 bool Guard::is_plain(const Place& place, const struct stat& status,
                      std::vector<std::string>& folders) {
-  return held_.empty() && included_.empty() && plain_.find(status, folders) &&
-         folder_at(place.tree, place.path, -1) == &tree_folder();
+  return held_.empty() && !indirect_.is_way(full_path(place.tree, place.path)) &&
+         plain_.find(status, folders) && folder_at(place.tree, place.path, -1) == &tree_folder();
 }
 
 /// Without a watch: what a directory is, for those in it. It may be another one than when it was
@@ -310,15 +287,14 @@ void Guard::look(const Node& node, int directory, const std::string& name) {
   }
   const std::string path = full_name(node, name);
   const auto known = before_.find(path);
-  if (known == before_.end() && !is_since(entry->status.st_ctim, started_) &&
-      (node.folder == &tree_folder() || !is_strange(node.tree, node.path))) {
+  const bool made = known == before_.end() &&
+                    (is_since(entry->status.st_ctim, started_) ||
+                     (node.folder != &tree_folder() && is_strange(node.tree, node.path)));
+  if (known == before_.end() && !made) {
     before_.emplace(path, before_from(*entry));
     watch_file(node, directory, name);
-    if (node.folder == &git_folder() && name == "config" && entry->text) {
-      const std::string git = full_path(node.tree, node.path);
-      follow_config(*entry->text, git, path_parent(git), 0);
-    }
   }
+  if (known == before_.end()) note_leads(node, name, *entry, made);
   if (rule->what == What::index && S_ISREG(entry->status.st_mode))
     return look_at_index(node, directory, name, *rule, *entry);
   if (rule->what == What::config && is_other_format(before_of(path, *entry), *entry))
@@ -358,6 +334,8 @@ bool Guard::follow(const Node& node, What what, const std::string& text) {
   const std::string here = full_path(node.tree, node.path);
   // Without a path it is one of git's own, or one that the user has installed.
   if (what == What::strategy) return target.find('/') == target.npos;
+  if (what == What::leading) return false;
+  if (what == What::way) return true;
   if (what == What::commondir) return node.folder->kind == "worktree" && target == "../..";
   if (what == What::gitfile) {
     constexpr std::string_view kMark = "gitdir: ";

@@ -31,6 +31,7 @@ class Mask {
 }  // namespace
 
 Answer Writer::act(const Call& call, UniqueFd& descriptor) {
+  places_.catch_up();
   if (!deferred_.empty()) settle();
   switch (call.act) {
     case Act::open:

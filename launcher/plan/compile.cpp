@@ -205,10 +205,25 @@ std::vector<std::string> writable_places(const Plan& plan) {
   return outermost(std::move(out));
 }
 
+/// Where a git of the host may read its configuration beside that of a repository (git-config(1),
+/// FILES): also a git that was started with other variables than these.
+std::vector<std::string> git_configs(const HostFacts& facts) {
+  std::vector<std::string> out{"/etc/gitconfig", path_join(facts.home, ".gitconfig"),
+                               path_join(facts.home, ".config/git/config")};
+  const std::string_view xdg = facts.variable("XDG_CONFIG_HOME");
+  if (xdg.starts_with('/')) out.push_back(path_join(xdg, "git/config"));
+  for (const char* name : {"GIT_CONFIG_SYSTEM", "GIT_CONFIG_GLOBAL"}) {
+    if (facts.variable(name).starts_with('/')) out.emplace_back(facts.variable(name));
+  }
+  return out;
+}
+
 /// What the sandbox may write, by its outermost directories.
-Result<void> compile_guard(const Profile& profile, Plan& plan) {
+Result<void> compile_guard(const Profile& profile, const HostFacts& facts, Plan& plan) {
   plan.guard.mode = static_cast<guard::Mode>(profile.guard.value);
   plan.guard.places = writable_places(plan);
+  plan.guard.home = facts.home;
+  plan.guard.configs = git_configs(facts);
   if (plan.guard.mode == guard::Mode::off) {
     plan.waivers.push_back(
         {"guard: off, what is planted for the host to execute stays", profile.guard.origin});
@@ -390,7 +405,7 @@ tl::expected<Plan, CompileError> compile(const Profile& profile, const HostFacts
   plan.rules = rules.take();
   if (auto done = compile_docker(profile, facts, resolver, plan); !done)
     return failed(done.error());
-  if (auto done = compile_guard(profile, plan); !done) return failed(done.error());
+  if (auto done = compile_guard(profile, facts, plan); !done) return failed(done.error());
   compile_limits(profile, plan);
   // A sandbox inside this one needs a listener of its own, and the kernel grants one.
   if (!profile.nested_userns.value) plan.observe = profile.observe.value;

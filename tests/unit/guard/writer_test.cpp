@@ -138,7 +138,9 @@ TEST_CASE("directories move where the same names are guarded") {
   fs::create_directories(tree.root + "/a/b");
   fs::create_directories(tree.root + "/.git/objects/aa");
   tree.plant(".vscode/tasks.json", "{}");
-  Asking as(tree, {{tree.root + "/tools/hooks"}, {}, {}});
+  Indirect indirect;
+  indirect.add({tree.root + "/tools/hooks", nullptr, &hooks_folder()});
+  Asking as(tree, indirect);
   fs::create_directories(tree.root + "/tools/hooks");
   CHECK(as.ask(Act::rename, "a/b", "b") == Kind::done);
   CHECK(as.ask(Act::rename, "b", ".husky") == Kind::guarded);
