@@ -19,6 +19,8 @@
 namespace dirbox::guard {
 namespace {
 
+constexpr std::size_t kMostShown = 120;  // bytes of a path
+
 /// Seconds: the times of some file systems are that coarse.
 constexpr time_t kSurelyBefore = 2;
 constexpr NameRule kLink{"", What::whole, "it stands for a directory whose files are executed"};
@@ -151,6 +153,12 @@ void Guard::visit(const Place& first) {
     }
     UniqueFd directory = open_place(place.tree, place.path);
     if (!directory.valid()) {
+      if (errno == ENAMETOOLONG) {
+        complain("guard: not looked through, for its path is too long: " +
+                 escape_for_terminal(full_path(place.tree, place.path)).substr(0, kMostShown) +
+                 "…");
+        continue;
+      }
       // Another user's cannot be written by the sandbox either.
       if (stat_directory(trees_[place.tree].get(), place.path, status) &&
           status.st_uid == ::geteuid() && (status.st_mode & 0500) != 0500) {

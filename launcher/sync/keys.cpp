@@ -132,9 +132,7 @@ constexpr Kept kClaudeKept[] = {
 
 /// Nothing that a terminal obeys, and nothing that is read in another order: the host's Claude Code
 /// shows some of it.
-bool is_plain_text(std::string_view text) {
-  return text.size() <= kMaxText && is_printable(text);
-}
+bool is_plain_text(std::string_view text) { return text.size() <= kMaxText && is_printable(text); }
 
 /// Not "__proto__", which JavaScript may take for something else.
 bool is_plain_key(std::string_view key) { return is_plain_text(key) && !key.starts_with("__"); }

@@ -391,6 +391,11 @@ class Guard(sandbox.Boundary):
         self.assertIn("\\x1b[31m", done.stderr)
         subprocess.run(["rm", "-rf", self.project("a\x1b[31m\nb")], check=True)
 
+    def test_a_path_that_is_too_long_is_named(self):
+        deep = "import os\nfor i in range(30): os.mkdir('d' * 200); os.chdir('d' * 200)\nopen('.envrc', 'w').write('evil')"
+        self.assertIn("guard: not looked through, for its path is too long: ", self.inside(f"python3 -c \"{deep}\"").stderr)
+        subprocess.run(["rm", "-rf", "d" * 200], cwd=self.world.project, check=True)
+
     def test_an_overflow_hides_nothing(self):
         flood = "import os; open('f', 'w'); [os.rename(*('fg' if i % 2 == 0 else 'gf')) for i in range(40000)]"
         self.quarantined(f"python3 -c \"{flood}\"; git config core.fsmonitor 'touch {self.canary}'; rm f",
