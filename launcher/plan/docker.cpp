@@ -82,8 +82,12 @@ bool can_be_root(const FileStat& stat) {
 }
 
 /// Everything that can be written inside, but for what lies in such a path.
-void add_writable_roots(Resolver& resolver, Plan& plan) {
+void add_writable_roots(const profiles::Profile& profile, Resolver& resolver, Plan& plan) {
+  // Inside, another directory is there, of which the engine does not know.
+  const bool own_swarm = profile.swarm_state.value == profiles::SwarmState::own;
+  const std::string swarm = path_join(plan.home, ".swarm");
   for (const PathRule& rule : plan.rules) {
+    if (own_swarm && rule.path == swarm) continue;
     if (rule.access != PathAccess::write || find_writable_above(plan, rule.path) != nullptr)
       continue;
     FileStat stat = resolver.resolve(rule.path).stat;
@@ -187,7 +191,7 @@ Result<void> compile_docker(const profiles::Profile& profile, const HostFacts& f
   for (const profiles::Entry& entry : profile.docker_sockets)
     spec.sockets.push_back(profiles::expand_path(entry.text, places));
   if (spec.sockets.empty()) spec.sockets = usual_sockets(facts);
-  add_writable_roots(resolver, plan);
+  add_writable_roots(profile, resolver, plan);
   TRY_VOID(add_listed_roots(profile, resolver, plan, places));
   spec.binds_rule = profile.docker_binds.empty()
                         ? "filesystem.write"

@@ -138,6 +138,18 @@ TEST_CASE("a ~/.swarm of the project alone") {
   REQUIRE(mount_at(plan, "/home/u/.swarm") != nullptr);
   CHECK(mount_at(plan, "/home/u/.swarm")->source == state);
   CHECK(map_to_host(plan, "/home/u/.swarm/logs") == state + "/logs");
+  // The engine would mount the host's own.
+  host.files.directory("/home/u/.swarm");
+  const std::string docker = "[[excluded]]\ncommand = \"docker\"\nmode = \"filter\"\n";
+  auto binds = [&](const std::string& profile) {
+    std::vector<std::string> paths;
+    for (const auto& root : host.compile(FakeHost::profile(profile)).docker.binds)
+      paths.push_back(root.path);
+    return paths;
+  };
+  CHECK(binds(text + docker) == std::vector<std::string>{"/home/u/p"});
+  CHECK(binds("filesystem.write = [\"${CWD}\", \"~/.swarm\"]\n" + docker) ==
+        std::vector<std::string>{"/home/u/.swarm", "/home/u/p"});
   plan = host.compile(FakeHost::extended(FakeHost::profile(text),
                                          "[filesystem]\nprotect = [\"~/.swarm\"]\n", "u.toml"));
   CHECK(mount_at(plan, "/home/u/.swarm")->source == state);
