@@ -58,6 +58,8 @@ bool is_git_directory(int directory);
 std::string temporary_name(const std::string& name);
 bool is_temporary_name(std::string_view name);
 /// nullopt where there is nothing, or no more.
+/// Opens `path`, close-on-exec; a symlink anywhere on it is ELOOP. errno where it is not valid.
+UniqueFd open_straight(const std::string& path, int flags);
 std::optional<Entry> look_at(int directory, const std::string& name);
 
 /// Whether where a gitfile, commondir or backlink leads is known to be guarded or harmless.

@@ -12,6 +12,9 @@ inline std::int64_t in_ns(const struct timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
+/// Longer than a tick of the clock from which files get their times.
+inline constexpr std::int64_t kTick = 20'000'000;  // ns
+
 /// What a file that is changed now gets for its time. No file that changed earlier has a later one,
 /// and none that changes later an earlier one. Changes within one tick of the kernel (1 to 10 ms)
 /// have one time before Linux 6.13. Fails with memfd_create's errno.

@@ -9,12 +9,6 @@
 // that are included, what a hook is a symlink to. New ones of the kind are undone.
 
 namespace dirbox::guard {
-namespace {
-
-constexpr NameRule kHeld{"", What::whole, "a pattern that is hidden or protected names it"};
-
-}  // namespace
-
 /// The tree that holds `path`, and the path within it; nullopt for one outside.
 std::optional<Guard::Place> Guard::find_place(const std::string& path) const {
   for (std::size_t tree = 0; tree < spec_.trees.size(); ++tree) {

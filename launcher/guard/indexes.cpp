@@ -18,8 +18,6 @@
 namespace dirbox::guard {
 namespace {
 
-/// Longer than a tick of the clock from which files get their times.
-constexpr std::int64_t kTick = 20'000'000;  // ns
 /// So many times as long as reading an index took no other large one is read.
 constexpr int kRest = 9;
 

@@ -15,6 +15,7 @@ namespace dirbox::guard {
 
 inline constexpr NameRule kIncluded{"", What::config, "git's configuration includes it"};
 inline constexpr NameRule kLinked{"", What::leading, "a symlink gives it a guarded name"};
+inline constexpr NameRule kHeld{"", What::whole, "a pattern that is hidden or protected names it"};
 inline constexpr NameRule kOnTheWay{"", What::way,
                                     "the way to what the host executes is through it"};
 

@@ -20,7 +20,6 @@ namespace {
 
 constexpr int kMaxLinks = 40;  // as the kernel's MAXSYMLINKS
 constexpr std::uint64_t kScoped = RESOLVE_BENEATH | RESOLVE_IN_ROOT;
-constexpr NameRule kHeld{"", What::whole, "a pattern that is hidden or protected names it"};
 
 UniqueFd open_directory(int at, const std::string& path, std::uint64_t resolve) {
   open_how how{};

@@ -23,8 +23,6 @@ namespace {
 constexpr std::chrono::milliseconds kQuiet{50}, kMostQuiet{800};
 constexpr std::chrono::milliseconds kAgain{10};
 constexpr std::chrono::seconds kPatience{5};  ///< with a file that the host has open
-/// Longer than a tick of the clock from which files get their times.
-constexpr std::int64_t kTick = 20'000'000;  // ns
 
 /// Longer than a read of a disk, into pages that were pinned as the ctime was set, can take.
 constexpr std::int64_t kInFlight = 60'000'000'000;  // ns

@@ -3,9 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -99,14 +97,6 @@ std::optional<Record> from_json(std::string_view line) {
     out.findings.push_back(std::move(finding));
   }
   return out;
-}
-
-UniqueFd open_plain(const std::string& path) {
-  open_how how{};
-  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(
-      static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
 }
 
 /// A copy of `entry` under a new name in `directory`.
@@ -289,7 +279,7 @@ Result<void> restore_record(const std::string& store, const Record& record) {
   UniqueFd from(::open(store.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!from.valid()) return fail_errno(kDoing, escape_for_terminal(store));
   const std::string parent = path_parent(record.path), name(path_name(record.path));
-  UniqueFd to = open_plain(parent);
+  UniqueFd to = open_straight(parent, O_RDONLY | O_DIRECTORY);
   if (!to.valid()) return fail_errno(kDoing, escape_for_terminal(parent));
   const Entry entry = TRY(open_sealed(from.get(), record.number, record.seal));
   const std::string kept = std::to_string(record.number);

@@ -1,8 +1,6 @@
 #include "launcher/guard/submodule.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,15 +14,6 @@
 
 namespace dirbox::guard {
 namespace {
-
-/// A symlink is ELOOP.
-UniqueFd open_straight(const std::string& path) {
-  open_how how{};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(
-      static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
-}
 
 /// Whether the `.git` in a directory is that of the submodule, or there is none.
 bool leads_back(int directory, const std::string& worktree, const std::string& git) {
@@ -52,7 +41,7 @@ bool is_submodule_tree(const std::string& git, const std::string& worktree,
   std::string at = tree;
   const auto names = path_components(path_relative(worktree, tree));
   for (auto name = names.begin();; ++name) {
-    const UniqueFd directory = open_straight(at);
+    const UniqueFd directory = open_straight(at, O_PATH | O_DIRECTORY);
     // It is made after it was named.
     const bool absent = !directory.valid() && errno == ENOENT;
     if ((!directory.valid() && !absent) || (!absent && is_git_directory(directory.get())))

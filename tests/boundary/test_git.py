@@ -125,7 +125,7 @@ class Git(sandbox.Boundary):
                     done = subprocess.run([sandbox.DIRBOX, "run", "-p", profile, "--", "sh", "-c", command], cwd=f"{top}/{place}",
                                           env=self.world.environment, text=True, capture_output=True)
                     self.assertEqual((done.stdout, done.returncode), ("4\n", 0), done)
-                    self.assertIn("dirbox: blocked" if hide else "", done.stderr)
+                    self.assertEqual("dirbox: blocked" in done.stderr, bool(hide), done.stderr)
                     for name in ("feature", "real/other", "beside"):
                         self.assertEqual(self.git("status", "--porcelain", cwd=f"{top}/{name}"), "A  staged\n")
             shutil.rmtree(top)
